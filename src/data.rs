@@ -1,0 +1,198 @@
+//! Data sets: labelled images in IDX files, mapped into memory and checked before use.
+//!
+//! [`locate()`] turns a name or a path into a directory, [`Dataset::open`] turns the directory into checked images and
+//! labels. `idx` reads the files, `gzip` unpacks them, `digits` draws the built-in set, `fetch` downloads the public
+//! ones.
+
+pub mod cache;
+pub mod digits;
+#[cfg(feature = "fetch")]
+pub mod fetch;
+mod glyphs;
+mod gzip;
+mod handwriting;
+pub mod idx;
+pub mod known;
+mod layout;
+pub mod locate;
+mod raster;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+
+pub use idx::{IdxImages, IdxLabels};
+pub use locate::{Located, Places, locate};
+
+use crate::{Error, Result};
+
+/// Images and their labels, as many of one as of the other.
+#[derive(Debug)]
+pub struct Split {
+    /// n images of one size.
+    pub images: IdxImages,
+    /// n labels, each below the number of classes.
+    pub labels: IdxLabels,
+}
+
+/// A data set that has passed every check of [`Dataset::open`].
+#[derive(Debug)]
+pub struct Dataset {
+    /// The name it was opened by.
+    pub name: String,
+    /// Whether it is the built-in set of drawn digits, whatever its name.
+    pub synthetic: bool,
+    /// The directory that holds the four files.
+    pub directory: PathBuf,
+    /// The images to train on, at least one.
+    pub train: Split,
+    /// The images to test on, of the same size; there may be none.
+    pub test: Split,
+    sha256: OnceLock<String>,
+}
+
+/// How four sound files fail to be a data set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatasetProblem {
+    /// Some of the four files are not there.
+    #[error("found no {}, expected the four IDX files, each as it is or with .gz", missing.join(", no "))]
+    MissingFiles {
+        /// The names that no spelling was found for.
+        missing: Vec<&'static str>,
+    },
+    /// More than one sub-folder holds a data set.
+    #[error("found both MNIST/raw and FashionMNIST/raw, expected one data set: name one of these folders")]
+    Ambiguous,
+    /// There are not as many labels as images.
+    #[error("found {labels} labels, expected {images}, the number of images in {}", images_path.display())]
+    Counts {
+        /// Labels in this file.
+        labels: usize,
+        /// Images in the other.
+        images: usize,
+        /// The file of images.
+        images_path: PathBuf,
+    },
+    /// A label that is no class.
+    #[error("found label {found} at index {index}, expected a label below {classes}")]
+    Label {
+        /// The first index at which there is such a label.
+        index: usize,
+        /// The label.
+        found: u8,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// The test images have another size than the training images.
+    #[error("found images of {found:?} pixels, expected {expected:?} (rows, columns) as in the training images")]
+    ImageSize {
+        /// Rows and columns of the test images.
+        found: (usize, usize),
+        /// Rows and columns of the training images.
+        expected: (usize, usize),
+    },
+    /// The images have too few pixels to carry the label.
+    #[error("found images of {found} pixels, expected at least {classes}, one per class, to carry the label")]
+    TooFewPixels {
+        /// Pixels per image.
+        found: usize,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// There is nothing to train on.
+    #[error("found no training image, expected at least one")]
+    Empty,
+}
+
+impl Dataset {
+    /// Opens the data set in `directory` and checks that it can be trained on with this number of classes.
+    ///
+    /// The four files go by the names of MNIST (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
+    /// `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`), also with a dot before `idx`, each unpacked or as `.gz`;
+    /// they lie in the directory itself or in torchvision's `MNIST/raw` or `FashionMNIST/raw` below it. `name` is what
+    /// the data set will be called; the name of a public set also chooses among these sub-folders. A `.gz` is unpacked
+    /// into `cache` the first time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when a file cannot be read or unpacked, [`Error::Idx`] when one is not a sound IDX file,
+    /// [`Error::Dataset`] when together they are no data set: files missing, counts that differ, a label that is not
+    /// below `classes`, images of two sizes, fewer pixels than classes, nothing to train on.
+    pub fn open_with(directory: &Path, name: &str, classes: usize, cache: &Path) -> Result<Self> {
+        let (directory, [train_images, train_labels, test_images, test_labels]) =
+            layout::resolve(directory, Some(name))?;
+        let train = Split::open(&train_images, &train_labels, classes, cache)?;
+        let test = Split::open(&test_images, &test_labels, classes, cache)?;
+        check_sizes(&train.images, &test.images, classes)?;
+        let synthetic = name_by_labels(test.labels.file_bytes()) == Some(digits::NAME);
+        Ok(Self { name: name.to_owned(), synthetic, directory, train, test, sha256: OnceLock::new() })
+    }
+
+    /// [`open_with`](Self::open_with) the user's cache directory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open_with`](Self::open_with).
+    pub fn open(directory: &Path, name: &str, classes: usize) -> Result<Self> {
+        Self::open_with(directory, name, classes, &cache::user().directory)
+    }
+
+    /// One SHA-256 (in hexadecimal) for the whole data set: over the four unpacked files, headers included, one after
+    /// the other: training images, training labels, test images, test labels. Computed at the first call.
+    pub fn sha256(&self) -> &str {
+        let Self { train, test, .. } = self;
+        self.sha256.get_or_init(|| {
+            let hash = Sha256::new()
+                .chain_update(train.images.file_bytes())
+                .chain_update(train.labels.file_bytes())
+                .chain_update(test.images.file_bytes())
+                .chain_update(test.labels.file_bytes())
+                .finalize();
+            hex(&hash)
+        })
+    }
+}
+
+impl Split {
+    fn open(images: &Path, labels: &Path, classes: usize, cache: &Path) -> Result<Self> {
+        let images = IdxImages::open_with(images, cache)?;
+        let labels = IdxLabels::open_with(labels, cache)?;
+        let fail = |problem| Error::Dataset { path: labels.path().to_path_buf(), problem };
+        if labels.len() != images.count() {
+            let images_path = images.path().to_path_buf();
+            return Err(fail(DatasetProblem::Counts { labels: labels.len(), images: images.count(), images_path }));
+        }
+        match labels.values().iter().position(|&label| usize::from(label) >= classes) {
+            Some(index) => Err(fail(DatasetProblem::Label { index, found: labels.values()[index], classes })),
+            None => Ok(Self { images, labels }),
+        }
+    }
+}
+
+/// Checks that both splits have images of one size, large enough, and that there is something to train on.
+fn check_sizes(train: &IdxImages, test: &IdxImages, classes: usize) -> Result<()> {
+    let fail = |images: &IdxImages, problem| Err(Error::Dataset { path: images.path().to_path_buf(), problem });
+    if train.count() == 0 {
+        return fail(train, DatasetProblem::Empty);
+    }
+    if train.pixels_per_image() < classes {
+        return fail(train, DatasetProblem::TooFewPixels { found: train.pixels_per_image(), classes });
+    }
+    let (found, expected) = ((test.rows(), test.cols()), (train.rows(), train.cols()));
+    if found != expected {
+        return fail(test, DatasetProblem::ImageSize { found, expected });
+    }
+    Ok(())
+}
+
+/// The known data set whose unpacked file of test labels this is.
+fn name_by_labels(file: &[u8]) -> Option<&'static str> {
+    known::name_by_test_labels(&hex(&Sha256::digest(file)))
+}
+
+/// Bytes in hexadecimal, lower case.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

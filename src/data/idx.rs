@@ -1,0 +1,360 @@
+//! IDX files, the format of the MNIST family: a short header, then one byte per pixel or label.
+//!
+//! Files are mapped into memory (`memmap2`), never copied; a `.gz` is first unpacked into the cache by the neighbouring
+//! `gzip` module. The header is checked against the file's length before a single pixel is looked at.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+
+use super::{cache, gzip};
+use crate::{Error, Result};
+
+/// The element type code of unsigned bytes, the only one read here.
+const UNSIGNED_BYTE: u8 = 0x08;
+/// Bytes of the longest header: the magic number and three dimensions.
+pub(super) const MAX_HEADER: usize = 16;
+
+/// How a file departs from the IDX format, or from the kind of IDX file that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdxProblem {
+    /// A directory, a pipe or a device.
+    #[error("found something that is not a regular file, expected an IDX file")]
+    NotAFile,
+    /// The file ends inside its header.
+    #[error("header truncated: found {found} bytes, expected at least {expected}")]
+    HeaderTruncated {
+        /// Bytes in the file.
+        found: u64,
+        /// Bytes of the header.
+        expected: u64,
+    },
+    /// The first two bytes are not zero, so this is no IDX file at all.
+    #[error("bad magic number: found {:02x} {:02x}, expected an IDX file, which starts with 00 00", found[0], found[1])]
+    Magic {
+        /// The first two bytes.
+        found: [u8; 2],
+    },
+    /// The third byte names an element type other than unsigned bytes.
+    #[error("found element type 0x{found:02x}, expected 0x08 (unsigned bytes)")]
+    ElementType {
+        /// The type code found.
+        found: u8,
+    },
+    /// The fourth byte, the number of dimensions, does not fit the kind of file.
+    #[error("found {found} dimensions, expected {expected}")]
+    Rank {
+        /// The number found.
+        found: u8,
+        /// What was expected there, in words.
+        expected: &'static str,
+    },
+    /// Images without any pixels.
+    #[error("found images of {rows} x {cols} pixels, expected at least one pixel")]
+    NoPixels {
+        /// Rows per image.
+        rows: u32,
+        /// Columns per image.
+        cols: u32,
+    },
+    /// The dimensions multiply to more than can be addressed.
+    #[error("found dimensions {dimensions:?}, expected a size that fits in memory")]
+    TooLarge {
+        /// The dimensions of the header.
+        dimensions: [u32; 3],
+    },
+    /// The file ends before its last element.
+    #[error("file truncated: found {found} bytes, expected {expected} by its header")]
+    FileTruncated {
+        /// Bytes in the file.
+        found: u64,
+        /// Bytes by the header.
+        expected: u64,
+    },
+    /// The file goes on after its last element.
+    #[error("trailing bytes: found {found} bytes or more, expected {expected} by its header")]
+    TrailingBytes {
+        /// Bytes in the file; in a `.gz`, where unpacking stopped.
+        found: u64,
+        /// Bytes by the header.
+        expected: u64,
+    },
+    /// A `.gz` that cannot be unpacked.
+    #[error("found a damaged gzip stream ({reason}), expected an IDX file packed by gzip")]
+    Gzip {
+        /// What the decoder says.
+        reason: String,
+    },
+}
+
+/// The two kinds of file, told apart by their number of dimensions.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Images,
+    Labels,
+}
+
+impl Kind {
+    fn check_rank(self, found: u8) -> std::result::Result<(), IdxProblem> {
+        match (self, found) {
+            (Self::Images, 2 | 3) | (Self::Labels, 1) => Ok(()),
+            (Self::Images, _) => Err(IdxProblem::Rank { found, expected: "3 (images, rows, columns) or 2" }),
+            (Self::Labels, _) => Err(IdxProblem::Rank { found, expected: "1 (labels)" }),
+        }
+    }
+}
+
+/// A header that has been checked on its own: sizes are known to fit, the file's length is not looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Header {
+    count: usize,
+    rows: usize,
+    cols: usize,
+    /// Bytes of the header.
+    start: usize,
+    /// Bytes the whole file must have.
+    pub(super) file_bytes: u64,
+}
+
+impl Header {
+    /// Reads the header from the start of a file; `bytes` holds the whole file or its first [`MAX_HEADER`] bytes.
+    pub(super) fn parse(bytes: &[u8], kind: Kind) -> std::result::Result<Self, IdxProblem> {
+        let truncated = |expected| IdxProblem::HeaderTruncated { found: bytes.len() as u64, expected };
+        let &[zero0, zero1, element, rank, ref rest @ ..] = bytes else { return Err(truncated(4)) };
+        if [zero0, zero1] != [0, 0] {
+            return Err(IdxProblem::Magic { found: [zero0, zero1] });
+        }
+        if element != UNSIGNED_BYTE {
+            return Err(IdxProblem::ElementType { found: element });
+        }
+        kind.check_rank(rank)?;
+        let start = 4 + 4 * usize::from(rank);
+        let sizes = rest.get(..start - 4).ok_or_else(|| truncated(start as u64))?;
+        let mut sizes = sizes.chunks_exact(4).map(|size| u32::from_be_bytes([size[0], size[1], size[2], size[3]]));
+        let count = sizes.next().unwrap_or(1);
+        let (rows, cols) = match (sizes.next(), sizes.next()) {
+            (Some(rows), Some(cols)) => (rows, cols),
+            (pixels, _) => (1, pixels.unwrap_or(1)),
+        };
+        if rows == 0 || cols == 0 {
+            return Err(IdxProblem::NoPixels { rows, cols });
+        }
+        Self::sized([count, rows, cols], start).ok_or(IdxProblem::TooLarge { dimensions: [count, rows, cols] })
+    }
+
+    /// `None` when the sizes overflow.
+    fn sized([count, rows, cols]: [u32; 3], start: usize) -> Option<Self> {
+        let [count, rows, cols] =
+            [usize::try_from(count).ok()?, usize::try_from(rows).ok()?, usize::try_from(cols).ok()?];
+        let file_bytes = count.checked_mul(rows)?.checked_mul(cols)?.checked_add(start)?;
+        Some(Self { count, rows, cols, start, file_bytes: u64::try_from(file_bytes).ok()? })
+    }
+
+    /// Compares the length the header announces with the one the file has.
+    pub(super) fn check_length(&self, found: u64) -> std::result::Result<(), IdxProblem> {
+        let expected = self.file_bytes;
+        match found.cmp(&expected) {
+            std::cmp::Ordering::Less => Err(IdxProblem::FileTruncated { found, expected }),
+            std::cmp::Ordering::Equal => Ok(()),
+            std::cmp::Ordering::Greater => Err(IdxProblem::TrailingBytes { found, expected }),
+        }
+    }
+}
+
+/// A checked IDX file in memory.
+#[derive(Debug)]
+struct Mapped {
+    path: PathBuf,
+    header: Header,
+    map: Mmap,
+}
+
+impl Mapped {
+    fn open(path: &Path, kind: Kind, cache: &Path) -> Result<Self> {
+        let fail = |problem| Error::Idx { path: path.to_path_buf(), problem };
+        if !fs::metadata(path).map_err(Error::io(path, "open"))?.is_file() {
+            return Err(fail(IdxProblem::NotAFile));
+        }
+        if gzip::is_gz(path) {
+            let unpacked = gzip::unpack_once(path, kind, cache)?;
+            return Ok(Self { path: path.to_path_buf(), ..Self::open(&unpacked, kind, cache)? });
+        }
+        let file = File::open(path).map_err(Error::io(path, "open"))?;
+        // SAFETY: the map is read-only and private, and this process never writes to a file it has mapped: the files it
+        // makes are replaced by renaming, which leaves an existing map on the old file. What cannot be ruled out is
+        // another process that truncates or rewrites the file in place meanwhile; then reads may end in a bus error
+        // or see changed bytes. That is the known price of mapping, the same for every program that maps its input.
+        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path, "map into memory"))?;
+        let header = Header::parse(&map, kind).map_err(fail)?;
+        header.check_length(map.len() as u64).map_err(fail)?;
+        Ok(Self { path: path.to_path_buf(), header, map })
+    }
+
+    fn elements(&self) -> &[u8] {
+        &self.map[self.header.start..]
+    }
+}
+
+/// Images of one size, one byte per pixel, mapped into memory.
+#[derive(Debug)]
+pub struct IdxImages(Mapped);
+
+impl IdxImages {
+    /// Opens an IDX file of unsigned bytes with 3 dimensions (n x rows x cols) or 2 (n x pixels, read as one row each).
+    ///
+    /// A file whose name ends in `.gz` is unpacked into `cache` the first time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Idx`] for a file that is not such a file, [`Error::Io`] for one that cannot be opened or unpacked.
+    pub fn open_with(path: &Path, cache: &Path) -> Result<Self> {
+        Mapped::open(path, Kind::Images, cache).map(Self)
+    }
+
+    /// [`open_with`](Self::open_with) the user's cache directory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open_with`](Self::open_with).
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, &cache::user().directory)
+    }
+
+    /// The number of images, n.
+    pub fn count(&self) -> usize {
+        self.0.header.count
+    }
+
+    /// Rows of each image, at least 1.
+    pub fn rows(&self) -> usize {
+        self.0.header.rows
+    }
+
+    /// Columns of each image, at least 1.
+    pub fn cols(&self) -> usize {
+        self.0.header.cols
+    }
+
+    /// Rows times columns, at least 1.
+    pub fn pixels_per_image(&self) -> usize {
+        self.rows() * self.cols()
+    }
+
+    /// All pixels, n x (rows x cols), row-major, 0 to 255.
+    pub fn pixels(&self) -> &[u8] {
+        self.0.elements()
+    }
+
+    /// The pixels of image `i`, rows x cols, row-major.
+    ///
+    /// # Panics
+    ///
+    /// If `i` is not below [`count`](Self::count).
+    pub fn image(&self, i: usize) -> &[u8] {
+        let size = self.pixels_per_image();
+        &self.pixels()[i * size..][..size]
+    }
+
+    /// The file as it was given, `.gz` included.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// The whole unpacked file, header included.
+    pub(super) fn file_bytes(&self) -> &[u8] {
+        &self.0.map
+    }
+}
+
+/// Labels, one byte each, mapped into memory.
+#[derive(Debug)]
+pub struct IdxLabels(Mapped);
+
+impl IdxLabels {
+    /// Opens an IDX file of unsigned bytes with 1 dimension (n).
+    ///
+    /// A file whose name ends in `.gz` is unpacked into `cache` the first time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Idx`] for a file that is not such a file, [`Error::Io`] for one that cannot be opened or unpacked.
+    pub fn open_with(path: &Path, cache: &Path) -> Result<Self> {
+        Mapped::open(path, Kind::Labels, cache).map(Self)
+    }
+
+    /// [`open_with`](Self::open_with) the user's cache directory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open_with`](Self::open_with).
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, &cache::user().directory)
+    }
+
+    /// The number of labels, n.
+    pub fn len(&self) -> usize {
+        self.0.header.count
+    }
+
+    /// Whether there is no label at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All labels, n bytes.
+    pub fn values(&self) -> &[u8] {
+        self.0.elements()
+    }
+
+    /// The file as it was given, `.gz` included.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// The whole unpacked file, header included.
+    pub(super) fn file_bytes(&self) -> &[u8] {
+        &self.0.map
+    }
+}
+
+/// Writes images (n x rows x cols bytes, row-major) as an uncompressed IDX file that appears whole or not at all.
+///
+/// # Errors
+///
+/// [`Error::Io`] when the file cannot be written.
+///
+/// # Panics
+///
+/// If `pixels` is not a whole number of images, an image has no pixels, or a size exceeds 32 bits.
+pub fn write_images(path: &Path, rows: usize, cols: usize, pixels: &[u8]) -> Result<()> {
+    let size = rows * cols;
+    assert!(size > 0 && pixels.len().is_multiple_of(size), "{} bytes are no images of {rows} x {cols}", pixels.len());
+    write(path, &[pixels.len() / size, rows, cols], pixels)
+}
+
+/// Writes labels (n bytes) as an uncompressed IDX file that appears whole or not at all.
+///
+/// # Errors
+///
+/// [`Error::Io`] when the file cannot be written.
+///
+/// # Panics
+///
+/// If the number of labels exceeds 32 bits.
+pub fn write_labels(path: &Path, labels: &[u8]) -> Result<()> {
+    write(path, &[labels.len()], labels)
+}
+
+fn write(path: &Path, dimensions: &[usize], elements: &[u8]) -> Result<()> {
+    let mut header = vec![0, 0, UNSIGNED_BYTE, dimensions.len() as u8];
+    for &size in dimensions {
+        let size = u32::try_from(size).expect("an IDX dimension has 32 bits");
+        header.extend(size.to_be_bytes());
+    }
+    cache::write_atomically(path, |file| {
+        file.write_all(&header).and_then(|()| file.write_all(elements)).map_err(Error::io(path, "write"))
+    })
+}

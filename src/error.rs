@@ -1,0 +1,99 @@
+//! The one error type: what is wrong, where, and what was expected.
+//!
+//! Files and users' input end in an [`Error`]; programmers' errors (a shape that does not fit) are assertions.
+
+use std::path::{Path, PathBuf};
+
+use crate::data::DatasetProblem;
+use crate::data::idx::IdxProblem;
+use crate::data::locate::SurveyRow;
+
+/// The result of everything that reads a file or a user's words.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, with the place it was found and what was expected there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused something.
+    #[error("{path}: cannot {action}: {source}", path = path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was tried, as a verb phrase: `open`, `create the directory`.
+        action: &'static str,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// An option, environment variable or configuration field holds something it cannot hold.
+    #[error("{field}: found {found}, expected {expected}")]
+    Config {
+        /// The field as the user spells it: `--layers`, `FFWD_ISA`, `run.toml: epochs`.
+        field: String,
+        /// What it held.
+        found: String,
+        /// What it may hold.
+        expected: String,
+    },
+    /// A file that is not the IDX file it should be.
+    #[error("{path}: {problem}", path = path.display())]
+    Idx {
+        /// The file as it was given, `.gz` included.
+        path: PathBuf,
+        /// What was found and what was expected.
+        problem: IdxProblem,
+    },
+    /// Files that are sound one by one, but do not make a data set.
+    #[error("{path}: {problem}", path = path.display())]
+    Dataset {
+        /// The file or directory at fault.
+        path: PathBuf,
+        /// What was found and what was expected.
+        problem: DatasetProblem,
+    },
+    /// A file that is not the model it should be.
+    #[error("{path}: found {found}, expected {expected}", path = path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+        /// What a model file holds there.
+        expected: String,
+    },
+    /// A data set that is in none of the places where it may be.
+    #[error("data set {name}: not found, expected its four IDX files in one of{places}", places = lines(looked))]
+    NotFound {
+        /// The name that was asked for.
+        name: String,
+        /// Every place looked at, in order, with what is there.
+        looked: Vec<SurveyRow>,
+    },
+    /// A data set that no mirror delivered.
+    #[cfg(feature = "fetch")]
+    #[error("data set {name}: no mirror delivered it{attempts}", attempts = lines(attempts))]
+    Fetch {
+        /// The name that was asked for.
+        name: String,
+        /// Every mirror tried, in order, with its reason.
+        attempts: Vec<crate::data::fetch::FailedMirror>,
+    },
+}
+
+/// The items one to a line, indented, each on a new line.
+fn lines<T: std::fmt::Display>(items: &[T]) -> String {
+    items.iter().map(|item| format!("\n  {item}")).collect()
+}
+
+impl Error {
+    /// Wraps an operating system error with the path and the action it belongs to.
+    pub fn io(path: impl AsRef<Path>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::Io { path, action, source }
+    }
+
+    /// A field that holds something it cannot hold.
+    pub fn config(field: impl Into<String>, found: impl ToString, expected: impl Into<String>) -> Self {
+        Self::Config { field: field.into(), found: found.to_string(), expected: expected.into() }
+    }
+}
