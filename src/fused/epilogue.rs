@@ -1,0 +1,113 @@
+//! What happens to a strip between its two products: bias, label, ReLU, goodness, loss, coefficient.
+//!
+//! Works row by row, so that a row's `u` activations stay in L1 from the first use to the last.
+
+use super::strip::{BatchObjective, Strip};
+use super::{Partial, Workspace};
+use crate::simd::Simd;
+use crate::slices::Slices;
+
+/// `h[variant] = max(scale z[r] + value w[label] + b, 0)`, and the sum of its squares.
+#[inline(always)]
+fn activate<S: Simd>(
+    simd: S,
+    strip: &Strip,
+    (r, variant): (usize, usize),
+    weights: &Slices,
+    bias: &Slices,
+    Workspace { z, h }: &mut Workspace,
+) -> f32 {
+    let scale = simd.splat(strip.scale(r));
+    let label = strip.label(r, variant);
+    let zero = simd.splat(0.0);
+    let mut squares = zero;
+    for j in 0..z.count() {
+        let mut row = simd.mul_add(scale, simd.load(z.row(j, r)), simd.load(bias.row(j, 0)));
+        if let Some((label, value)) = label {
+            row = simd.mul_add(simd.splat(value), simd.load(weights.row(j, label)), row);
+        }
+        let row = simd.max(row, zero);
+        squares = simd.mul_add(row, row, squares);
+        simd.store(h.row_mut(j, variant), row);
+    }
+    simd.sum(squares)
+}
+
+/// Turns Z into D, the right operand of the gradient product, and adds the strip's loss, bias and label gradients.
+///
+/// `D[r] = scale[r] * sum over variants: coef * h`, because the variants' input rows differ in the label pixels only;
+/// those get `value * coef * h` here.
+#[inline(always)]
+pub(super) fn gradient<S: Simd>(
+    simd: S,
+    strip: &Strip,
+    weights: &Slices,
+    bias: &Slices,
+    objective: &BatchObjective,
+    workspace: &mut Workspace,
+    partial: &mut Partial,
+) {
+    for r in 0..strip.rows() {
+        let scale = simd.splat(strip.scale(r));
+        for variant in 0..strip.variants_per_row() {
+            let squares = activate(simd, strip, (r, variant), weights, bias, workspace);
+            let row = objective.row(strip.batch_row(r, variant), squares);
+            partial.loss += row.loss;
+            let coefficient = simd.splat(row.coefficient);
+            let label = strip.label(r, variant);
+            let Workspace { z, h } = &mut *workspace;
+            for j in 0..z.count() {
+                let dz = simd.mul(coefficient, simd.load(h.row(j, variant)));
+                let db = partial.bias.row_mut(j, 0);
+                simd.store(db, simd.add(simd.load(db), dz));
+                if let Some((label, value)) = label {
+                    let dw = partial.kernel.row_mut(j, label);
+                    simd.store(dw, simd.mul_add(simd.splat(value), dz, simd.load(dw)));
+                }
+                simd.store(h.row_mut(j, variant), dz);
+            }
+        }
+        let Workspace { z, h } = &mut *workspace;
+        for j in 0..z.count() {
+            let mut sum = simd.load(h.row(j, 0));
+            for variant in 1..strip.variants_per_row() {
+                sum = simd.add(sum, simd.load(h.row(j, variant)));
+            }
+            simd.store(z.row_mut(j, r), simd.mul(scale, sum));
+        }
+    }
+}
+
+/// Writes the strip's activations (output rows x u, row-major) and goodness where they are asked for; returns how many
+/// activations are above zero.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "one call site; a struct would only repeat its fields")]
+pub(super) fn outputs<S: Simd>(
+    simd: S,
+    strip: &Strip,
+    weights: &Slices,
+    bias: &Slices,
+    units: usize,
+    workspace: &mut Workspace,
+    mut outputs: Option<&mut [f32]>,
+    mut goodness: Option<&mut [f32]>,
+) -> u64 {
+    let mut active = 0;
+    for r in 0..strip.rows() {
+        for variant in 0..strip.variants_per_row() {
+            let squares = activate(simd, strip, (r, variant), weights, bias, workspace);
+            let row = r * strip.variants_per_row() + variant;
+            if let Some(goodness) = &mut goodness {
+                goodness[row] = squares / units as f32;
+            }
+            if let Some(outputs) = &mut outputs {
+                workspace.h.unpack_row(variant, &mut outputs[row * units..][..units]);
+            }
+            for j in 0..workspace.h.count() {
+                let count: u32 = workspace.h.row(j, variant).iter().map(|&h| u32::from(h > 0.0)).sum();
+                active += u64::from(count);
+            }
+        }
+    }
+    active
+}

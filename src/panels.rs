@@ -1,0 +1,157 @@
+//! Micro-panels with their zeros left out: the packed left operand of every product.
+//!
+//! A matrix of `rows` x `depth` is cut into panels of [`MR`] rows. A panel lists the depth indices at which any of its
+//! rows is non-zero, and for each the `MR` values; the product over a panel visits just these. A dense matrix lists
+//! every index, at the price of one index load for `MR` x NR multiply-adds, so one kernel serves every density.
+
+use crate::simd::MR;
+
+/// A matrix packed into micro-panels.
+pub struct Panels {
+    rows: usize,
+    depth: usize,
+    /// Where each panel's entries begin; one more than there are panels.
+    starts: Vec<usize>,
+    /// The depth index of each entry, below `depth`, ascending within a panel.
+    indices: Vec<u32>,
+    /// The values of each entry; rows beyond the matrix are zero.
+    values: Vec<[f32; MR]>,
+}
+
+/// One panel: `MR` rows, zeros left out.
+#[derive(Clone, Copy)]
+pub struct Panel<'a> {
+    /// Depth indices, ascending.
+    pub indices: &'a [u32],
+    /// The panel's `MR` values at each index.
+    pub values: &'a [[f32; MR]],
+}
+
+impl Panels {
+    /// Packs the row-major `rows` x `depth` matrix `dense`.
+    pub fn pack(dense: &[f32], depth: usize) -> Self {
+        assert!(depth > 0 && dense.len().is_multiple_of(depth), "whole rows of {depth}");
+        let mut panels = Self::empty(dense.len() / depth, depth);
+        for block in dense.chunks(MR * depth) {
+            let rows: [&[f32]; MR] = std::array::from_fn(|i| block.chunks(depth).nth(i).unwrap_or(&[]));
+            for index in 0..depth {
+                panels.push(index, rows.map(|row| row.get(index).copied().unwrap_or(0.0)));
+            }
+            panels.close();
+        }
+        panels
+    }
+
+    /// Packs the transpose of the row-major matrix `dense` of `depth` rows of `rows` floats each.
+    pub fn pack_transposed(dense: &[f32], rows: usize) -> Self {
+        assert!(rows > 0 && dense.len().is_multiple_of(rows), "whole rows of {rows}");
+        let mut panels = Self::empty(rows, dense.len() / rows);
+        for first in (0..rows).step_by(MR) {
+            let width = MR.min(rows - first);
+            for (index, row) in dense.chunks_exact(rows).enumerate() {
+                let mut values = [0.0; MR];
+                values[..width].copy_from_slice(&row[first..first + width]);
+                panels.push(index, values);
+            }
+            panels.close();
+        }
+        panels
+    }
+
+    fn empty(rows: usize, depth: usize) -> Self {
+        assert!(u32::try_from(depth).is_ok(), "depth {depth} fits an index");
+        Self { rows, depth, starts: vec![0], indices: Vec::new(), values: Vec::new() }
+    }
+
+    #[inline]
+    fn push(&mut self, index: usize, values: [f32; MR]) {
+        if values != [0.0; MR] {
+            self.indices.push(index as u32);
+            self.values.push(values);
+        }
+    }
+
+    fn close(&mut self) {
+        self.starts.push(self.indices.len());
+    }
+
+    /// Writes the matrix back as `rows` x `depth`, row-major, over `dense`.
+    pub fn unpack(&self, dense: &mut [f32]) {
+        assert_eq!(dense.len(), self.rows * self.depth);
+        dense.fill(0.0);
+        for (block, panel) in dense.chunks_mut(MR * self.depth).zip(self.iter()) {
+            for (&index, values) in panel.indices.iter().zip(panel.values) {
+                for (row, &value) in block.chunks_exact_mut(self.depth).zip(values) {
+                    row[index as usize] = value;
+                }
+            }
+        }
+    }
+
+    /// Rows of the matrix.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of the matrix: the length of the reduction.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The panels in the order of their rows.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Panel<'_>> {
+        self.starts.windows(2).map(|w| Panel { indices: &self.indices[w[0]..w[1]], values: &self.values[w[0]..w[1]] })
+    }
+
+    /// Entries kept, as a share of those a dense packing would hold.
+    pub fn density(&self) -> f64 {
+        let dense = (self.starts.len() - 1) * self.depth;
+        self.indices.len() as f64 / dense.max(1) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A rows x depth matrix whose entries are zero three times in four.
+    fn sparse(rows: usize, depth: usize) -> Vec<f32> {
+        (0..rows * depth).map(|i| if (i * 7 + i / 5) % 4 == 0 { i as f32 + 1.0 } else { 0.0 }).collect()
+    }
+
+    #[test]
+    fn packing_loses_nothing_at_any_size() {
+        for rows in 0..=2 * MR + 1 {
+            for depth in 1..=9 {
+                let dense = sparse(rows, depth);
+                let panels = Panels::pack(&dense, depth);
+                assert_eq!(panels.iter().len(), rows.div_ceil(MR));
+                let mut again = vec![9.0; dense.len()];
+                panels.unpack(&mut again);
+                assert_eq!(again, dense, "{rows} x {depth}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_transposed_packing_is_the_packing_of_the_transpose() {
+        let (rows, depth) = (11, 6);
+        let dense = sparse(depth, rows);
+        let transposed: Vec<f32> = (0..rows * depth).map(|i| dense[i % depth * rows + i / depth]).collect();
+        let mut unpacked = vec![0.0; rows * depth];
+        Panels::pack_transposed(&dense, rows).unpack(&mut unpacked);
+        assert_eq!(unpacked, transposed);
+    }
+
+    #[test]
+    fn an_index_is_kept_only_where_a_row_of_the_panel_is_not_zero() {
+        let mut dense = vec![0.0; MR * 3];
+        dense[1] = 5.0;
+        dense[(MR - 1) * 3 + 1] = 6.0;
+        let panels = Panels::pack(&dense, 3);
+        let panel = panels.iter().next().unwrap();
+        assert_eq!(panel.indices, [1]);
+        assert_eq!((panel.values[0][0], panel.values[0][MR - 1]), (5.0, 6.0));
+        assert!((panels.density() - 1.0 / 3.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,141 @@
+//! AVX-512 and AVX2+FMA: proof tokens and the vector operations, each one intrinsic repeated over a row's registers.
+//!
+//! Relies on `core::arch` only. Each operation is `#[inline(always)]` and is compiled inside the trampoline of
+//! [`Simd::run`], where the instruction set is switched on; that is what makes the arrays below stay in registers.
+
+use core::arch::x86_64::*;
+
+use super::{Kernel, Simd};
+
+/// Defines a proof token and its [`Simd`] implementation over `[$vector; $count]`.
+macro_rules! x86_simd {
+    (
+        $(#[$doc:meta])* $token:ident, $features:literal, [$($detect:tt),+],
+        $vector:ident x $count:literal of $width:literal, $sum:ident,
+        $set1:ident $loadu:ident $storeu:ident $add:ident $sub:ident $mul:ident $div:ident $fmadd:ident $max:ident $sqrt:ident
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $token(());
+
+        impl $token {
+            /// The token, where this CPU and operating system have the instruction set.
+            pub fn new() -> Option<Self> {
+                ($(is_x86_feature_detected!($detect))&&+).then_some(Self(()))
+            }
+        }
+
+        impl Simd for $token {
+            type Lanes = [$vector; $count];
+
+            const NR: usize = $count * $width;
+
+            #[inline]
+            fn run<K: Kernel>(self, kernel: K) -> K::Output {
+                #[target_feature(enable = $features)]
+                fn trampoline<K: Kernel>(token: $token, kernel: K) -> K::Output {
+                    kernel.run(token)
+                }
+                // SAFETY: the token exists, so `new` has seen that the CPU has the features.
+                unsafe { trampoline(self, kernel) }
+            }
+
+            #[inline(always)]
+            fn splat(self, value: f32) -> Self::Lanes {
+                // SAFETY: the token exists, so the CPU has the instruction.
+                unsafe { [$set1(value); $count] }
+            }
+
+            #[inline(always)]
+            fn load(self, from: &[f32]) -> Self::Lanes {
+                let from = from[..Self::NR].as_ptr();
+                let mut row = self.splat(0.0);
+                for (i, vector) in row.iter_mut().enumerate() {
+                    // SAFETY: the token exists, so the CPU has the instruction; the slice above holds
+                    // NR = count * width floats, and the load needs no alignment.
+                    *vector = unsafe { $loadu(from.add(i * $width)) };
+                }
+                row
+            }
+
+            #[inline(always)]
+            fn store(self, to: &mut [f32], value: Self::Lanes) {
+                let to = to[..Self::NR].as_mut_ptr();
+                for (i, vector) in value.into_iter().enumerate() {
+                    // SAFETY: as in `load`.
+                    unsafe { $storeu(to.add(i * $width), vector) };
+                }
+            }
+
+            x86_simd!(@binary add $add, sub $sub, mul $mul, div $div, max $max);
+
+            #[inline(always)]
+            fn mul_add(self, a: Self::Lanes, b: Self::Lanes, mut c: Self::Lanes) -> Self::Lanes {
+                for i in 0..$count {
+                    // SAFETY: the token exists, so the CPU has the instruction.
+                    c[i] = unsafe { $fmadd(a[i], b[i], c[i]) };
+                }
+                c
+            }
+
+            #[inline(always)]
+            fn sqrt(self, mut a: Self::Lanes) -> Self::Lanes {
+                for vector in &mut a {
+                    // SAFETY: the token exists, so the CPU has the instruction.
+                    *vector = unsafe { $sqrt(*vector) };
+                }
+                a
+            }
+
+            #[inline(always)]
+            fn sum(self, a: Self::Lanes) -> f32 {
+                let mut total = a[0];
+                for vector in &a[1..] {
+                    // SAFETY: the token exists, so the CPU has the instruction.
+                    total = unsafe { $add(total, *vector) };
+                }
+                // SAFETY: the token exists, so the CPU has the instruction.
+                unsafe { $sum(total) }
+            }
+        }
+    };
+    (@binary $($name:ident $intrinsic:ident),+) => {
+        $(
+            #[inline(always)]
+            fn $name(self, mut a: Self::Lanes, b: Self::Lanes) -> Self::Lanes {
+                for (a, b) in a.iter_mut().zip(b) {
+                    // SAFETY: the token exists, so the CPU has the instruction.
+                    *a = unsafe { $intrinsic(*a, b) };
+                }
+                a
+            }
+        )+
+    };
+}
+
+x86_simd!(
+    /// Proof that this CPU has AVX-512F. A row is 4 vectors of 16 floats: with MR = 4 that is 16 accumulators, 4 loads
+    /// and 4 broadcasts in 32 registers, 16 FMAs to 8 loads.
+    Avx512, "avx512f,avx2,fma", ["avx512f", "avx2", "fma"],
+    __m512 x 4 of 16, _mm512_reduce_add_ps,
+    _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
+    _mm512_fmadd_ps _mm512_max_ps _mm512_sqrt_ps
+);
+
+x86_simd!(
+    /// Proof that this CPU has AVX2 and FMA3. A row is 3 vectors of 8 floats: with MR = 4 that is 12 accumulators, 3
+    /// loads and 1 broadcast, all 16 registers.
+    Avx2, "avx2,fma", ["avx2", "fma"],
+    __m256 x 3 of 8, sum_of_eight,
+    _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps
+    _mm256_fmadd_ps _mm256_max_ps _mm256_sqrt_ps
+);
+
+/// The sum of eight floats: halves, then quarters, then the last pair.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sum_of_eight(a: __m256) -> f32 {
+    let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}
