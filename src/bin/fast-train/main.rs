@@ -1,0 +1,55 @@
+//! `fast-train`: trains, evaluates and applies Forward-Forward networks from the command line.
+//!
+//! Arguments, progress, run directories and plots live here; every number comes from the library.
+//!
+//! Exit codes: 0 done, 2 usage, 1 anything else with one line on stderr, 130 interrupted.
+
+mod arguments;
+mod data_command;
+mod dataset;
+mod info;
+mod model_commands;
+mod plots;
+mod progress;
+mod run_directory;
+mod summary;
+mod train_command;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if cfg!(debug_assertions) {
+        eprintln!("warning: this is a debug build, many times slower than `cargo run --release`");
+    }
+    run(arguments).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        match error.downcast_ref() {
+            Some(ffwd::Error::Config { .. }) => ExitCode::from(USAGE),
+            _ => ExitCode::FAILURE,
+        }
+    })
+}
+
+/// Writes a line to stdout; a reader that has gone away ends the program with an error, not a panic.
+fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
+    writeln!(std::io::stdout().lock(), "{line}").context("writing to stdout")
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    match arguments.command {
+        None => train_command::run(arguments.train),
+        Some(Command::Eval(eval)) => model_commands::eval(&eval),
+        Some(Command::Predict(predict)) => model_commands::predict(&predict),
+        Some(Command::Info(info)) => info::run(info.json),
+        Some(Command::Data { command }) => data_command::run(command),
+    }
+}

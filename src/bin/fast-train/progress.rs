@@ -1,0 +1,86 @@
+//! Progress on stderr: a bar on a terminal, plain lines elsewhere, nothing with `--quiet`.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use ffwd::train::EpochReport;
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+
+/// Shows the epochs of one run.
+pub struct Progress {
+    epochs: usize,
+    seconds: f64,
+    form: Form,
+}
+
+enum Form {
+    Silent,
+    Lines,
+    Bar(ProgressBar),
+}
+
+impl Progress {
+    /// Progress over `epochs` outer epochs.
+    pub fn new(epochs: usize, quiet: bool) -> Self {
+        let form = match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Form::Silent,
+            (false, false) => Form::Lines,
+            (false, true) => Form::Bar(bar(epochs)),
+        };
+        Self { epochs, seconds: 0.0, form }
+    }
+
+    /// Shows one line that is not an epoch.
+    pub fn note(&self, line: &str) {
+        match &self.form {
+            Form::Silent => {}
+            Form::Lines => eprintln!("{line}"),
+            Form::Bar(bar) => bar.println(line),
+        }
+    }
+
+    /// Shows a finished epoch.
+    pub fn epoch(&mut self, report: &EpochReport) {
+        self.seconds += report.seconds;
+        let left = self.seconds / report.epoch as f64 * (self.epochs - report.epoch) as f64;
+        let line = self.line(report);
+        match &self.form {
+            Form::Silent => {}
+            Form::Lines => eprintln!("{line}  left {}", HumanDuration(Duration::from_secs_f64(left))),
+            Form::Bar(bar) => {
+                bar.println(line);
+                bar.set_message(format!("left {}", HumanDuration(Duration::from_secs_f64(left))));
+                bar.inc(1);
+            }
+        }
+    }
+
+    fn line(&self, report: &EpochReport) -> String {
+        let list = |values: &[f64], form: fn(f64) -> String| -> String {
+            values.iter().map(|&value| form(value)).collect::<Vec<_>>().join(" ")
+        };
+        format!(
+            "epoch {}/{}  FinalLoss {:.4}  layer loss {}  active {}  {:.2} s",
+            report.epoch,
+            self.epochs,
+            report.final_loss,
+            list(&report.layer_loss, |loss| format!("{loss:.4}")),
+            list(&report.active, |share| format!("{:.1}%", 100.0 * share)),
+            report.seconds,
+        )
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        if let Form::Bar(bar) = &self.form {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(epochs: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} epochs  {elapsed} gone  {msg}");
+    let bar = ProgressBar::new(epochs as u64).with_style(style.expect("the template is valid"));
+    bar.enable_steady_tick(Duration::from_secs(1));
+    bar
+}

@@ -1,0 +1,60 @@
+//! The summary of a run, `ffwd/summary/v1`: what `--json` prints and `summary.json` holds.
+
+use ffwd::config::Config;
+use ffwd::data::Dataset;
+use ffwd::train::EpochReport;
+use serde::Serialize;
+
+pub const SCHEMA: &str = "ffwd/summary/v1";
+
+#[derive(Serialize)]
+pub struct Summary {
+    pub schema: &'static str,
+    pub dataset: DatasetSummary,
+    pub config: Config,
+    pub backend: &'static str,
+    pub isa: &'static str,
+    pub precision: &'static str,
+    pub threads: usize,
+    pub seed: u64,
+    pub epochs: Vec<EpochReport>,
+    /// Of the last whole epoch; null where the run was interrupted before there was one.
+    pub final_loss: Option<f64>,
+    /// Null where the test set is empty.
+    pub test_accuracy: Option<f64>,
+    pub test_errors: usize,
+    pub train_seconds: f64,
+    /// Null where the system does not tell.
+    pub peak_rss_bytes: Option<u64>,
+    pub weights_sha256: String,
+    pub interrupted: bool,
+}
+
+#[derive(Serialize)]
+pub struct DatasetSummary {
+    pub name: String,
+    /// Whether the images are drawn by the program rather than written by hand.
+    pub synthetic: bool,
+    /// Images trained on.
+    pub train: usize,
+    /// Images tested on.
+    pub test: usize,
+    /// Of the whole data set, see [`Dataset::sha256`].
+    pub sha256: String,
+}
+
+impl DatasetSummary {
+    /// The summary of a data set of which the first `train` and `test` images are used.
+    pub fn new(dataset: &Dataset, train: usize, test: usize) -> Self {
+        let Dataset { name, synthetic, .. } = dataset;
+        Self { name: name.clone(), synthetic: *synthetic, train, test, sha256: dataset.sha256().to_owned() }
+    }
+}
+
+/// The most memory this process has had resident, in bytes, where Linux tells it.
+pub fn peak_rss_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}

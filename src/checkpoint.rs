@@ -1,0 +1,224 @@
+//! Networks in files: safetensors in and out, and the sum that identifies a network's weights.
+//!
+//! Layer `i`, counted from 0, is stored as the tensors `layer.i.kernel` (k x u) and, where it has one, `layer.i.bias` (u),
+//! both f32. The shape of the images and the number of classes stand in the file's metadata.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use sha2::{Digest, Sha256};
+
+use crate::data::hex;
+use crate::error::{Error, Result};
+use crate::network::Network;
+use crate::step::Parameters;
+
+/// What the metadata calls this form.
+const FORMAT: &str = "ffwd/model/v1";
+
+/// Writes `network` to `path`; `config`, the run's configuration as TOML, goes along for the reader's information.
+///
+/// # Errors
+///
+/// [`Error::Io`] when the file cannot be written.
+pub fn save(network: &Network, config: &str, path: &Path) -> Result<()> {
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = network.layers.iter().enumerate().flat_map(tensors_of).collect();
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("four bytes for each element");
+        (name.as_str(), view)
+    });
+    let metadata = [
+        ("format", FORMAT.to_owned()),
+        ("rows", network.rows.to_string()),
+        ("cols", network.cols.to_string()),
+        ("classes", network.classes.to_string()),
+        ("config", config.to_owned()),
+    ];
+    let metadata: HashMap<_, _> = metadata.map(|(key, value)| (key.to_owned(), value)).into();
+    let bytes = safetensors::serialize(views, Some(metadata)).expect("the names differ");
+    std::fs::write(path, bytes).map_err(Error::io(path, "write the model"))
+}
+
+fn tensors_of((index, layer): (usize, &Parameters)) -> Vec<(String, Vec<usize>, Vec<u8>)> {
+    let mut tensors = vec![(format!("layer.{index}.kernel"), vec![layer.k, layer.u], bytes_of(&layer.kernel))];
+    if !layer.bias.is_empty() {
+        tensors.push((format!("layer.{index}.bias"), vec![layer.u], bytes_of(&layer.bias)));
+    }
+    tensors
+}
+
+/// The floats in little-endian order.
+fn bytes_of(floats: &[f32]) -> Vec<u8> {
+    floats.iter().flat_map(|float| float.to_le_bytes()).collect()
+}
+
+/// Reads a network from `path`.
+///
+/// # Errors
+///
+/// [`Error::Io`] when the file cannot be read, [`Error::Model`] when it is not a model written by [`save`]: the message
+/// names the field and what was expected.
+pub fn load(path: &Path) -> Result<Network> {
+    let bytes = std::fs::read(path).map_err(Error::io(path, "read the model"))?;
+    Reader::new(path, &bytes)?.network()
+}
+
+/// A file being read, with its path for the messages.
+struct Reader<'a> {
+    path: &'a Path,
+    metadata: HashMap<String, String>,
+    tensors: SafeTensors<'a>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
+        let no_safetensors =
+            |error| wrong(path, format!("no safetensors file ({error})"), "a model written by fast-train");
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(no_safetensors)?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(no_safetensors)?;
+        Ok(Self { path, metadata: header.metadata().clone().unwrap_or_default(), tensors })
+    }
+
+    fn network(&self) -> Result<Network> {
+        let format = self.metadata.get("format").map_or("none", String::as_str);
+        if format != FORMAT {
+            return Err(wrong(self.path, format!("format {format}"), FORMAT));
+        }
+        let (rows, cols, classes) = (self.number("rows")?, self.number("cols")?, self.number("classes")?);
+        let pixels = rows.checked_mul(cols).filter(|&pixels| pixels >= classes && classes <= 256);
+        let shape =
+            || wrong(self.path, format!("{rows} x {cols} images and {classes} classes"), "a pixel for each class");
+        let mut k = pixels.ok_or_else(shape)?;
+        let mut layers = Vec::new();
+        while let Some(layer) = self.layer(layers.len(), k)? {
+            k = layer.u;
+            layers.push(layer);
+        }
+        let tensors = layers.iter().map(|layer| 1 + usize::from(!layer.bias.is_empty())).sum::<usize>();
+        if layers.is_empty() || tensors != self.tensors.len() {
+            let found = format!("{} tensors, {tensors} of them layers in sequence", self.tensors.len());
+            return Err(wrong(
+                self.path,
+                found,
+                "layer.0.kernel, layer.1.kernel and so on, with or without layer.N.bias",
+            ));
+        }
+        Ok(Network { rows, cols, classes, layers })
+    }
+
+    fn number(&self, key: &str) -> Result<usize> {
+        let text = self.metadata.get(key).map_or("nothing", String::as_str);
+        let number = text.parse().ok().filter(|&number| number > 0);
+        number.ok_or_else(|| wrong(self.path, format!("{key}: {text}"), "a whole number above zero"))
+    }
+
+    /// Layer `index` of `k` inputs, or `None` where the file has no such layer.
+    fn layer(&self, index: usize, k: usize) -> Result<Option<Parameters>> {
+        let name = format!("layer.{index}.kernel");
+        let Ok(kernel) = self.tensors.tensor(&name) else { return Ok(None) };
+        let u = match *kernel.shape() {
+            [inputs, u] if inputs == k && u > 0 => u,
+            ref shape => return Err(wrong(self.path, format!("{name} of shape {shape:?}"), &format!("[{k}, units]"))),
+        };
+        let kernel = self.floats(&name, &kernel)?;
+        let name = format!("layer.{index}.bias");
+        let bias = match self.tensors.tensor(&name) {
+            Err(_) => Vec::new(),
+            Ok(bias) if bias.shape() == [u] => self.floats(&name, &bias)?,
+            Ok(bias) => return Err(wrong(self.path, format!("{name} of shape {:?}", bias.shape()), &format!("[{u}]"))),
+        };
+        Ok(Some(Parameters { k, u, kernel, bias }))
+    }
+
+    fn floats(&self, name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>> {
+        if tensor.dtype() != Dtype::F32 {
+            return Err(wrong(self.path, format!("{name} of type {:?}", tensor.dtype()), "F32"));
+        }
+        let (chunks, _) = tensor.data().as_chunks();
+        let floats: Vec<f32> = chunks.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        match floats.iter().find(|float| !float.is_finite()) {
+            Some(float) => Err(wrong(self.path, format!("{name} with the value {float}"), "finite numbers")),
+            None => Ok(floats),
+        }
+    }
+}
+
+fn wrong(path: &Path, found: String, expected: &str) -> Error {
+    Error::Model { path: path.to_path_buf(), found, expected: expected.to_owned() }
+}
+
+/// The SHA-256 (in hexadecimal) of all weights: layer by layer, kernel before bias, as little-endian f32.
+pub fn weights_sha256(network: &Network) -> String {
+    let mut hash = Sha256::new();
+    for layer in &network.layers {
+        hash.update(bytes_of(&layer.kernel));
+        hash.update(bytes_of(&layer.bias));
+    }
+    hex(&hash.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Initial, Initializer};
+
+    fn network(use_bias: bool) -> Network {
+        let initial = Initial { use_bias, kernel: Initializer::GlorotUniform, bias: Initializer::Normal };
+        Network::new(3, 4, 5, &[7, 2], initial, 1)
+    }
+
+    /// The error of reading a file made from `network` and metadata in which `key` is replaced.
+    fn message_with(network: &Network, key: &str, value: &str) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        save(network, "", file.path()).unwrap();
+        let bytes = std::fs::read(file.path()).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let mut metadata = header.metadata().clone().unwrap();
+        metadata.insert(key.to_owned(), value.to_owned());
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        std::fs::write(file.path(), safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap()).unwrap();
+        let message = load(file.path()).unwrap_err().to_string();
+        assert!(message.contains(&*file.path().to_string_lossy()) && message.contains("expected"), "{message}");
+        message
+    }
+
+    #[test]
+    fn a_saved_network_loads_the_same_with_and_without_bias() {
+        for use_bias in [true, false] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            save(&network(use_bias), "epochs = 1", file.path()).unwrap();
+            let loaded = load(file.path()).unwrap();
+            assert_eq!(loaded, network(use_bias));
+            assert_eq!(weights_sha256(&loaded), weights_sha256(&network(use_bias)));
+        }
+    }
+
+    #[test]
+    fn metadata_that_does_not_fit_is_named() {
+        assert!(message_with(&network(true), "format", "other/v9").contains("other/v9"));
+        assert!(message_with(&network(true), "rows", "-3").contains("rows: -3"));
+        assert!(message_with(&network(true), "cols", "18446744073709551615").contains("x 18446744073709551615"));
+        assert!(message_with(&network(true), "classes", "13").contains("13 classes"));
+        assert!(message_with(&network(true), "rows", "4").contains("layer.0.kernel of shape [12, 7]"));
+    }
+
+    #[test]
+    fn values_that_are_no_numbers_are_refused() {
+        let mut broken = network(true);
+        broken.layers[1].bias[0] = f32::NAN;
+        assert!(message_with(&broken, "config", "").contains("layer.1.bias with the value NaN"));
+    }
+
+    #[test]
+    fn a_file_cut_off_anywhere_is_an_error_and_never_a_panic() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        save(&network(true), "", file.path()).unwrap();
+        let whole = std::fs::read(file.path()).unwrap();
+        for length in 0..whole.len() {
+            std::fs::write(file.path(), &whole[..length]).unwrap();
+            assert!(matches!(load(file.path()), Err(Error::Model { .. })), "{length} bytes");
+        }
+    }
+}

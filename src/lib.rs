@@ -1,0 +1,48 @@
+//! ffwd trains Forward-Forward networks (Hinton 2022) on a multicore CPU.
+//!
+//! In the Forward-Forward algorithm no gradient is propagated backwards: every layer learns by itself to give *positive*
+//! data (an image with its true label written into it) high *goodness* (the mean square of its activations) and
+//! *negative* data (the same image with a wrong label) low goodness. A network predicts by trying every label.
+//!
+//! # Letters
+//!
+//! `n` samples in a batch, `k` inputs of a layer, `u` units of a layer, `c` classes, `v` variants of a sample (positive and
+//! negative in training, one for each label in prediction), `s` one sample. Matrices are row-major.
+//!
+//! # Reading order
+//!
+//! Data flows one way, and the modules follow it:
+//!
+//! 1. [`data`]: IDX files, mapped into memory and checked.
+//! 2. [`labels`]: what is written over an image's first pixels, and which labels the negatives get.
+//! 3. [`objective`]: normalisation, goodness, loss, coefficient. [`step`]: the contract between a layer and a backend.
+//! 4. The backends: [`mod@reference`] is the algorithm as plain matrices; [`fused`] computes the same strip by strip over
+//!    [`panels`] and [`slices`], on the vectors of [`simd`] that [`isa`] finds usable. [`backend`] chooses.
+//! 5. [`optimizer`] and [`layer`]: one layer's inner steps.
+//! 6. [`network`], [`train`], [`predict`]: all layers, all epochs, all labels. [`checkpoint`] stores a network,
+//!    [`config`] describes a run.
+//!
+//! The same seed, instruction set and precision give bit-identical weights on any number of threads: work is cut by the
+//! shape of the batch alone, and partial sums are added in the order of that cut.
+
+pub mod backend;
+pub mod checkpoint;
+pub mod config;
+pub mod data;
+pub mod error;
+pub mod fused;
+pub mod isa;
+pub mod labels;
+pub mod layer;
+pub mod network;
+pub mod objective;
+pub mod optimizer;
+pub mod panels;
+pub mod predict;
+pub mod reference;
+pub mod simd;
+pub mod slices;
+pub mod step;
+pub mod train;
+
+pub use error::{Error, Result};

@@ -1,0 +1,215 @@
+//! The outer epochs: batches, negatives, layer after layer, and the bookkeeping of the losses.
+//!
+//! Relies on a [`Backend`] for the layer steps and on [`crate::layer`] for the inner loop; works on whatever thread pool
+//! it is called in.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus;
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::labels;
+use crate::layer::LayerTrainer;
+use crate::network::Network;
+use crate::objective::TRAINING_VARIANTS;
+use crate::step::{Activations, Backend, Images, Input, LayerStep};
+
+/// Added to the seed for the generator of the negatives, so that they do not repeat the draws of the initial weights.
+const NEGATIVES_STREAM: u64 = 0x6e65_6761_7469_7665;
+
+/// Labelled images to train on.
+#[derive(Clone, Copy)]
+pub struct TrainingSet<'a> {
+    /// `n` images, one after another.
+    pub pixels: &'a [u8],
+    /// `n` labels.
+    pub labels: &'a [u8],
+}
+
+/// What one outer epoch did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EpochReport {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// The mean of all layers' losses over this and all earlier epochs, as the Keras example prints it.
+    pub final_loss: f64,
+    /// Each layer's mean loss over its inner steps.
+    pub layer_loss: Vec<f64>,
+    /// Each layer's share of activations above zero after its steps.
+    pub active: Vec<f64>,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// A network in training.
+pub struct Trainer<'a> {
+    network: Network,
+    layers: Vec<LayerTrainer>,
+    backend: &'a dyn Backend,
+    set: TrainingSet<'a>,
+    inner_steps: usize,
+    batch: usize,
+    negatives: Xoshiro256PlusPlus,
+    bookkeeping: FinalLoss,
+}
+
+impl<'a> Trainer<'a> {
+    /// A trainer for `network` on `set`, with everything else as `config` says.
+    ///
+    /// # Panics
+    ///
+    /// When the images are not of the network's size, the counts differ, or the set is empty.
+    pub fn new(network: Network, config: &Config, backend: &'a dyn Backend, set: TrainingSet<'a>) -> Self {
+        assert!(!set.labels.is_empty(), "a training set has images");
+        assert_eq!(set.pixels.len(), set.labels.len() * network.pixels(), "one label for each whole image");
+        let trainer =
+            |parameters| LayerTrainer::new(backend.isa(), config.rule(), config.objective(), config.l2(), parameters);
+        Self {
+            layers: network.layers.iter().map(trainer).collect(),
+            network,
+            backend,
+            set,
+            inner_steps: config.inner_steps,
+            batch: if config.batch == 0 { set.labels.len() } else { config.batch },
+            negatives: Xoshiro256PlusPlus::seed_from_u64(config.seed.wrapping_add(NEGATIVES_STREAM)),
+            bookkeeping: FinalLoss::default(),
+        }
+    }
+
+    /// The network as it is now.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Trains one outer epoch with negatives drawn batch by batch. Ends after the running step, with no report, where
+    /// `stop` is set meanwhile.
+    pub fn epoch(&mut self, stop: &AtomicBool) -> Option<EpochReport> {
+        let labels = self.set.labels;
+        let negatives: Vec<u8> =
+            labels.chunks(self.batch).flat_map(|batch| labels::permuted(batch, &mut self.negatives)).collect();
+        self.epoch_with_negatives(&negatives, stop)
+    }
+
+    /// As [`Trainer::epoch`], with the label to overlay on each negative given.
+    pub fn epoch_with_negatives(&mut self, negatives: &[u8], stop: &AtomicBool) -> Option<EpochReport> {
+        assert_eq!(negatives.len(), self.set.labels.len(), "a label for each negative");
+        let start = Instant::now();
+        let mut tallies = vec![Tally::default(); self.layers.len()];
+        for first in (0..negatives.len()).step_by(self.batch) {
+            let batch = first..negatives.len().min(first + self.batch);
+            self.train_batch(batch, negatives, &mut tallies, stop);
+            if stop.load(Ordering::Relaxed) {
+                return None;
+            }
+        }
+        let layer_loss: Vec<f64> = tallies.iter().map(Tally::mean_loss).collect();
+        Some(EpochReport {
+            epoch: self.bookkeeping.epochs + 1,
+            final_loss: self.bookkeeping.add(&layer_loss),
+            layer_loss,
+            active: tallies.iter().map(Tally::active_share).collect(),
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Trains layer after layer on the samples `batch`.
+    fn train_batch(
+        &mut self,
+        batch: std::ops::Range<usize>,
+        negatives: &[u8],
+        tallies: &mut [Tally],
+        stop: &AtomicBool,
+    ) {
+        let samples = alike_together(batch, self.set.labels, negatives);
+        let pick = |labels: &[u8]| samples.iter().map(|&s| labels[s as usize]).collect();
+        let labels: [Vec<u8>; 2] = [pick(self.set.labels), pick(negatives)];
+        let mut input = Input::Images(Images {
+            pixels: self.set.pixels,
+            k: self.network.pixels(),
+            samples: &samples,
+            classes: self.network.classes,
+            labels: &labels,
+        });
+        let variants = TRAINING_VARIANTS.len();
+        let rows = samples.len() * variants;
+        let last = self.layers.len() - 1;
+        for (index, (trainer, tally)) in self.layers.iter_mut().zip(tallies).enumerate() {
+            let parameters = &mut self.network.layers[index];
+            let mut step: Box<dyn LayerStep> = self.backend.prepare(input, parameters.u);
+            tally.losses.extend(trainer.train(parameters, &mut *step, self.inner_steps, stop));
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let mut outputs = vec![0.0; if index == last { 0 } else { rows * parameters.u }];
+            tally.active += step.forward(parameters, (index != last).then_some(outputs.as_mut_slice()), None);
+            tally.activations += (rows * parameters.u) as u64;
+            input = Input::Activations(Activations { rows: std::mem::take(&mut outputs), k: parameters.u, variants });
+        }
+    }
+}
+
+/// The samples of a batch, those of one label and one negative label side by side: the order of a batch is free, and
+/// rows alike share their zeros.
+fn alike_together(batch: std::ops::Range<usize>, labels: &[u8], negatives: &[u8]) -> Vec<u32> {
+    let mut samples: Vec<u32> = batch.map(|s| u32::try_from(s).expect("fewer than 2^32 images")).collect();
+    samples.sort_by_key(|&s| (labels[s as usize], negatives[s as usize]));
+    samples
+}
+
+/// What one layer did in one epoch.
+#[derive(Clone, Default)]
+struct Tally {
+    losses: Vec<f64>,
+    active: u64,
+    activations: u64,
+}
+
+impl Tally {
+    fn mean_loss(&self) -> f64 {
+        self.losses.iter().sum::<f64>() / self.losses.len() as f64
+    }
+
+    fn active_share(&self) -> f64 {
+        self.active as f64 / self.activations as f64
+    }
+}
+
+/// The running mean that the Keras example prints and never resets.
+#[derive(Default)]
+struct FinalLoss {
+    epochs: usize,
+    sum: f64,
+}
+
+impl FinalLoss {
+    /// Counts an epoch's layer losses in and returns the mean so far.
+    fn add(&mut self, layer_loss: &[f64]) -> f64 {
+        self.epochs += 1;
+        self.sum += layer_loss.iter().sum::<f64>() / layer_loss.len() as f64;
+        self.sum / self.epochs as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn final_loss_is_the_mean_over_layers_and_all_epochs_so_far() {
+        let mut bookkeeping = FinalLoss::default();
+        assert_eq!(bookkeeping.add(&[1.0, 3.0]), 2.0);
+        assert_eq!(bookkeeping.add(&[0.0, 1.0]), 1.25);
+        assert_eq!(bookkeeping.add(&[0.25, 0.25]), (2.0 + 0.5 + 0.25) / 3.0);
+    }
+
+    #[test]
+    fn samples_alike_stand_together_and_none_is_lost() {
+        let labels = [1, 0, 1, 0, 9];
+        let negatives = [0, 1, 9, 0, 1];
+        assert_eq!(alike_together(0..5, &labels, &negatives), [3, 1, 0, 2, 4]);
+        assert_eq!(alike_together(1..3, &labels, &negatives), [1, 2]);
+    }
+}
