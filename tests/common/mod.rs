@@ -1,0 +1,71 @@
+//! What several test files share: the backends under test on every instruction set, and small random data.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use ffwd::config::Config;
+use ffwd::fused::Fused;
+use ffwd::isa::{ISA_VARIABLE, Isa};
+use ffwd::reference::Reference;
+use ffwd::step::{Backend, Parameters};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
+/// The instruction sets to test: the one `FFWD_ISA` asks for, or else every one this CPU has. Asking for one that the
+/// CPU lacks fails the test: it would otherwise look green without having run.
+pub fn isas() -> Vec<Isa> {
+    if std::env::var_os(ISA_VARIABLE).is_some() {
+        return vec![Isa::from_environment().expect("the requested instruction set")];
+    }
+    Isa::available()
+}
+
+/// Every backend on every instruction set to test.
+pub fn backends() -> Vec<Box<dyn Backend>> {
+    let on = |isa| -> [Box<dyn Backend>; 2] { [Box::new(Fused::new(isa)), Box::new(Reference::new(isa))] };
+    isas().into_iter().flat_map(on).collect()
+}
+
+/// How a backend is named in a failure.
+pub fn name(backend: &dyn Backend) -> String {
+    format!("{} on {}", backend.name(), backend.isa())
+}
+
+/// The preset with some fields replaced.
+pub fn config(fields: &str) -> Config {
+    Config::resolve(None, fields.parse().expect("TOML")).expect("a valid configuration")
+}
+
+/// A generator of test data.
+pub fn rng(seed: u64) -> Xoshiro256PlusPlus {
+    Xoshiro256PlusPlus::seed_from_u64(seed)
+}
+
+/// `n` images of `k` bytes, three quarters of them zero.
+pub fn images(n: usize, k: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<u8> {
+    (0..n * k).map(|_| if rng.random_ratio(1, 4) { rng.random() } else { 0 }).collect()
+}
+
+/// `n` labels below `classes`.
+pub fn labels(n: usize, classes: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<u8> {
+    (0..n).map(|_| rng.random_range(0..classes) as u8).collect()
+}
+
+/// Parameters uniform in +-`spread`.
+pub fn parameters(k: usize, u: usize, spread: f32, rng: &mut Xoshiro256PlusPlus) -> Parameters {
+    let mut parameters = Parameters::zeros(k, u, true);
+    for value in parameters.kernel.iter_mut().chain(&mut parameters.bias) {
+        *value = rng.random_range(-spread..=spread);
+    }
+    parameters
+}
+
+/// The largest absolute difference of two slices of one length.
+pub fn gap(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// The largest magnitude in a slice.
+pub fn largest(a: &[f32]) -> f32 {
+    a.iter().fold(0.0, |largest, x| largest.max(x.abs()))
+}

@@ -1,0 +1,159 @@
+//! Every backend on every instruction set against golden runs computed in float64 by `tools/golden.py`.
+
+mod common;
+
+use std::path::Path;
+
+use ffwd::layer::LayerTrainer;
+use ffwd::network::Network;
+use ffwd::predict;
+use ffwd::step::{Backend, Images, Input, Parameters};
+use ffwd::train::{Trainer, TrainingSet};
+use serde::Deserialize;
+
+/// The golden runs move their weights by 0.06 to 1.1 in some 15 steps, and NumPy in float32 stays within 2e-7 of float64
+/// on all of them, in weights and in losses (tests/golden/README.md); 2e-6 leaves room for another order of summation.
+const TOLERANCE: f64 = 2e-6;
+
+#[derive(Deserialize)]
+struct Golden {
+    case: String,
+    classes: usize,
+    rows: usize,
+    cols: usize,
+    layers: Vec<usize>,
+    inner_steps: usize,
+    batch: usize,
+    threshold: f64,
+    use_bias: bool,
+    kernel_l2: f64,
+    bias_l2: f64,
+    optimizer: toml::Table,
+    train_pixels: String,
+    train_labels: Vec<u8>,
+    negative_labels: Vec<Vec<u8>>,
+    test_pixels: String,
+    initial: Vec<Layer>,
+    step_loss: Vec<Vec<Vec<f64>>>,
+    layer_loss: Vec<Vec<f64>>,
+    final_loss: Vec<f64>,
+    #[serde(rename = "final")]
+    last: Vec<Layer>,
+    goodness: Vec<Vec<f64>>,
+    predictions: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+struct Layer {
+    weights: Vec<f64>,
+    bias: Vec<f64>,
+}
+
+impl Golden {
+    fn load(case: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{case}.json"));
+        let golden: Self = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(golden.case, case);
+        golden
+    }
+
+    fn config(&self) -> ffwd::config::Config {
+        let mut fields = self.optimizer.clone();
+        let name = fields.remove("name").unwrap();
+        let mut config = common::config(&fields.to_string());
+        config.optimizer = name.try_into().unwrap();
+        config.layers.clone_from(&self.layers);
+        config.inner_steps = self.inner_steps;
+        config.batch = self.batch;
+        config.threshold = self.threshold;
+        config.classes = self.classes;
+        config.use_bias = self.use_bias;
+        config.kernel_l2 = self.kernel_l2;
+        config.bias_l2 = self.bias_l2;
+        config
+    }
+
+    fn network(&self) -> Network {
+        let mut k = self.rows * self.cols;
+        let mut layers = Vec::new();
+        for (layer, &u) in self.initial.iter().zip(&self.layers) {
+            layers.push(Parameters { k, u, kernel: to_f32(&layer.weights), bias: to_f32(&layer.bias) });
+            k = u;
+        }
+        Network { rows: self.rows, cols: self.cols, classes: self.classes, layers }
+    }
+
+    fn check(&self, backend: &dyn Backend) {
+        let who = format!("{}, {}", self.case, common::name(backend));
+        let pixels = bytes(&self.train_pixels);
+        let set = TrainingSet { pixels: &pixels, labels: &self.train_labels };
+        let mut trainer = Trainer::new(self.network(), &self.config(), backend, set);
+        for (epoch, negatives) in self.negative_labels.iter().enumerate() {
+            let report = trainer.epoch_with_negatives(negatives, &false.into()).expect("nobody stops it");
+            assert_eq!(report.epoch, epoch + 1);
+            close(&report.layer_loss, &self.layer_loss[epoch], &format!("{who}: layer losses of epoch {epoch}"));
+            close(&[report.final_loss], &self.final_loss[epoch..=epoch], &format!("{who}: FinalLoss of {epoch}"));
+        }
+        for (layer, expected) in trainer.network().layers.iter().zip(&self.last) {
+            close(&to_f64(&layer.kernel), &expected.weights, &format!("{who}: weights"));
+            close(&to_f64(&layer.bias), &expected.bias, &format!("{who}: biases"));
+        }
+        let test = bytes(&self.test_pixels);
+        let goodness = to_f64(&predict::goodness(trainer.network(), backend, &test));
+        close(&goodness, &self.goodness.concat(), &format!("{who}: goodness"));
+        assert_eq!(predict::predict(trainer.network(), backend, &test), self.predictions, "{who}: predictions");
+    }
+
+    /// Layer 1's first batch, step by step.
+    fn check_steps(&self, backend: &dyn Backend) {
+        let (config, network) = (self.config(), self.network());
+        let pixels = bytes(&self.train_pixels);
+        let count = if self.batch == 0 { self.train_labels.len() } else { self.batch };
+        let samples: Vec<u32> = (0..count as u32).collect();
+        let labels = [self.train_labels[..count].to_vec(), self.negative_labels[0][..count].to_vec()];
+        let k = network.pixels();
+        let images = Images { pixels: &pixels, k, samples: &samples, classes: self.classes, labels: &labels };
+        let mut parameters = network.layers[0].clone();
+        let mut trainer = LayerTrainer::new(backend.isa(), config.rule(), config.objective(), config.l2(), &parameters);
+        let mut step = backend.prepare(Input::Images(images), parameters.u);
+        let losses = trainer.train(&mut parameters, &mut *step, self.inner_steps, &false.into());
+        let who = format!("{}, {}: losses of single steps", self.case, common::name(backend));
+        close(&losses, &self.step_loss[0][0][..self.inner_steps], &who);
+    }
+}
+
+fn close(found: &[f64], expected: &[f64], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let gap = (found - expected).abs();
+        assert!(gap <= TOLERANCE * expected.abs().max(1.0), "{what}, {i}: {found}, expected {expected}");
+    }
+}
+
+fn to_f32(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&value| value as f32).collect()
+}
+
+fn to_f64(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digit = |c: u8| (c as char).to_digit(16).unwrap() as u8;
+    hex.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+}
+
+macro_rules! golden_tests {
+    ($($case:ident),+) => {$(
+        #[test]
+        fn $case() {
+            let golden = Golden::load(stringify!($case));
+            for backend in common::backends() {
+                golden.check_steps(&*backend);
+                golden.check(&*backend);
+            }
+        }
+    )+};
+}
+
+golden_tests!(keras, one_layer, three_layers_sgd, no_bias_l2, bias_l2_momentum, wide);

@@ -1,0 +1,47 @@
+//! The same seed, instruction set and precision give the same bits on any number of threads.
+
+mod common;
+
+use ffwd::checkpoint::weights_sha256;
+use ffwd::network::Network;
+use ffwd::predict;
+use ffwd::step::Backend;
+use ffwd::train::{Trainer, TrainingSet};
+
+/// Weights and predictions of a short run on `threads` threads.
+fn run(backend: &dyn Backend, threads: usize, fields: &str) -> (String, Vec<f32>) {
+    let rng = &mut common::rng(7);
+    let (n, rows, cols) = (700, 9, 11);
+    let pixels = common::images(n, rows * cols, rng);
+    let labels = common::labels(n, 10, rng);
+    let config = common::config(fields);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| {
+        let network = Network::new(rows, cols, 10, &config.layers, config.initial(), config.seed);
+        let set = TrainingSet { pixels: &pixels, labels: &labels };
+        let mut trainer = Trainer::new(network, &config, backend, set);
+        for _ in 0..2 {
+            trainer.epoch(&false.into()).unwrap();
+        }
+        (weights_sha256(trainer.network()), predict::goodness(trainer.network(), backend, &pixels[..rows * cols * 50]))
+    })
+}
+
+fn check(fields: &str) {
+    for backend in common::backends() {
+        let alone = run(&*backend, 1, fields);
+        for threads in [2, 3, 4, 7] {
+            assert_eq!(run(&*backend, threads, fields), alone, "{} with {threads} threads", common::name(&*backend));
+        }
+    }
+}
+
+#[test]
+fn the_whole_set_as_one_batch() {
+    check("layers = [70, 33]\ninner_steps = 3");
+}
+
+#[test]
+fn small_batches_with_sgd() {
+    check("layers = [20]\ninner_steps = 2\nbatch = 97\noptimizer = \"sgd\"\nlr = 0.1");
+}
