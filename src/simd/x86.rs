@@ -123,10 +123,10 @@ x86_simd!(
 );
 
 x86_simd!(
-    /// Proof that this CPU has AVX2 and FMA3. A row is 3 vectors of 8 floats: with MR = 4 that is 12 accumulators, 3
-    /// loads and 1 broadcast, all 16 registers.
+    /// Proof that this CPU has AVX2 and FMA3. A row is 2 vectors of 8 floats: with MR = 4 that is 8 accumulators, as many
+    /// as two FMA pipes of latency 4 keep busy, 2 loads and up to 4 broadcasts in 16 registers.
     Avx2, "avx2,fma", ["avx2", "fma"],
-    __m256 x 3 of 8, sum_of_eight,
+    __m256 x 2 of 8, sum_of_eight,
     _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps
     _mm256_fmadd_ps _mm256_max_ps _mm256_sqrt_ps
 );
