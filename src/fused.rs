@@ -34,13 +34,19 @@ use strip::Strip;
 /// with two parts each and cost 32 x 1.6 MB of traffic for a 784 x 500 layer, about 2% of its step on two cores.
 const PARTS: usize = 32;
 
+/// Memory that the partial sums of a wide layer may take; it gets fewer of them, but at least [`MIN_PARTS`].
+const PARTIALS_BYTES: usize = 1 << 30;
+
+/// The fewest parts a wide layer is cut into: the threads that can work on it.
+const MIN_PARTS: usize = 4;
+
 /// The fewest rows worth a partial sum of their own: clearing and adding a k x u sum costs about as much as the products
 /// of a few rows.
 const MIN_PART_ROWS: usize = 64;
 
-/// The most rows of a strip. 512 rows x 500 units are 1 MB of Z, read twice from L2 or L3 and never from memory; the
-/// gradient loads and stores each MR x NR tile of dW once for this many rows.
-const STRIP_ROWS: usize = 512;
+/// The most rows of a strip. 256 rows x 500 units are 512 KB of Z, inside an L2 of 1 MB with a slice of the weights beside
+/// them; fewer rows would load and store each MR x NR tile of dW more often, and more share fewer units that are off.
+const STRIP_ROWS: usize = 256;
 
 /// The backend; holds the instruction set its kernels run on.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +64,10 @@ impl Fused {
 impl Backend for Fused {
     fn name(&self) -> &'static str {
         "fused"
+    }
+
+    fn precision(&self) -> &'static str {
+        "f32"
     }
 
     fn isa(&self) -> Isa {
@@ -82,6 +92,12 @@ struct FusedStep {
     partials: Vec<Partial>,
     weights: Slices,
     bias: Slices,
+    /// Packed row `i` of the transposed panels and of the partial sums is input `inputs[i]`.
+    inputs: Vec<u32>,
+    /// Packed column `i` of weights, Z and gradients is unit `units[i]`.
+    units: Vec<u32>,
+    /// The sum of the partial sums.
+    total: Slices,
     /// One for each thread; never contended, because a thread runs one part at a time.
     workspaces: Vec<Mutex<Workspace>>,
 }
@@ -93,6 +109,8 @@ struct Partial {
     kernel: Slices,
     /// 1 x u.
     bias: Slices,
+    /// Each unit's largest activation in the part: 1 x u.
+    largest: Slices,
 }
 
 /// What one strip needs between its products.
@@ -101,6 +119,8 @@ struct Workspace {
     z: Slices,
     /// The activations of one row's variants: v x u.
     h: Slices,
+    /// Each unit's largest activation in the strip: 1 x u.
+    largest: Slices,
 }
 
 impl FusedStep {
@@ -108,13 +128,17 @@ impl FusedStep {
         input.assert_shapes();
         let (k, samples, variants) = (input.k(), input.samples(), input.variants());
         let nr = isa.nr();
-        let parts: Vec<Vec<Strip>> = partition(strip::base_rows(&input))
+        let parts: Vec<Vec<Strip>> = partition(strip::base_rows(&input), k * u)
             .into_par_iter()
             .map(|strips| strips.into_iter().map(|rows| Strip::pack(&input, rows)).collect())
             .collect();
         let strip_rows = parts.iter().flatten().map(Strip::rows).max().unwrap_or(0).next_multiple_of(MR);
         let per_row = parts.iter().flatten().map(Strip::variants_per_row).max().unwrap_or(1);
-        let workspace = || Workspace { z: Slices::zeros(strip_rows, u, nr), h: Slices::zeros(per_row, u, nr) };
+        let workspace = || Workspace {
+            z: Slices::zeros(strip_rows, u, nr),
+            h: Slices::zeros(per_row, u, nr),
+            largest: Slices::zeros(1, u, nr),
+        };
         Self {
             isa,
             k,
@@ -125,14 +149,19 @@ impl FusedStep {
             partials: Vec::new(),
             weights: Slices::zeros(k, u, nr),
             bias: Slices::zeros(1, u, nr),
+            inputs: Vec::new(),
+            units: (0..u as u32).collect(),
+            total: Slices::zeros(0, u, nr),
             workspaces: (0..rayon::current_num_threads()).map(|_| Mutex::new(workspace())).collect(),
         }
     }
 
     fn load(&mut self, parameters: &Parameters) {
         assert_eq!((parameters.k, parameters.u), (self.k, self.u), "parameters of the prepared shape");
-        self.weights.pack(&parameters.kernel);
-        self.bias.pack(&parameters.bias);
+        self.weights.pack(&parameters.kernel, &self.units);
+        if !parameters.bias.is_empty() {
+            self.bias.pack(&parameters.bias, &self.units);
+        }
     }
 
     /// Packs the transposes and allocates the partial sums, once.
@@ -140,53 +169,73 @@ impl FusedStep {
         if !self.partials.is_empty() {
             return;
         }
-        let (k, u, nr) = (self.k, self.u, self.isa.nr());
-        self.parts.par_iter_mut().flatten().for_each(Strip::pack_transposed);
+        self.inputs = self.input_order();
+        let (inputs, u, nr) = (&self.inputs, self.u, self.isa.nr());
+        self.parts.par_iter_mut().flatten().for_each(|strip| strip.pack_transposed(inputs));
+        let rows = self.k.next_multiple_of(MR);
+        self.total = Slices::zeros(rows, u, nr);
         self.partials = (0..self.parts.len())
             .map(|_| Partial {
                 loss: 0.0,
-                kernel: Slices::zeros(k.next_multiple_of(MR), u, nr),
+                kernel: Slices::zeros(rows, u, nr),
                 bias: Slices::zeros(1, u, nr),
+                largest: Slices::zeros(1, u, nr),
             })
             .collect();
     }
 
-    /// Adds the partial sums up in their order; returns the loss, which is not yet divided by the rows.
-    fn sum_partials(&self, gradient: &mut Parameters) -> f64 {
-        assert_eq!((gradient.k, gradient.u), (self.k, self.u), "a gradient of the prepared shape");
-        let partials = &self.partials;
-        // Blocks of rows, so that a thread reads whole pages of each partial sum.
-        const BLOCK: usize = 16;
-        gradient.kernel.par_chunks_mut(BLOCK * self.u).enumerate().for_each(|(block, rows)| {
-            let (first, count, nr) = (block * BLOCK, rows.len() / self.u, self.isa.nr());
-            let mut total = vec![0.0; count * nr];
-            for j in 0..self.weights.count() {
-                total.fill(0.0);
-                for partial in partials {
-                    let part = &partial.kernel.slice(j)[first * nr..][..count * nr];
-                    total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
-                }
-                for (row, total) in rows.chunks_exact_mut(self.u).zip(total.chunks_exact(nr)) {
-                    let width = nr.min(self.u - j * nr);
-                    row[j * nr..][..width].copy_from_slice(&total[..width]);
-                }
-            }
-        });
-        let mut row = vec![0.0; self.u];
-        let mut total = vec![0.0; self.u];
-        for partial in partials {
-            partial.bias.unpack_row(0, &mut row);
-            total.iter_mut().zip(&row).for_each(|(total, part)| *total += part);
+    /// The order in which inputs form panels of the transpose. Pixels keep theirs, in which neighbours are inked
+    /// together. Units of the layer before are sorted by how often they are on: many are on or off for nearly all rows,
+    /// and a panel of such units visits no more rows than they do.
+    fn input_order(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.k as u32).collect();
+        if self.parts.iter().flatten().any(Strip::is_overlaid) {
+            return order;
         }
-        let bias_units = gradient.bias.len();
-        gradient.bias.copy_from_slice(&total[..bias_units]);
+        let mut counts = vec![0; self.k];
+        self.parts.iter().flatten().for_each(|strip| strip.count_inputs(&mut counts));
+        order.sort_by_key(|&input| std::cmp::Reverse(counts[input as usize]));
+        order
+    }
+
+    /// Sorts the units by the parts in which they were on, so that those that are off together share slices that the
+    /// next gradient leaves out. Only the rounding of the goodness depends on it.
+    fn sort_units(&mut self) {
+        let mut on = vec![0_u32; self.u];
+        for (part, partial) in self.partials.iter().enumerate() {
+            let mut largest = vec![0.0; self.u];
+            partial.largest.unpack_row(0, &self.units, &mut largest);
+            on.iter_mut().zip(&largest).for_each(|(on, &h)| *on |= u32::from(h > 0.0) << (31 - part));
+        }
+        self.units.sort_by_key(|&unit| std::cmp::Reverse(on[unit as usize]));
+    }
+
+    /// Adds the partial sums up in their order; returns the loss, which is not yet divided by the rows.
+    fn sum_partials(&mut self, gradient: &mut Parameters) -> f64 {
+        assert_eq!((gradient.k, gradient.u), (self.k, self.u), "a gradient of the prepared shape");
+        let Self { u, ref partials, ref mut total, ref inputs, ref units, .. } = *self;
+        total.sum_of(partials.iter().map(|partial| &partial.kernel));
+        let mut position = vec![0; inputs.len()];
+        inputs.iter().enumerate().for_each(|(packed, &input)| position[input as usize] = packed);
+        gradient
+            .kernel
+            .par_chunks_mut(u)
+            .zip(&position)
+            .for_each(|(row, &packed)| total.unpack_row(packed, units, row));
+        if !gradient.bias.is_empty() {
+            let mut total = Slices::zeros(1, u, self.isa.nr());
+            total.sum_of(partials.iter().map(|partial| &partial.bias));
+            total.unpack_row(0, units, &mut gradient.bias);
+        }
         partials.iter().map(|partial| partial.loss).sum()
     }
 }
 
 /// Cuts `rows` rows into parts and each part into strips of nearly equal size, all of them whole panels but the last.
-fn partition(rows: usize) -> Vec<Vec<std::ops::Range<usize>>> {
-    let part_rows = rows.div_ceil(PARTS).max(MIN_PART_ROWS).next_multiple_of(MR);
+/// `weights` is the number of weights of the layer.
+fn partition(rows: usize, weights: usize) -> Vec<Vec<std::ops::Range<usize>>> {
+    let parts = (PARTIALS_BYTES / (weights * size_of::<f32>())).clamp(MIN_PARTS, PARTS);
+    let part_rows = rows.div_ceil(parts).max(MIN_PART_ROWS).next_multiple_of(MR);
     let strips = part_rows.div_ceil(STRIP_ROWS);
     let strip_rows = part_rows.div_ceil(strips).next_multiple_of(MR);
     let cut = |range: std::ops::Range<usize>, size: usize| {
@@ -208,7 +257,9 @@ impl LayerStep for FusedStep {
             let workspace = &mut *thread_workspace(workspaces);
             isa.run(PartGradient { strips, weights, bias, objective, partial, workspace });
         });
-        self.sum_partials(gradient) / objective.rows as f64
+        let loss = self.sum_partials(gradient) / objective.rows as f64;
+        self.sort_units();
+        loss
     }
 
     fn forward(&mut self, parameters: &Parameters, outputs: Option<&mut [f32]>, goodness: Option<&mut [f32]>) -> u64 {
@@ -216,12 +267,12 @@ impl LayerStep for FusedStep {
         let rows: Vec<usize> = self.parts.iter().map(|strips| strips.iter().map(Strip::output_rows).sum()).collect();
         let outputs = split_rows(outputs, &rows, self.u);
         let goodness = split_rows(goodness, &rows, 1);
-        let Self { isa, ref parts, ref weights, ref bias, ref workspaces, .. } = *self;
+        let Self { isa, ref parts, ref weights, ref bias, ref units, ref workspaces, .. } = *self;
         let jobs: Vec<_> = parts.iter().zip(outputs.into_iter().zip(goodness)).collect();
         jobs.into_par_iter()
             .map(|(strips, (outputs, goodness))| {
                 let workspace = &mut *thread_workspace(workspaces);
-                isa.run(PartForward { strips, weights, bias, units: self.u, outputs, goodness, workspace })
+                isa.run(PartForward { strips, weights, bias, units, outputs, goodness, workspace })
             })
             .sum()
     }
@@ -259,10 +310,12 @@ impl Kernel for PartGradient<'_> {
         partial.loss = 0.0;
         partial.kernel.clear();
         partial.bias.clear();
+        partial.largest.clear();
         for strip in strips {
             product::forward(simd, strip.forward(), weights, &mut workspace.z);
             epilogue::gradient(simd, strip, weights, bias, &objective, workspace, partial);
-            product::accumulate(simd, strip.transposed(), &workspace.z, &mut partial.kernel);
+            product::accumulate(simd, strip.transposed(), &workspace.z, &workspace.largest, &mut partial.kernel);
+            partial.largest.raise_to(&workspace.largest);
         }
     }
 }
@@ -272,7 +325,7 @@ struct PartForward<'a> {
     strips: &'a [Strip],
     weights: &'a Slices,
     bias: &'a Slices,
-    units: usize,
+    units: &'a [u32],
     outputs: Option<&'a mut [f32]>,
     goodness: Option<&'a mut [f32]>,
     workspace: &'a mut Workspace,
@@ -287,7 +340,7 @@ impl Kernel for PartForward<'_> {
         for strip in self.strips {
             product::forward(simd, strip.forward(), self.weights, &mut self.workspace.z);
             let rows = strip.output_rows();
-            let outputs = self.outputs.as_mut().and_then(|rest| rest.split_off_mut(..rows * self.units));
+            let outputs = self.outputs.as_mut().and_then(|rest| rest.split_off_mut(..rows * self.units.len()));
             let goodness = self.goodness.as_mut().and_then(|rest| rest.split_off_mut(..rows));
             active +=
                 epilogue::outputs(simd, strip, self.weights, self.bias, self.units, self.workspace, outputs, goodness);

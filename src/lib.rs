@@ -19,8 +19,8 @@
 //! 4. The backends: [`mod@reference`] is the algorithm as plain matrices; [`fused`] computes the same strip by strip over
 //!    [`panels`] and [`slices`], on the vectors of [`simd`] that [`isa`] finds usable. [`backend`] chooses.
 //! 5. [`optimizer`] and [`layer`]: one layer's inner steps.
-//! 6. [`network`], [`train`], [`predict`]: all layers, all epochs, all labels. [`checkpoint`] stores a network,
-//!    [`config`] describes a run.
+//! 6. [`network`], [`train`], [`predict`]: all layers, all epochs, all labels; [`similar`] orders the samples.
+//!    [`checkpoint`] stores a network, [`config`] describes a run.
 //!
 //! The same seed, instruction set and precision give bit-identical weights on any number of threads: work is cut by the
 //! shape of the batch alone, and partial sums are added in the order of that cut.
@@ -41,6 +41,7 @@ pub mod panels;
 pub mod predict;
 pub mod reference;
 pub mod simd;
+pub mod similar;
 pub mod slices;
 pub mod step;
 pub mod train;

@@ -42,15 +42,16 @@ impl Panels {
         panels
     }
 
-    /// Packs the transpose of the row-major matrix `dense` of `depth` rows of `rows` floats each.
-    pub fn pack_transposed(dense: &[f32], rows: usize) -> Self {
+    /// Packs the transpose of the row-major matrix `dense`, which has a column for each entry of `order`: packed row `i`
+    /// is column `order[i]`.
+    pub fn pack_transposed(dense: &[f32], order: &[u32]) -> Self {
+        let rows = order.len();
         assert!(rows > 0 && dense.len().is_multiple_of(rows), "whole rows of {rows}");
         let mut panels = Self::empty(rows, dense.len() / rows);
-        for first in (0..rows).step_by(MR) {
-            let width = MR.min(rows - first);
+        for columns in order.chunks(MR) {
             for (index, row) in dense.chunks_exact(rows).enumerate() {
                 let mut values = [0.0; MR];
-                values[..width].copy_from_slice(&row[first..first + width]);
+                values.iter_mut().zip(columns).for_each(|(value, &column)| *value = row[column as usize]);
                 panels.push(index, values);
             }
             panels.close();
@@ -102,12 +103,6 @@ impl Panels {
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Panel<'_>> {
         self.starts.windows(2).map(|w| Panel { indices: &self.indices[w[0]..w[1]], values: &self.values[w[0]..w[1]] })
     }
-
-    /// Entries kept, as a share of those a dense packing would hold.
-    pub fn density(&self) -> f64 {
-        let dense = (self.starts.len() - 1) * self.depth;
-        self.indices.len() as f64 / dense.max(1) as f64
-    }
 }
 
 #[cfg(test)]
@@ -137,9 +132,11 @@ mod tests {
     fn the_transposed_packing_is_the_packing_of_the_transpose() {
         let (rows, depth) = (11, 6);
         let dense = sparse(depth, rows);
-        let transposed: Vec<f32> = (0..rows * depth).map(|i| dense[i % depth * rows + i / depth]).collect();
+        let order: Vec<u32> = (0..rows as u32).map(|i| i * 4 % rows as u32).collect();
+        let transposed: Vec<f32> =
+            (0..rows * depth).map(|i| dense[i % depth * rows + order[i / depth] as usize]).collect();
         let mut unpacked = vec![0.0; rows * depth];
-        Panels::pack_transposed(&dense, rows).unpack(&mut unpacked);
+        Panels::pack_transposed(&dense, &order).unpack(&mut unpacked);
         assert_eq!(unpacked, transposed);
     }
 
@@ -152,6 +149,5 @@ mod tests {
         let panel = panels.iter().next().unwrap();
         assert_eq!(panel.indices, [1]);
         assert_eq!((panel.values[0][0], panel.values[0][MR - 1]), (5.0, 6.0));
-        assert!((panels.density() - 1.0 / 3.0).abs() < 1e-12);
     }
 }

@@ -1,7 +1,8 @@
 //! The reference backend: every quantity of the algorithm as a matrix of its own, products by `matrixmultiply`.
 //!
 //! It is the readable form of a layer step and the oracle the fused kernels are tested against. It keeps the normalised
-//! input and Z of the whole batch in memory and shares nothing between positive and negative.
+//! input and Z of the whole batch in memory and shares nothing between positive and negative. `matrixmultiply` finds its
+//! instruction set by itself; `FFWD_ISA` reaches the optimiser only.
 
 use matrixmultiply::sgemm;
 use rayon::prelude::*;
@@ -33,8 +34,16 @@ impl Backend for Reference {
         "reference"
     }
 
+    fn precision(&self) -> &'static str {
+        "f32"
+    }
+
     fn isa(&self) -> Isa {
         self.isa
+    }
+
+    fn products(&self) -> &'static str {
+        "matrixmultiply"
     }
 
     fn prepare<'a>(&self, input: Input<'a>, units: usize) -> Box<dyn LayerStep + 'a> {

@@ -134,8 +134,16 @@ pub trait Backend: Send + Sync {
     /// The name `--backend` takes.
     fn name(&self) -> &'static str;
 
-    /// The instruction set its own kernels and the optimiser run on.
+    /// The number format of its products.
+    fn precision(&self) -> &'static str;
+
+    /// The instruction set the optimiser runs on, and the backend's own kernels.
     fn isa(&self) -> Isa;
+
+    /// What chose the instruction set of its products: [`Backend::isa`], or a library's own detection.
+    fn products(&self) -> &'static str {
+        self.isa().name()
+    }
 
     /// Prepares a batch for a layer of `units` units. Takes the input by value: a later layer's rows are large, and a
     /// backend that packs them gives the memory back.

@@ -15,6 +15,7 @@ use crate::labels;
 use crate::layer::LayerTrainer;
 use crate::network::Network;
 use crate::objective::TRAINING_VARIANTS;
+use crate::similar;
 use crate::step::{Activations, Backend, Images, Input, LayerStep};
 
 /// Added to the seed for the generator of the negatives, so that they do not repeat the draws of the initial weights.
@@ -54,6 +55,8 @@ pub struct Trainer<'a> {
     batch: usize,
     negatives: Xoshiro256PlusPlus,
     bookkeeping: FinalLoss,
+    /// Each sample's place in an order in which neighbours look alike.
+    places: Vec<u32>,
 }
 
 impl<'a> Trainer<'a> {
@@ -67,8 +70,12 @@ impl<'a> Trainer<'a> {
         assert_eq!(set.pixels.len(), set.labels.len() * network.pixels(), "one label for each whole image");
         let trainer =
             |parameters| LayerTrainer::new(backend.isa(), config.rule(), config.objective(), config.l2(), parameters);
+        let mut places = vec![0; set.labels.len()];
+        let order = similar::order(set.pixels, network.rows, network.cols);
+        order.iter().zip(0..).for_each(|(&sample, place)| places[sample as usize] = place);
         Self {
             layers: network.layers.iter().map(trainer).collect(),
+            places,
             network,
             backend,
             set,
@@ -123,7 +130,7 @@ impl<'a> Trainer<'a> {
         tallies: &mut [Tally],
         stop: &AtomicBool,
     ) {
-        let samples = alike_together(batch, self.set.labels, negatives);
+        let samples = alike_together(batch, self.set.labels, negatives, &self.places);
         let pick = |labels: &[u8]| samples.iter().map(|&s| labels[s as usize]).collect();
         let labels: [Vec<u8>; 2] = [pick(self.set.labels), pick(negatives)];
         let mut input = Input::Images(Images {
@@ -146,16 +153,16 @@ impl<'a> Trainer<'a> {
             let mut outputs = vec![0.0; if index == last { 0 } else { rows * parameters.u }];
             tally.active += step.forward(parameters, (index != last).then_some(outputs.as_mut_slice()), None);
             tally.activations += (rows * parameters.u) as u64;
-            input = Input::Activations(Activations { rows: std::mem::take(&mut outputs), k: parameters.u, variants });
+            input = Input::Activations(Activations { rows: outputs, k: parameters.u, variants });
         }
     }
 }
 
-/// The samples of a batch, those of one label and one negative label side by side: the order of a batch is free, and
-/// rows alike share their zeros.
-fn alike_together(batch: std::ops::Range<usize>, labels: &[u8], negatives: &[u8]) -> Vec<u32> {
+/// The samples of a batch, those of one label and one negative label side by side, and among these those that look
+/// alike: the order of a batch is free, and rows alike share their zeros.
+fn alike_together(batch: std::ops::Range<usize>, labels: &[u8], negatives: &[u8], places: &[u32]) -> Vec<u32> {
     let mut samples: Vec<u32> = batch.map(|s| u32::try_from(s).expect("fewer than 2^32 images")).collect();
-    samples.sort_by_key(|&s| (labels[s as usize], negatives[s as usize]));
+    samples.sort_by_key(|&s| (labels[s as usize], negatives[s as usize], places[s as usize]));
     samples
 }
 
@@ -209,7 +216,8 @@ mod tests {
     fn samples_alike_stand_together_and_none_is_lost() {
         let labels = [1, 0, 1, 0, 9];
         let negatives = [0, 1, 9, 0, 1];
-        assert_eq!(alike_together(0..5, &labels, &negatives), [3, 1, 0, 2, 4]);
-        assert_eq!(alike_together(1..3, &labels, &negatives), [1, 2]);
+        assert_eq!(alike_together(0..5, &labels, &negatives, &[0, 1, 2, 3, 4]), [3, 1, 0, 2, 4]);
+        assert_eq!(alike_together(1..3, &labels, &negatives, &[0, 1, 2, 3, 4]), [1, 2]);
+        assert_eq!(alike_together(0..3, &[0; 3], &[0; 3], &[2, 0, 1]), [1, 2, 0]);
     }
 }

@@ -15,7 +15,7 @@ fn activate<S: Simd>(
     (r, variant): (usize, usize),
     weights: &Slices,
     bias: &Slices,
-    Workspace { z, h }: &mut Workspace,
+    Workspace { z, h, .. }: &mut Workspace,
 ) -> f32 {
     let scale = simd.splat(strip.scale(r));
     let label = strip.label(r, variant);
@@ -33,7 +33,8 @@ fn activate<S: Simd>(
     simd.sum(squares)
 }
 
-/// Turns Z into D, the right operand of the gradient product, and adds the strip's loss, bias and label gradients.
+/// Turns Z into D, the right operand of the gradient product, adds the strip's loss, bias and label gradients, and notes
+/// each unit's largest activation in the strip.
 ///
 /// `D[r] = scale[r] * sum over variants: coef * h`, because the variants' input rows differ in the label pixels only;
 /// those get `value * coef * h` here.
@@ -47,6 +48,7 @@ pub(super) fn gradient<S: Simd>(
     workspace: &mut Workspace,
     partial: &mut Partial,
 ) {
+    workspace.largest.clear();
     for r in 0..strip.rows() {
         let scale = simd.splat(strip.scale(r));
         for variant in 0..strip.variants_per_row() {
@@ -55,9 +57,12 @@ pub(super) fn gradient<S: Simd>(
             partial.loss += row.loss;
             let coefficient = simd.splat(row.coefficient);
             let label = strip.label(r, variant);
-            let Workspace { z, h } = &mut *workspace;
-            for j in 0..z.count() {
-                let dz = simd.mul(coefficient, simd.load(h.row(j, variant)));
+            let Workspace { h, largest, .. } = &mut *workspace;
+            for j in 0..h.count() {
+                let activation = simd.load(h.row(j, variant));
+                let so_far = largest.row_mut(j, 0);
+                simd.store(so_far, simd.max(activation, simd.load(so_far)));
+                let dz = simd.mul(coefficient, activation);
                 let db = partial.bias.row_mut(j, 0);
                 simd.store(db, simd.add(simd.load(db), dz));
                 if let Some((label, value)) = label {
@@ -67,7 +72,7 @@ pub(super) fn gradient<S: Simd>(
                 simd.store(h.row_mut(j, variant), dz);
             }
         }
-        let Workspace { z, h } = &mut *workspace;
+        let Workspace { z, h, .. } = &mut *workspace;
         for j in 0..z.count() {
             let mut sum = simd.load(h.row(j, 0));
             for variant in 1..strip.variants_per_row() {
@@ -78,8 +83,8 @@ pub(super) fn gradient<S: Simd>(
     }
 }
 
-/// Writes the strip's activations (output rows x u, row-major) and goodness where they are asked for; returns how many
-/// activations are above zero.
+/// Writes the strip's activations (output rows x u, row-major, unit `units[i]` from packed column `i`) and goodness
+/// where they are asked for; returns how many activations are above zero.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "one call site; a struct would only repeat its fields")]
 pub(super) fn outputs<S: Simd>(
@@ -87,7 +92,7 @@ pub(super) fn outputs<S: Simd>(
     strip: &Strip,
     weights: &Slices,
     bias: &Slices,
-    units: usize,
+    units: &[u32],
     workspace: &mut Workspace,
     mut outputs: Option<&mut [f32]>,
     mut goodness: Option<&mut [f32]>,
@@ -98,10 +103,10 @@ pub(super) fn outputs<S: Simd>(
             let squares = activate(simd, strip, (r, variant), weights, bias, workspace);
             let row = r * strip.variants_per_row() + variant;
             if let Some(goodness) = &mut goodness {
-                goodness[row] = squares / units as f32;
+                goodness[row] = squares / units.len() as f32;
             }
             if let Some(outputs) = &mut outputs {
-                workspace.h.unpack_row(variant, &mut outputs[row * units..][..units]);
+                workspace.h.unpack_row(variant, units, &mut outputs[row * units.len()..][..units.len()]);
             }
             for j in 0..workspace.h.count() {
                 let count: u32 = workspace.h.row(j, variant).iter().map(|&h| u32::from(h > 0.0)).sum();

@@ -37,10 +37,14 @@ pub(super) fn forward<S: Simd>(simd: S, panels: &Panels, w: &Slices, z: &mut Sli
 
 /// `gradient += A d`: A in `panels`, k x rows; `d`, at least rows x u; `gradient`, k (rounded up to MR) x u.
 ///
-/// Each slice of `d` serves all panels while it is in L2; a tile of the gradient is loaded and stored once.
+/// Each slice of `d` serves all panels while it is in L2; a tile of the gradient is loaded and stored once. Slices of
+/// units that `largest` (1 x u, their largest activation in the strip) says are all off contribute nothing.
 #[inline(always)]
-pub(super) fn accumulate<S: Simd>(simd: S, panels: &Panels, d: &Slices, gradient: &mut Slices) {
+pub(super) fn accumulate<S: Simd>(simd: S, panels: &Panels, d: &Slices, largest: &Slices, gradient: &mut Slices) {
     for j in 0..d.count() {
+        if largest.slice(j).iter().all(|&h| h == 0.0) {
+            continue;
+        }
         let b = d.slice(j);
         for (panel, c) in panels.iter().zip(gradient.slice_mut(j).chunks_exact_mut(MR * S::NR)) {
             if panel.indices.is_empty() {

@@ -105,12 +105,25 @@ impl Strip {
         }
     }
 
-    /// Packs the transpose, which gradients need.
-    pub fn pack_transposed(&mut self) {
-        let k = self.forward.depth();
-        let mut dense = vec![0.0; self.rows() * k];
+    /// Packs the transpose, which gradients need; its row `i` is input `inputs[i]`.
+    pub fn pack_transposed(&mut self, inputs: &[u32]) {
+        let mut dense = vec![0.0; self.rows() * self.forward.depth()];
         self.forward.unpack(&mut dense);
-        self.transposed = Some(Panels::pack_transposed(&dense, k));
+        self.transposed = Some(Panels::pack_transposed(&dense, inputs));
+    }
+
+    /// Adds to `counts` how many base rows have each input non-zero.
+    pub fn count_inputs(&self, counts: &mut [u32]) {
+        for panel in self.forward.iter() {
+            for (&input, values) in panel.indices.iter().zip(panel.values) {
+                counts[input as usize] += values.iter().map(|&value| u32::from(value != 0.0)).sum::<u32>();
+            }
+        }
+    }
+
+    /// Whether the rows are images, with labels overlaid.
+    pub fn is_overlaid(&self) -> bool {
+        self.overlay.is_some()
     }
 
     /// The rows: base rows x k.
@@ -118,7 +131,7 @@ impl Strip {
         &self.forward
     }
 
-    /// The rows transposed: k x base rows.
+    /// The rows transposed: k x base rows, inputs in the order they were packed in.
     pub fn transposed(&self) -> &Panels {
         self.transposed.as_ref().expect("packed before the first gradient")
     }
