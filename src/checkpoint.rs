@@ -1,16 +1,17 @@
 //! Networks in files: safetensors in and out, and the sum that identifies a network's weights.
 //!
 //! Layer `i`, counted from 0, is stored as the tensors `layer.i.kernel` (k x u) and, where it has one, `layer.i.bias` (u),
-//! both f32. The shape of the images and the number of classes stand in the file's metadata.
+//! both f32. The shape of the images, the number of classes and where the network comes from stand in the file's metadata.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
-use crate::data::hex;
+use crate::data::{cache, hex};
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::step::Parameters;
@@ -18,12 +19,24 @@ use crate::step::Parameters;
 /// What the metadata calls this form.
 const FORMAT: &str = "ffwd/model/v1";
 
-/// Writes `network` to `path`; `config`, the run's configuration as TOML, goes along for the reader's information.
+/// Where a network comes from; each part is empty where it is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The run's configuration as TOML.
+    pub config: String,
+    /// The name of the data set it was trained on.
+    pub dataset: String,
+    /// The SHA-256 of that data set, see [`Dataset::sha256`](crate::data::Dataset::sha256).
+    pub dataset_sha256: String,
+}
+
+/// Writes `network` and its origin to `path`, which appears whole or not at all.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] when the file cannot be written.
-pub fn save(network: &Network, config: &str, path: &Path) -> Result<()> {
+/// [`Error::Model`] when a weight is no finite number, [`Error::Io`] when the file cannot be written.
+pub fn save(network: &Network, origin: &Origin, path: &Path) -> Result<()> {
+    check_finite(network, path)?;
     let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = network.layers.iter().enumerate().flat_map(tensors_of).collect();
     let views = tensors.iter().map(|(name, shape, bytes)| {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("four bytes for each element");
@@ -34,11 +47,30 @@ pub fn save(network: &Network, config: &str, path: &Path) -> Result<()> {
         ("rows", network.rows.to_string()),
         ("cols", network.cols.to_string()),
         ("classes", network.classes.to_string()),
-        ("config", config.to_owned()),
+        ("config", origin.config.clone()),
+        ("dataset", origin.dataset.clone()),
+        ("dataset_sha256", origin.dataset_sha256.clone()),
     ];
     let metadata: HashMap<_, _> = metadata.map(|(key, value)| (key.to_owned(), value)).into();
     let bytes = safetensors::serialize(views, Some(metadata)).expect("the names differ");
-    std::fs::write(path, bytes).map_err(Error::io(path, "write the model"))
+    cache::write_atomically(path, |file| file.write_all(&bytes).map_err(Error::io(path, "write the model")))
+}
+
+/// Checks that [`load`] would take the weights back.
+fn check_finite(network: &Network, path: &Path) -> Result<()> {
+    for (index, layer) in network.layers.iter().enumerate() {
+        for (name, values) in [("kernel", &layer.kernel), ("bias", &layer.bias)] {
+            finite(path, &format!("layer.{index}.{name}"), values)?;
+        }
+    }
+    Ok(())
+}
+
+fn finite(path: &Path, name: &str, values: &[f32]) -> Result<()> {
+    match values.iter().find(|value| !value.is_finite()) {
+        Some(value) => Err(wrong(path, format!("{name} with the value {value}"), "finite numbers")),
+        None => Ok(()),
+    }
 }
 
 fn tensors_of((index, layer): (usize, &Parameters)) -> Vec<(String, Vec<usize>, Vec<u8>)> {
@@ -54,15 +86,16 @@ fn bytes_of(floats: &[f32]) -> Vec<u8> {
     floats.iter().flat_map(|float| float.to_le_bytes()).collect()
 }
 
-/// Reads a network from `path`.
+/// Reads a network and its origin from `path`.
 ///
 /// # Errors
 ///
 /// [`Error::Io`] when the file cannot be read, [`Error::Model`] when it is not a model written by [`save`]: the message
 /// names the field and what was expected.
-pub fn load(path: &Path) -> Result<Network> {
+pub fn load(path: &Path) -> Result<(Network, Origin)> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "read the model"))?;
-    Reader::new(path, &bytes)?.network()
+    let reader = Reader::new(path, &bytes)?;
+    Ok((reader.network()?, reader.origin()))
 }
 
 /// A file being read, with its path for the messages.
@@ -108,6 +141,11 @@ impl<'a> Reader<'a> {
         Ok(Network { rows, cols, classes, layers })
     }
 
+    fn origin(&self) -> Origin {
+        let text = |key: &str| self.metadata.get(key).cloned().unwrap_or_default();
+        Origin { config: text("config"), dataset: text("dataset"), dataset_sha256: text("dataset_sha256") }
+    }
+
     fn number(&self, key: &str) -> Result<usize> {
         let text = self.metadata.get(key).map_or("nothing", String::as_str);
         let number = text.parse().ok().filter(|&number| number > 0);
@@ -138,10 +176,8 @@ impl<'a> Reader<'a> {
         }
         let (chunks, _) = tensor.data().as_chunks();
         let floats: Vec<f32> = chunks.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-        match floats.iter().find(|float| !float.is_finite()) {
-            Some(float) => Err(wrong(self.path, format!("{name} with the value {float}"), "finite numbers")),
-            None => Ok(floats),
-        }
+        finite(self.path, name, &floats)?;
+        Ok(floats)
     }
 }
 
@@ -172,7 +208,7 @@ mod tests {
     /// The error of reading a file made from `network` and metadata in which `key` is replaced.
     fn message_with(network: &Network, key: &str, value: &str) -> String {
         let file = tempfile::NamedTempFile::new().unwrap();
-        save(network, "", file.path()).unwrap();
+        save(network, &Origin::default(), file.path()).unwrap();
         let bytes = std::fs::read(file.path()).unwrap();
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
         let mut metadata = header.metadata().clone().unwrap();
@@ -188,9 +224,11 @@ mod tests {
     fn a_saved_network_loads_the_same_with_and_without_bias() {
         for use_bias in [true, false] {
             let file = tempfile::NamedTempFile::new().unwrap();
-            save(&network(use_bias), "epochs = 1", file.path()).unwrap();
-            let loaded = load(file.path()).unwrap();
-            assert_eq!(loaded, network(use_bias));
+            let origin =
+                Origin { config: "epochs = 1".into(), dataset: "digits".into(), dataset_sha256: "00".repeat(32) };
+            save(&network(use_bias), &origin, file.path()).unwrap();
+            let (loaded, from) = load(file.path()).unwrap();
+            assert_eq!((&loaded, from), (&network(use_bias), origin));
             assert_eq!(weights_sha256(&loaded), weights_sha256(&network(use_bias)));
         }
     }
@@ -205,16 +243,27 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_no_numbers_are_refused() {
+    fn values_that_are_no_numbers_are_neither_written_nor_read() {
         let mut broken = network(true);
         broken.layers[1].bias[0] = f32::NAN;
-        assert!(message_with(&broken, "config", "").contains("layer.1.bias with the value NaN"));
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("model.safetensors");
+        let message = save(&broken, &Origin::default(), &path).unwrap_err().to_string();
+        assert!(message.contains("layer.1.bias with the value NaN") && !path.exists(), "{message}");
+
+        save(&network(true), &Origin::default(), &path).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let last = bytes.len() - 4;
+        bytes[last..].copy_from_slice(&f32::INFINITY.to_le_bytes());
+        std::fs::write(&path, bytes).unwrap();
+        let message = load(&path).unwrap_err().to_string();
+        assert!(message.contains("with the value inf"), "{message}");
     }
 
     #[test]
     fn a_file_cut_off_anywhere_is_an_error_and_never_a_panic() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        save(&network(true), "", file.path()).unwrap();
+        save(&network(true), &Origin::default(), file.path()).unwrap();
         let whole = std::fs::read(file.path()).unwrap();
         for length in 0..whole.len() {
             std::fs::write(file.path(), &whole[..length]).unwrap();

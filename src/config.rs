@@ -1,7 +1,8 @@
 //! The configuration of a training run: presets, files and flags laid over one another, and checked.
 //!
-//! Every source is a TOML table of the fields below; later tables win. The resolved configuration is stored with the
-//! run in the same form, so that a run's `config.toml` can be given back with `--config`.
+//! Every source is a TOML table of the fields below; later tables win, and each is checked as it is laid over the ones
+//! before, so that a mistake is blamed on its source. The resolved configuration is stored with the run in the same form,
+//! so that a run's `config.toml` can be given back with `--config`.
 
 use std::path::Path;
 
@@ -13,9 +14,15 @@ use crate::layer::L2;
 use crate::network::{Initial, Initializer};
 use crate::objective::Objective;
 use crate::optimizer::Rule;
+use crate::step::Backend;
 
 /// The names `--preset` takes.
 pub const PRESETS: [&str; 1] = ["keras"];
+
+/// The most outer epochs, and the most inner steps: beyond any use, and few enough to keep a report of each.
+const MAX_REPEATS: usize = 1_000_000;
+/// The most units of a layer: more than any use, and few enough that sizes in bytes fit their types.
+const MAX_UNITS: usize = 1 << 16;
 
 /// The preset `keras`: the example "Using the Forward-Forward Algorithm for Image Classification".
 const KERAS: &str = r#"
@@ -127,7 +134,7 @@ pub struct Config {
     pub backend: BackendName,
     /// Which number format.
     pub precision: PrecisionName,
-    /// Threads; 0 is every core available to the process.
+    /// Threads; 0 is every core available to the process. Stored as it was given, because it never changes the result.
     pub threads: usize,
     /// Data set name or directory; absent, MNIST if it can be had, else the built-in digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,26 +145,30 @@ pub struct Config {
 }
 
 impl Config {
-    /// The preset, then the file, then the flags.
+    /// The preset, then the file, then what the command line and the environment gave.
     ///
     /// # Errors
     ///
     /// An unknown preset or field, a value of the wrong type, or one outside its range; the message names the file or
     /// flag it came from.
-    pub fn resolve(file: Option<&Path>, flags: Table) -> Result<Self> {
+    pub fn resolve(file: Option<&Path>, given: Table) -> Result<Self> {
         let file_table = file.map(read_table).transpose()?.unwrap_or_default();
-        let preset = [&flags, &file_table].into_iter().find_map(|table| table.get("preset"));
-        let preset = preset.map_or("keras", |name| name.as_str().unwrap_or_default());
-        let mut table = preset_table(preset)?;
-        table.extend(file_table);
-        if let Some(path) = file {
-            // Checked before the flags cover it, so that a mistake is blamed on the file that holds it.
-            parse(table.clone(), &path.display().to_string())?;
-        }
-        table.extend(flags);
-        let config = parse(table, "command line or environment")?;
-        config.check()?;
-        Ok(config)
+        let preset = preset(&[(&given, Source::Given), (&file_table, Source::of(file))])?;
+        let config = Self::deserialize(preset.clone()).expect("a preset is whole");
+        let (table, config) = lay_over((preset, config), file_table, Source::of(file))?;
+        Ok(lay_over((table, config), given, Source::Given)?.1)
+    }
+
+    /// Puts what was found and chosen in place of what was asked for, as a run stores it: `data` finds the data set again
+    /// from any directory, and `backend` is the one that computes.
+    ///
+    /// # Panics
+    ///
+    /// When the backend gives itself a name that configurations do not know.
+    pub fn settle(&mut self, data: &str, backend: &dyn Backend) {
+        self.data = Some(data.to_owned());
+        self.backend = toml::Value::from(backend.name()).try_into().expect("a name that `backend` takes");
+        self.precision = toml::Value::from(backend.precision()).try_into().expect("a name that `precision` takes");
     }
 
     /// The configuration as the text of a TOML file.
@@ -165,25 +176,37 @@ impl Config {
         toml::to_string(self).expect("plain values serialise")
     }
 
-    fn check(&self) -> Result<()> {
-        let positive = |field: &str, value: usize| require(field, value, value > 0, "at least 1");
-        require("layers", format!("{:?}", self.layers), !self.layers.is_empty(), "at least one layer")?;
-        self.layers
-            .iter()
-            .try_for_each(|&u| require("layers", u, (1..=1 << 20).contains(&u), "units from 1 to 1048576"))?;
-        positive("epochs", self.epochs)?;
-        positive("inner_steps", self.inner_steps)?;
-        require("classes", self.classes, (1..=256).contains(&self.classes), "1 to 256, because labels are bytes")?;
-        require("threads", self.threads, self.threads <= 4096, "at most 4096")?;
-        require("threshold", self.threshold, self.threshold.is_finite(), "a finite number")?;
+    /// Checks every value, also as the 32-bit float that the kernels will see.
+    fn check(&self, source: Source<'_>) -> Result<()> {
+        let require = |field: &str, found: String, holds: bool, expected: &str| {
+            if holds { Ok(()) } else { Err(Error::config(source.name(field), found, expected)) }
+        };
+        require("preset", format!("{:?}", self.preset), PRESETS.contains(&&*self.preset), &one_of(&PRESETS))?;
+        require("layers", "an empty list".into(), !self.layers.is_empty(), "at least one layer")?;
+        for &units in &self.layers {
+            require("layers", units.to_string(), (1..=MAX_UNITS).contains(&units), "1 to 65536 units in each layer")?;
+        }
+        for (field, value) in [("epochs", self.epochs), ("inner_steps", self.inner_steps)] {
+            require(field, value.to_string(), (1..=MAX_REPEATS).contains(&value), "1 to 1000000")?;
+        }
+        let classes = self.classes;
+        require("classes", classes.to_string(), (1..=256).contains(&classes), "1 to 256, because labels are bytes")?;
+        require("threads", self.threads.to_string(), self.threads <= 4096, "at most 4096")?;
+        require("out", "nothing".into(), self.out.as_deref() != Some(""), "a directory, or none")?;
+        let real = |field, value: f64, holds: fn(f32) -> bool, expected| {
+            require(field, format!("{value:?}"), value.is_finite() && holds(value as f32), expected)
+        };
+        real("threshold", self.threshold, f32::is_finite, "a number within the range of 32-bit floats")?;
+        let positive = |value: f32| value.is_finite() && value > 0.0;
         for (field, value) in [("lr", self.lr), ("epsilon", self.epsilon)] {
-            require(field, value, value.is_finite() && value > 0.0, "a positive number")?;
+            real(field, value, positive, "a positive number within the range of 32-bit floats")?;
         }
         for (field, value) in [("beta1", self.beta1), ("beta2", self.beta2), ("momentum", self.momentum)] {
-            require(field, value, (0.0..1.0).contains(&value), "at least 0 and below 1")?;
+            real(field, value, |value| (0.0..1.0).contains(&value), "at least 0 and below 1")?;
         }
+        let not_negative = |value: f32| value.is_finite() && value >= 0.0;
         for (field, value) in [("kernel_l2", self.kernel_l2), ("bias_l2", self.bias_l2)] {
-            require(field, value, value.is_finite() && value >= 0.0, "zero or a positive number")?;
+            real(field, value, not_negative, "zero or a positive number within the range of 32-bit floats")?;
         }
         Ok(())
     }
@@ -214,27 +237,71 @@ impl Config {
     }
 }
 
-fn require(field: &str, found: impl ToString, holds: bool, expected: &str) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::config(field, found, expected)) }
+/// Where a table of options comes from, for the messages.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    File(&'a Path),
+    /// The command line or the environment.
+    Given,
 }
 
-fn preset_table(name: &str) -> Result<Table> {
-    match name {
-        "keras" => Ok(KERAS.parse().expect("the preset is valid TOML")),
-        _ => Err(Error::config("preset", format!("{name:?}"), format!("one of {}", PRESETS.join(", ")))),
+impl<'a> Source<'a> {
+    fn of(file: Option<&'a Path>) -> Self {
+        file.map_or(Self::Given, Self::File)
     }
+
+    /// A field as the user spells it there.
+    fn name(self, field: &str) -> String {
+        match self {
+            Self::File(path) => format!("{}: {field}", path.display()),
+            Self::Given => format!("--{} or FFWD_{}", field.replace('_', "-"), field.to_uppercase()),
+        }
+    }
+}
+
+/// The table of the preset that the first of these tables names, or of the default one.
+fn preset(layers: &[(&Table, Source<'_>)]) -> Result<Table> {
+    let named = layers.iter().find_map(|(table, source)| Some((table.get("preset")?, source)));
+    match named {
+        None => Ok(KERAS.parse().expect("the preset is valid TOML")),
+        Some((name, _)) if name.as_str() == Some("keras") => Ok(KERAS.parse().expect("the preset is valid TOML")),
+        Some((name, source)) => Err(Error::config(source.name("preset"), name, one_of(&PRESETS))),
+    }
+}
+
+fn one_of(names: &[&str]) -> String {
+    format!("one of {}", names.join(", "))
+}
+
+/// Lays the fields of `layer` over a configuration, which is at hand as a table as well, and checks them.
+fn lay_over((mut table, mut config): (Table, Config), layer: Table, source: Source<'_>) -> Result<(Table, Config)> {
+    for (field, value) in layer {
+        table.insert(field.clone(), value);
+        // One field at a time, so that the message can name it.
+        config = Config::deserialize(table.clone()).map_err(|error| complaint(source.name(&field), error.message()))?;
+    }
+    config.check(source)?;
+    Ok((table, config))
+}
+
+/// What the TOML reader has against a field or a line.
+fn complaint(place: String, message: &str) -> Error {
+    let message = message.trim().replace('\n', " ");
+    let (found, expected) = message.split_once(", expected ").unwrap_or((&message, "a field of a run's config.toml"));
+    let expected = match expected {
+        "usize" | "u64" => "a whole number",
+        "f64" => "a number",
+        expected => expected,
+    };
+    Error::config(place, found, expected)
 }
 
 fn read_table(path: &Path) -> Result<Table> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path, "read the configuration"))?;
     text.parse().map_err(|error: toml::de::Error| {
-        Error::config(path.display().to_string(), error.message(), "a TOML table of configuration fields")
-    })
-}
-
-fn parse(table: Table, origin: &str) -> Result<Config> {
-    Config::deserialize(table).map_err(|error| {
-        Error::config(origin, error.to_string().trim().replace('\n', " "), "the fields of a run's config.toml")
+        let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or_default());
+        let line = before.matches('\n').count() + 1;
+        complaint(format!("{}: line {line}", path.display()), error.message())
     })
 }
 
@@ -272,10 +339,18 @@ mod tests {
     #[test]
     fn a_mistake_in_the_file_is_blamed_on_the_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        for (text, word) in [("epoch = 7", "epoch"), ("epochs = \"x\"", "epochs"), ("epochs = ", "TOML")] {
+        for (text, word) in [
+            ("epoch = 7", ": epoch: "),
+            ("epochs = \"x\"", ": epochs: "),
+            ("epochs = 0", ": epochs: found 0, expected 1 to 1000000"),
+            ("seed = 1\nepochs = ", ": line 2: "),
+            ("preset = 3", ": preset: found 3, expected one of keras"),
+        ] {
             std::fs::write(file.path(), text).unwrap();
-            let message = Config::resolve(Some(file.path()), Table::new()).unwrap_err().to_string();
-            assert!(message.contains(&*file.path().to_string_lossy()) && message.contains(word), "{message}");
+            // What the flags cover is checked as well.
+            let message = Config::resolve(Some(file.path()), table("epochs = 2")).unwrap_err().to_string();
+            assert!(message.contains(&format!("{}{word}", file.path().display())), "{message}");
+            assert_eq!((message.matches(", expected ").count(), message.lines().count()), (1, 1), "{message}");
         }
     }
 
@@ -285,14 +360,30 @@ mod tests {
             ("layers = []", "layers"),
             ("layers = [0]", "layers"),
             ("epochs = 0", "epochs"),
+            ("epochs = 1000001", "epochs"),
+            ("inner_steps = 1000001", "inner-steps"),
+            ("layers = [65537]", "layers"),
             ("classes = 257", "classes"),
             ("lr = -1.0", "lr"),
             ("beta2 = 1.0", "beta2"),
             ("threshold = nan", "threshold"),
+            ("threshold = 1e39", "threshold"),
+            ("epsilon = 1e-50", "epsilon"),
+            ("lr = 1e39", "lr"),
+            ("beta1 = 0.99999999999", "beta1"),
+            ("out = \"\"", "out"),
             ("preset = \"x\"", "preset"),
         ] {
             let message = Config::resolve(None, table(text)).unwrap_err().to_string();
-            assert!(message.starts_with(field) && message.contains("expected"), "{message}");
+            assert!(message.starts_with(&format!("--{field} or FFWD_")) && message.contains("expected"), "{message}");
         }
+    }
+
+    #[test]
+    fn a_settled_configuration_says_what_was_used() {
+        let mut config = Config::resolve(None, Table::new()).unwrap();
+        config.settle("digits", &crate::reference::Reference::new(crate::isa::Isa::best()));
+        assert_eq!((config.data.as_deref(), config.backend), (Some("digits"), BackendName::Reference));
+        assert_eq!(config.precision, PrecisionName::F32);
     }
 }

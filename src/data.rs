@@ -1,6 +1,6 @@
 //! Data sets: labelled images in IDX files, mapped into memory and checked before use.
 //!
-//! [`locate()`] turns a name or a path into a directory, [`Dataset::open`] turns the directory into checked images and
+//! [`Places::locate`] turns a name or a path into a directory, [`Dataset::open`] turns the directory into checked images and
 //! labels. `idx` reads the files, `gzip` unpacks them, `digits` draws the built-in set, `fetch` downloads the public
 //! ones.
 
@@ -23,7 +23,7 @@ use std::sync::OnceLock;
 use sha2::{Digest, Sha256};
 
 pub use idx::{IdxImages, IdxLabels};
-pub use locate::{Located, Places, locate};
+pub use locate::{Located, Places};
 
 use crate::{Error, Result};
 

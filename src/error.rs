@@ -1,6 +1,7 @@
 //! The one error type: what is wrong, where, and what was expected.
 //!
-//! Files and users' input end in an [`Error`]; programmers' errors (a shape that does not fit) are assertions.
+//! Files and users' input end in an [`Error`], whose message is complete and one line; programmers' errors (a shape that
+//! does not fit) are assertions.
 
 use std::path::{Path, PathBuf};
 
@@ -16,14 +17,14 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused something.
-    #[error("{path}: cannot {action}: {source}", path = path.display())]
+    #[error("{path}: cannot {action}: {reason}", path = path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
         /// What was tried, as a verb phrase: `open`, `create the directory`.
         action: &'static str,
         /// The operating system's answer.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// An option, environment variable or configuration field holds something it cannot hold.
     #[error("{field}: found {found}, expected {expected}")]
@@ -62,7 +63,10 @@ pub enum Error {
         expected: String,
     },
     /// A data set that is in none of the places where it may be.
-    #[error("data set {name}: not found, expected its four IDX files in one of{places}", places = lines(looked))]
+    #[error(
+        "data set {name}: not found in {}, expected its four IDX files; `fast-train data list` shows what each place holds",
+        places(looked)
+    )]
     NotFound {
         /// The name that was asked for.
         name: String,
@@ -71,7 +75,7 @@ pub enum Error {
     },
     /// A data set that no mirror delivered.
     #[cfg(feature = "fetch")]
-    #[error("data set {name}: no mirror delivered it{attempts}", attempts = lines(attempts))]
+    #[error("data set {name}: no mirror delivered it: {}", reasons(attempts))]
     Fetch {
         /// The name that was asked for.
         name: String,
@@ -80,16 +84,28 @@ pub enum Error {
     },
 }
 
-/// The items one to a line, indented, each on a new line.
-fn lines<T: std::fmt::Display>(items: &[T]) -> String {
-    items.iter().map(|item| format!("\n  {item}")).collect()
+/// The places looked at, each once, in words.
+fn places(looked: &[SurveyRow]) -> String {
+    let mut places: Vec<&str> = looked.iter().map(|row| row.found_in).collect();
+    places.dedup();
+    match places.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => "any place".to_owned(),
+    }
+}
+
+/// Every mirror with its reason.
+#[cfg(feature = "fetch")]
+fn reasons(attempts: &[crate::data::fetch::FailedMirror]) -> String {
+    attempts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl Error {
     /// Wraps an operating system error with the path and the action it belongs to.
     pub fn io(path: impl AsRef<Path>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
-        move |source| Self::Io { path, action, source }
+        move |reason| Self::Io { path, action, reason }
     }
 
     /// A field that holds something it cannot hold.

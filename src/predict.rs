@@ -1,10 +1,13 @@
 //! Prediction: every label is tried on every image, and the label of the largest goodness summed over layers wins.
+//!
+//! [`Evaluation`] compares what was predicted with the truth.
 
 use crate::network::Network;
 use crate::step::{Activations, Backend, Images, Input};
 
-/// Images that go through all layers together: with ten labels and 500 units their activations take 20 MB.
-const BLOCK_IMAGES: usize = 1000;
+/// The most bytes that the rows of one layer take for the images that go through all layers together: enough rows to keep
+/// every thread busy, and little beside the data set and the weights.
+const BLOCK_BYTES: usize = 64 << 20;
 
 /// The goodness, summed over layers, of each label on each image: n x classes, row-major.
 ///
@@ -16,7 +19,13 @@ const BLOCK_IMAGES: usize = 1000;
 pub fn goodness(network: &Network, backend: &dyn Backend, pixels: &[u8]) -> Vec<f32> {
     let k = network.pixels();
     assert!(pixels.len().is_multiple_of(k), "whole images of {k} bytes");
-    pixels.chunks(BLOCK_IMAGES * k).flat_map(|block| block_goodness(network, backend, block)).collect()
+    pixels.chunks(block_images(network) * k).flat_map(|block| block_goodness(network, backend, block)).collect()
+}
+
+/// Images of one block, at least one, by [`BLOCK_BYTES`].
+fn block_images(network: &Network) -> usize {
+    let widest = network.layers.iter().flat_map(|layer| [layer.k, layer.u]).max().unwrap_or(1);
+    (BLOCK_BYTES / (network.classes * widest * size_of::<f32>())).max(1)
 }
 
 fn block_goodness(network: &Network, backend: &dyn Backend, pixels: &[u8]) -> Vec<f32> {
@@ -28,9 +37,11 @@ fn block_goodness(network: &Network, backend: &dyn Backend, pixels: &[u8]) -> Ve
     let rows = count * classes;
     let mut total = vec![0.0; rows];
     let mut goodness = vec![0.0; rows];
-    for parameters in &network.layers {
-        let mut outputs = vec![0.0; rows * parameters.u];
-        backend.prepare(input, parameters.u).forward(parameters, Some(&mut outputs), Some(&mut goodness));
+    let last = network.layers.len() - 1;
+    for (index, parameters) in network.layers.iter().enumerate() {
+        let mut outputs = vec![0.0; if index == last { 0 } else { rows * parameters.u }];
+        let wanted = (index != last).then_some(outputs.as_mut_slice());
+        backend.prepare(input, parameters.u).forward(parameters, wanted, Some(&mut goodness));
         total.iter_mut().zip(&goodness).for_each(|(total, goodness)| *total += goodness);
         input = Input::Activations(Activations { rows: outputs, k: parameters.u, variants: classes });
     }
@@ -57,14 +68,97 @@ fn best_label(goodness: &[f32]) -> u8 {
     best as u8
 }
 
+/// How predictions compare with the truth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluation {
+    /// Images predicted.
+    pub tested: usize,
+    /// Those predicted as another label than their own.
+    pub errors: usize,
+    /// How often each true label (row) was predicted as each label (column).
+    pub confusion: Vec<Vec<usize>>,
+}
+
+impl Evaluation {
+    /// Predicts the images whose true labels are given, each below the network's classes.
+    ///
+    /// # Panics
+    ///
+    /// When there is not one label for each whole image.
+    pub fn new(network: &Network, backend: &dyn Backend, pixels: &[u8], labels: &[u8]) -> Self {
+        Self::of(labels, &predict(network, backend, pixels), network.classes)
+    }
+
+    /// Compares true labels with predicted ones, all below `classes`.
+    ///
+    /// # Panics
+    ///
+    /// When there are not as many of one as of the other.
+    pub fn of(labels: &[u8], predicted: &[u8], classes: usize) -> Self {
+        assert_eq!(labels.len(), predicted.len(), "one label for each prediction");
+        let mut confusion = vec![vec![0; classes]; classes];
+        for (&label, &predicted) in labels.iter().zip(predicted) {
+            confusion[usize::from(label)][usize::from(predicted)] += 1;
+        }
+        let errors = labels.iter().zip(predicted).filter(|(label, predicted)| label != predicted).count();
+        Self { tested: labels.len(), errors, confusion }
+    }
+
+    /// The share predicted right; `None` where nothing was tested.
+    pub fn accuracy(&self) -> Option<f64> {
+        (self.tested > 0).then(|| (self.tested - self.errors) as f64 / self.tested as f64)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::best_label;
+    use super::*;
+    use crate::isa::Isa;
+    use crate::network::{Initial, Initializer};
+    use crate::reference::Reference;
+
+    fn network(classes: usize, units: &[usize]) -> Network {
+        let initial = Initial { use_bias: true, kernel: Initializer::GlorotUniform, bias: Initializer::Zeros };
+        Network::new(4, 5, classes, units, initial, 1)
+    }
 
     #[test]
     fn the_largest_goodness_wins_and_the_lowest_label_a_tie() {
         assert_eq!(best_label(&[0.5, 2.0, 1.0]), 1);
         assert_eq!(best_label(&[1.0, 3.0, 3.0]), 1);
         assert_eq!(best_label(&[0.0, 0.0]), 0);
+    }
+
+    #[test]
+    fn blocks_shrink_as_layers_widen_and_hold_at_least_one_image() {
+        assert_eq!(block_images(&network(8, &[32, 64])), (64 << 20) / (8 * 64 * 4));
+        assert_eq!(block_images(&network(8, &[5])), (64 << 20) / (8 * 20 * 4));
+        let mut wide = network(20, &[1]);
+        wide.layers[0].u = 1 << 40;
+        assert_eq!(block_images(&wide), 1);
+    }
+
+    #[test]
+    fn goodness_is_one_row_for_each_image() {
+        let backend = Reference::new(Isa::best());
+        let pixels: Vec<u8> = (0..60).collect();
+        let network = network(3, &[7, 6]);
+        let all = goodness(&network, &backend, &pixels);
+        assert_eq!(all.len(), 9);
+        assert_eq!(all[3..6], goodness(&network, &backend, &pixels[20..40]));
+        assert!(goodness(&network, &backend, &[]).is_empty());
+    }
+
+    #[test]
+    fn an_evaluation_counts_pairs_of_labels() {
+        let evaluation = Evaluation::of(&[0, 1, 1, 2, 1], &[0, 1, 2, 2, 2], 3);
+        assert_eq!(evaluation.confusion, [[1, 0, 0], [0, 1, 2], [0, 0, 1]]);
+        assert_eq!((evaluation.tested, evaluation.errors, evaluation.accuracy()), (5, 2, Some(0.6)));
+    }
+
+    #[test]
+    fn nothing_tested_has_no_accuracy() {
+        let evaluation = Evaluation::of(&[], &[], 2);
+        assert_eq!((evaluation.errors, evaluation.accuracy()), (0, None));
     }
 }

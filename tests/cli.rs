@@ -36,7 +36,15 @@ fn workplace() -> TempDir {
 fn program(place: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fast-train"));
     let cache = place.join("cache");
-    command.current_dir(place).env("XDG_CACHE_HOME", cache).env_remove("FFWD_DATA");
+    command.current_dir(place);
+    // What the user has set, except the instruction set under test.
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if (name.starts_with("FFWD_") && name != "FFWD_ISA") || name.eq_ignore_ascii_case("no_proxy") {
+            command.env_remove(&variable);
+        }
+    }
+    command.env("XDG_CACHE_HOME", cache);
     for variable in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         command.env(variable, "http://127.0.0.1:9");
     }
@@ -64,6 +72,17 @@ fn message(output: &Output, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code), "{text}");
     assert!(!text.contains("panicked"), "{text}");
     text
+}
+
+/// The only line on stderr, which says once what was expected and what the system answered.
+fn one_line(output: &Output, code: i32) -> String {
+    let text = message(output, code);
+    // A debug build says so first.
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("warning: this is a debug build")).collect();
+    let &[line] = lines.as_slice() else { panic!("not one line: {text}") };
+    assert!(line.starts_with("error: "), "{line}");
+    assert!(line.matches(", expected ").count() <= 1 && line.matches("os error").count() <= 1, "{line}");
+    line.to_owned()
 }
 
 #[test]
@@ -94,7 +113,12 @@ fn a_run_prints_its_summary_and_writes_its_files() {
     assert_eq!(serde_json::from_str::<Value>(&read("summary.json")).unwrap(), summary);
     let metrics: Vec<Value> = read("metrics.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(&metrics, epochs);
-    assert!(read("config.toml").contains("inner_steps = 20"));
+    for line in ["inner_steps = 20", "backend = \"fused\"", "precision = \"f32\"", "threads = 0"] {
+        assert!(read("config.toml").contains(line), "{line}");
+    }
+    let set = place.path().canonicalize().unwrap().join("set");
+    let stored = PathBuf::from(summary["config"]["data"].as_str().unwrap());
+    assert!(stored.is_absolute() && stored.canonicalize().unwrap() == set);
     for plot in ["loss.svg", "samples.svg", "confusion.svg"] {
         assert!(read(plot).starts_with("<svg") && read(plot).trim_end().ends_with("</svg>"), "{plot}");
     }
@@ -151,20 +175,30 @@ fn both_backends_agree() {
 fn usage_errors_exit_with_two_and_name_the_field() {
     let place = workplace();
     std::fs::write(place.path().join("bad.toml"), "epoch = 1").unwrap();
+    std::fs::write(place.path().join("range.toml"), "epochs = 0").unwrap();
+    std::fs::write(place.path().join("syntax.toml"), "seed = 1\nepochs = [").unwrap();
+    for (arguments, word) in [
+        (vec!["--layers", "0"], "--layers"),
+        (vec!["--lr=-1"], "--lr or FFWD_LR"),
+        (vec!["--epochs", "1000001"], "--epochs"),
+        (vec!["--data", "no-such-set"], "no-such-set"),
+        (vec!["--config", "bad.toml"], "bad.toml: epoch:"),
+        (vec!["--config", "range.toml", "--epochs", "3"], "range.toml: epochs: found 0"),
+        (vec!["--config", "syntax.toml"], "syntax.toml: line 2:"),
+    ] {
+        assert!(one_line(&run(&place, &arguments), 2).contains(word), "{arguments:?}");
+    }
     for (arguments, word) in [
         (vec!["--epochs", "x"], "--epochs"),
-        (vec!["--layers", "0"], "layers"),
-        (vec!["--lr=-1"], "lr"),
         (vec!["--backend", "gpu"], "--backend"),
-        (vec!["--data", "no-such-set"], "no-such-set"),
-        (vec!["--config", "bad.toml"], "bad.toml"),
         (vec!["--no-such-flag"], "--no-such-flag"),
+        (vec!["--out", ""], "--out"),
         (vec!["data", "fetch", "digits"], "digits"),
     ] {
         assert!(message(&run(&place, &arguments), 2).contains(word), "{arguments:?}");
     }
     let isa = program(place.path()).args(SMALL).env("FFWD_ISA", "mmx").output().unwrap();
-    assert!(message(&isa, 2).contains("FFWD_ISA"));
+    assert!(one_line(&isa, 2).contains("FFWD_ISA"));
 }
 
 #[test]
@@ -179,11 +213,150 @@ fn other_failures_exit_with_one_and_name_the_file() {
         (vec!["eval", "--model", "broken.safetensors"], "broken.safetensors"),
         (vec!["predict", "--model", "missing.safetensors", "broken.idx"], "missing.safetensors"),
     ] {
-        assert!(message(&run(&place, &arguments), 1).contains(word), "{arguments:?}");
+        assert!(one_line(&run(&place, &arguments), 1).contains(word), "{arguments:?}");
     }
+    let missing = one_line(&run(&place, &["--config", "missing.toml"]), 1);
+    assert_eq!(missing.matches("os error").count(), 1, "{missing}");
     json(&run(&place, &small(&["--json", "--out", "run", "--epochs", "1"])));
     let images = run(&place, &["predict", "--model", "run/model.safetensors", "broken.idx"]);
-    assert!(message(&images, 1).contains("broken.idx"));
+    assert!(one_line(&images, 1).contains("broken.idx"));
+}
+
+#[test]
+fn images_of_another_size_than_the_models_are_refused() {
+    let place = workplace();
+    json(&run(&place, &small(&["--json", "--out", "run", "--epochs", "1"])));
+    let other = place.path().join("other");
+    for (prefix, count) in [("train", 3), ("t10k", 2)] {
+        idx::write_images(&other.join(format!("{prefix}-images-idx3-ubyte")), 5, 6, &vec![9; count * 30]).unwrap();
+        idx::write_labels(&other.join(format!("{prefix}-labels-idx1-ubyte")), &vec![1; count]).unwrap();
+    }
+    for command in [["eval", "--data", "other"].as_slice(), &["predict", "other/t10k-images-idx3-ubyte"]] {
+        let output = run(&place, &[command, &["--model", "run/model.safetensors"]].concat());
+        let text = one_line(&output, 1);
+        assert!(
+            text.contains("t10k-images-idx3-ubyte") && text.contains("(5, 6)") && text.contains("(8, 7)"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_told_before_training() {
+    let place = workplace();
+    std::fs::write(place.path().join("file"), "").unwrap();
+    // So many epochs would not end.
+    let output = run(&place, &small(&["--out", "file/run", "--epochs", "1000000"]));
+    assert!(one_line(&output, 1).contains("file/run"));
+}
+
+#[test]
+fn quiet_is_quiet() {
+    let place = workplace();
+    let output = run(&place, &small(&["--quiet", "--epochs", "1"]));
+    let text = message(&output, 0);
+    assert!(text.lines().all(|line| line.starts_with("warning: this is a debug build")), "{text}");
+    assert!(output.stdout.is_empty());
+    assert!(place.path().join("runs/keras-set-1/summary.json").exists());
+}
+
+#[test]
+fn a_run_that_diverges_ends_with_the_epoch_the_layer_and_no_model() {
+    let place = workplace();
+    let output = run(&place, &small(&["--lr", "1e30", "--quiet", "--out", "run"]));
+    let text = one_line(&output, 1);
+    assert!(text.contains("epoch 1") && text.contains("layer 1") && text.contains("--lr"), "{text}");
+    let directory = place.path().join("run");
+    assert_eq!(std::fs::read_to_string(directory.join("metrics.jsonl")).unwrap().lines().count(), 1);
+    assert!(!directory.join("model.safetensors").exists());
+}
+
+#[test]
+fn without_test_images_a_run_has_no_accuracy() {
+    let place = workplace();
+    idx::write_images(&place.path().join("set/t10k-images-idx3-ubyte"), 8, 7, &[]).unwrap();
+    idx::write_labels(&place.path().join("set/t10k-labels-idx1-ubyte"), &[]).unwrap();
+    let summary = json(&run(&place, &small(&["--json", "--out", "run", "--epochs", "1"])));
+    assert_eq!((&summary["test_accuracy"], &summary["dataset"]["test"]), (&Value::Null, &0.into()));
+    let model = ["--model", "run/model.safetensors"];
+    let eval = json(&run(&place, &[["eval", "--data", "set", "--json"].as_slice(), &model].concat()));
+    assert_eq!((&eval["test_accuracy"], &eval["test_errors"]), (&Value::Null, &0.into()));
+    let predictions = run(&place, &[["predict", "set/t10k-images-idx3-ubyte"].as_slice(), &model].concat());
+    message(&predictions, 0);
+    assert!(predictions.stdout.is_empty());
+}
+
+#[test]
+fn one_class_is_learned_at_once() {
+    let place = workplace();
+    for prefix in ["train", "t10k"] {
+        let path = place.path().join(format!("set/{prefix}-labels-idx1-ubyte"));
+        let count = idx::IdxLabels::open(&path).unwrap().len();
+        idx::write_labels(&path, &vec![0; count]).unwrap();
+    }
+    let summary = json(&run(&place, &small(&["--json", "--classes", "1", "--epochs", "1"])));
+    assert_eq!(summary["test_accuracy"], 1.0);
+}
+
+#[test]
+fn a_variable_that_is_empty_counts_as_not_set_and_the_last_flag_counts() {
+    let place = workplace();
+    let mut command = program(place.path());
+    command.args(small(&["--epochs", "1", "--layers", "7", "--json", "--out", "none"]));
+    for variable in ["FFWD_SEED", "FFWD_CONFIG", "FFWD_OUT", "FFWD_PRESET", "FFWD_DATA", "FFWD_LR"] {
+        command.env(variable, "");
+    }
+    let config = json(&command.output().unwrap())["config"].clone();
+    assert_eq!((&config["seed"], &config["layers"]), (&1.into(), &serde_json::json!([7])));
+}
+
+#[test]
+fn a_model_remembers_its_data_set() {
+    let place = workplace();
+    json(&run(&place, &small(&["--json", "--out", "run", "--epochs", "1"])));
+    let eval = ["eval", "--model", "run/model.safetensors", "--data", "set"];
+    let note = |output: Output| message(&output, 0).contains("is not the data set this model was trained on (set)");
+    assert!(!note(run(&place, &eval)));
+    idx::write_labels(&place.path().join("set/t10k-labels-idx1-ubyte"), &[0; TEST]).unwrap();
+    assert!(note(run(&place, &eval)));
+}
+
+/// A reader of the progress or of the result that goes away does not take the run with it.
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_does_not_end_the_run() {
+    let place = workplace();
+    let end_of_reading = |out: &str, close: fn(&mut std::process::Child)| {
+        let mut command = program(place.path());
+        command.args(small(&["--out", out])).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        close(&mut child);
+        child.wait_with_output().unwrap()
+    };
+    let output = end_of_reading("a", |child| drop(child.stderr.take()));
+    assert_eq!(output.status.code(), Some(0));
+    let output = end_of_reading("b", |child| drop(child.stdout.take()));
+    assert!(message(&output, 1).contains("writing to stdout"));
+    for out in ["a", "b"] {
+        assert!(place.path().join(out).join("model.safetensors").exists(), "{out}");
+    }
+}
+
+/// A disk that is full in the middle of a run costs the files, not the result.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_in_the_middle_does_not_discard_the_result() {
+    let place = workplace();
+    let directory = place.path().join("run");
+    std::fs::create_dir(&directory).unwrap();
+    std::os::unix::fs::symlink("/dev/full", directory.join("metrics.jsonl")).unwrap();
+    let output = run(&place, &small(&["--json", "--quiet", "--out", "run"]));
+    assert!(one_line(&output, 1).contains("metrics.jsonl"));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["epochs"].as_array().unwrap().len(), 4);
+    for file in ["model.safetensors", "summary.json", "loss.svg"] {
+        assert!(directory.join(file).exists(), "{file}");
+    }
 }
 
 #[test]
@@ -192,7 +365,11 @@ fn info_names_an_instruction_set_that_is_usable() {
     let info = json(&run(&place, &["info", "--json"]));
     let usable = info["isa"]["usable"].as_array().unwrap();
     assert!(usable.contains(&info["isa"]["selected"]));
-    assert!(run(&place, &["info"]).status.success());
+    assert_eq!(info["precision"], serde_json::json!(["f32"]));
+    let text = String::from_utf8(run(&place, &["info"]).stdout).unwrap();
+    for name in ["mnist", "fashion-mnist", "digits"] {
+        assert!(text.contains(&format!("data         {name}: ")), "{text}");
+    }
 }
 
 #[test]
@@ -204,22 +381,35 @@ fn data_list_shows_every_set_and_place() {
     }
 }
 
-/// With no data and no network the program says so, draws its own digits and trains on them.
+/// With no data and no network the program says so, draws its own digits and trains on them; what the system has, it
+/// takes.
 #[test]
-fn without_data_and_network_it_trains_on_synthetic_digits() {
-    if Path::new("/usr/share/datasets/mnist").exists() {
-        eprintln!("not run: this machine has MNIST in a place of the system");
-        return;
-    }
+fn without_data_and_network_it_trains_on_what_there_is() {
     let place = TempDir::new().unwrap();
-    let output = run(&place, &["--epochs", "1", "--inner-steps", "2", "--layers", "16", "--test-limit", "200"]);
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{err}");
-    assert!(
-        err.contains("synthetic digits") && out.contains("Test accuracy") && out.contains("synthetic"),
-        "{out}{err}"
-    );
-    assert!(place.path().join("runs/keras-digits-1/summary.json").exists());
+    let mut command = program(place.path());
+    command.args(["--epochs", "1", "--inner-steps", "2", "--layers", "16", "--test-limit", "200"]);
+    let output = command.env("FFWD_DATA", "elsewhere").output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    let err = message(&output, 0);
+    assert!(out.contains("Test accuracy"), "{out}{err}");
+    let name = if Path::new("/usr/share/datasets/mnist").exists() {
+        assert!(err.contains("mnist from /usr/share/datasets"), "{err}");
+        "mnist"
+    } else {
+        let line = err.lines().find(|line| line.contains("synthetic digits")).unwrap();
+        assert!(line.contains("FFWD_DATA (elsewhere)"), "{err}");
+        assert!(out.contains("synthetic"), "{out}");
+        "digits"
+    };
+    let directory = format!("runs/keras-{name}-1");
+    let summary = std::fs::read_to_string(place.path().join(&directory).join("summary.json")).unwrap();
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!((&summary["dataset"]["name"], &summary["config"]["data"]), (&name.into(), &name.into()));
+
+    // The model remembers what it was trained on.
+    let eval = run(&place, &["eval", "--model", &format!("{directory}/model.safetensors"), "--json"]);
+    assert!(!message(&eval, 0).contains("note"));
+    assert_eq!(json(&eval)["dataset"]["sha256"], summary["dataset"]["sha256"]);
 }
 
 #[cfg(unix)]

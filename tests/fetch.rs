@@ -293,6 +293,7 @@ fn when_all_fail_the_error_names_each_with_its_reason() {
     let second = Mirror::with(&[("b", Answer::Body(gz(b"short")))]);
     let (result, lines) = run(&[first.url, second.url], None, cache.path());
     let message = result.as_ref().unwrap_err().to_string();
+    assert_eq!(message.lines().count(), 1, "{message}");
     let attempts = attempts(result);
     assert_eq!(attempts.iter().map(|failed| failed.mirror.as_str()).collect::<Vec<_>>(), [first.url, second.url]);
     assert!(attempts[0].reason.contains("a.gz: ") && attempts[0].reason.contains("404"), "{attempts:?}");

@@ -52,7 +52,7 @@ fn is_writable(directory: &Path) -> bool {
 /// # Errors
 ///
 /// The error of `fill`, or [`Error::Io`] when the directory or the file cannot be made.
-pub(super) fn write_atomically<E: From<Error>>(
+pub(crate) fn write_atomically<E: From<Error>>(
     path: &Path,
     fill: impl FnOnce(&mut File) -> Result<(), E>,
 ) -> Result<(), E> {

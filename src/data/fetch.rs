@@ -37,9 +37,9 @@ impl Timeouts {
     /// For a download the user asked for: 10 s to connect, 20 s for the next bytes, 10 minutes in all.
     pub const PATIENT: Self =
         Self { connect: Duration::from_secs(10), stall: Duration::from_secs(20), total: Duration::from_secs(600) };
-    /// For an attempt the user did not ask for: 3 s to connect, 5 s for the next bytes, 1 minute in all.
+    /// For an attempt the user did not ask for: 3 s to connect, 5 s for the next bytes, 15 s in all.
     pub const BRIEF: Self =
-        Self { connect: Duration::from_secs(3), stall: Duration::from_secs(5), total: Duration::from_secs(60) };
+        Self { connect: Duration::from_secs(3), stall: Duration::from_secs(5), total: Duration::from_secs(15) };
 }
 
 /// A mirror that did not deliver; displayed as `MIRROR: REASON`.

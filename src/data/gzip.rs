@@ -36,12 +36,25 @@ pub(super) fn reader(gz: &Path) -> Result<impl Read> {
 /// [`Error::Idx`], naming the archive, when it is damaged or what it holds is not an IDX file of this kind and of the
 /// length its header announces; [`Error::Io`] when the cache cannot be written.
 pub(super) fn unpack_once(gz: &Path, kind: Kind, cache: &Path) -> Result<PathBuf> {
-    let target = cache.join("unpacked").join(cached_name(gz)?);
-    if !target.exists() {
-        let mut packed = reader(gz)?;
-        cache::write_atomically(&target, |file| unpack(gz, &mut packed, kind, &target, file))?;
-    }
+    let target = target(gz, cache)?;
+    if target.exists() { Ok(target) } else { unpack_again(gz, kind, cache) }
+}
+
+/// The unpacked form of an archive, made anew in `cache`.
+///
+/// # Errors
+///
+/// Those of [`unpack_once`].
+pub(super) fn unpack_again(gz: &Path, kind: Kind, cache: &Path) -> Result<PathBuf> {
+    let target = target(gz, cache)?;
+    let mut packed = reader(gz)?;
+    cache::write_atomically(&target, |file| unpack(gz, &mut packed, kind, &target, file))?;
     Ok(target)
+}
+
+/// Where in `cache` the unpacked form of an archive lies.
+fn target(gz: &Path, cache: &Path) -> Result<PathBuf> {
+    Ok(cache.join("unpacked").join(cached_name(gz)?))
 }
 
 /// A name that stands for this state of this archive: a hash of its full path, its length and its time of change, then

@@ -173,15 +173,24 @@ struct Mapped {
 }
 
 impl Mapped {
+    /// Opens a file, or the unpacked copy in `cache` of one that is packed.
     fn open(path: &Path, kind: Kind, cache: &Path) -> Result<Self> {
-        let fail = |problem| Error::Idx { path: path.to_path_buf(), problem };
         if !fs::metadata(path).map_err(Error::io(path, "open"))?.is_file() {
-            return Err(fail(IdxProblem::NotAFile));
+            return Err(Error::Idx { path: path.to_path_buf(), problem: IdxProblem::NotAFile });
         }
-        if gzip::is_gz(path) {
-            let unpacked = gzip::unpack_once(path, kind, cache)?;
-            return Ok(Self { path: path.to_path_buf(), ..Self::open(&unpacked, kind, cache)? });
+        if !gzip::is_gz(path) {
+            return Self::open_unpacked(path, path, kind);
         }
+        match Self::open_unpacked(path, &gzip::unpack_once(path, kind, cache)?, kind) {
+            // The copy was sound when it was made, and has been damaged since.
+            Err(Error::Idx { .. }) => Self::open_unpacked(path, &gzip::unpack_again(path, kind, cache)?, kind),
+            opened => opened,
+        }
+    }
+
+    /// Opens the unpacked file `path`, which goes by the name `given` towards the user.
+    fn open_unpacked(given: &Path, path: &Path, kind: Kind) -> Result<Self> {
+        let fail = |problem| Error::Idx { path: given.to_path_buf(), problem };
         let file = File::open(path).map_err(Error::io(path, "open"))?;
         // SAFETY: the map is read-only and private, and this process never writes to a file it has mapped: the files it
         // makes are replaced by renaming, which leaves an existing map on the old file. What cannot be ruled out is
@@ -190,7 +199,7 @@ impl Mapped {
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path, "map into memory"))?;
         let header = Header::parse(&map, kind).map_err(fail)?;
         header.check_length(map.len() as u64).map_err(fail)?;
-        Ok(Self { path: path.to_path_buf(), header, map })
+        Ok(Self { path: given.to_path_buf(), header, map })
     }
 
     fn elements(&self) -> &[u8] {

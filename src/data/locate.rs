@@ -19,8 +19,8 @@ pub struct Located {
     pub name: String,
     /// The directory that holds the four files.
     pub directory: PathBuf,
-    /// Whether it is the built-in set of drawn digits.
-    pub synthetic: bool,
+    /// What finds it again from any working directory: its name if it was found by it, else the absolute path.
+    pub spec: String,
     /// Where it was found, in words: `$FFWD_DATA`, `./data`, `the user cache`, `/usr/share/datasets`, `the path given`.
     pub found_in: &'static str,
 }
@@ -64,15 +64,6 @@ pub enum Finding {
     Other(Option<&'static str>),
     /// The built-in set, which is drawn when it is first asked for.
     NotYetDrawn,
-}
-
-/// [`Places::locate`] in the places of this process.
-///
-/// # Errors
-///
-/// Those of [`Places::locate`].
-pub fn locate(spec: &str) -> Result<Located> {
-    Places::from_environment().locate(spec)
 }
 
 /// Every known data set in every place looked at, found or not.
@@ -123,21 +114,19 @@ impl Places {
 
     fn at_path(&self, path: &Path, name: Option<&str>) -> Result<Located> {
         let (directory, files) = layout::resolve(path, name)?;
-        let known = name_of(&files);
-        let name = known.map_or_else(|| directory_name(path), str::to_owned);
-        Ok(Located { name, directory, synthetic: known == Some(digits::NAME), found_in: "the path given" })
+        let name = name_of(&files).map_or_else(|| directory_name(path), str::to_owned);
+        let full = std::path::absolute(path).map_err(Error::io(path, "tell the absolute path"))?;
+        Ok(Located { name, directory, spec: full.to_string_lossy().into_owned(), found_in: "the path given" })
     }
 
     fn by_name(&self, name: &'static str) -> Result<Located> {
         let looked = self.look_for(name);
-        let synthetic = name == digits::NAME;
+        let named = |directory, found_in| Located { name: name.to_owned(), directory, spec: name.to_owned(), found_in };
         if let Some(row) = looked.iter().find(|row| row.finding == Finding::Held) {
-            let SurveyRow { directory, found_in, .. } = row.clone();
-            return Ok(Located { name: name.to_owned(), directory, synthetic, found_in });
+            return Ok(named(row.directory.clone(), row.found_in));
         }
-        if synthetic {
-            let directory = digits::ensure(&self.cache)?;
-            return Ok(Located { name: name.to_owned(), directory, synthetic, found_in: IN_CACHE });
+        if name == digits::NAME {
+            return Ok(named(digits::ensure(&self.cache)?, IN_CACHE));
         }
         Err(Error::NotFound { name: name.to_owned(), looked })
     }
@@ -150,7 +139,7 @@ impl Places {
             rows.push(SurveyRow { name, found_in, directory, finding });
         };
         let here = self.current.join("data");
-        for (found_in, root) in self.data.iter().map(|root| ("$FFWD_DATA", root)).chain([("./data", &here)]) {
+        for (found_in, root) in self.data.iter().map(|root| (IN_VARIABLE, root)).chain([("./data", &here)]) {
             look(found_in, root.clone(), false);
             look(found_in, root.join(name), true);
             if let Some(folder) = layout::torchvision(root, name) {
@@ -170,6 +159,8 @@ impl Places {
     }
 }
 
+/// The place that the user's environment names.
+pub const IN_VARIABLE: &str = "$FFWD_DATA";
 /// The place of downloads and of the built-in set.
 const IN_CACHE: &str = "the user cache";
 

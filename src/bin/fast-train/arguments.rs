@@ -1,12 +1,16 @@
 //! The command line. Training is the default command; its options are those of a run's configuration.
 //!
-//! Options that are given become a TOML table that is laid over the preset and the configuration file; clap puts the
-//! environment (`FFWD_EPOCHS` for `--epochs`, and so on) behind the flags.
+//! Options that are given become a TOML table that is laid over the preset and the configuration file. Behind most stands
+//! the environment: `FFWD_EPOCHS` for `--epochs`, and so on.
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
+
+/// The options for which the environment does not stand in. `FFWD_DATA` is a place where data sets are looked for.
+const FLAGS_ONLY: [&str; 3] = ["data", "json", "quiet"];
 
 /// Trains a Forward-Forward network (Hinton 2022) on this CPU.
 #[derive(Parser)]
@@ -18,13 +22,32 @@ pub struct Arguments {
     pub train: TrainArguments,
 }
 
+impl Arguments {
+    /// The arguments and environment of this process; ends it where they cannot be read.
+    pub fn of_process() -> Self {
+        let matches = Self::command().mut_args(with_variable).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// Puts the environment behind an option. A variable that is empty counts as one that is not set.
+fn with_variable(option: Arg) -> Arg {
+    let Some(long) = option.get_long().filter(|long| !FLAGS_ONLY.contains(long)) else { return option };
+    let variable = format!("FFWD_{}", long.replace('-', "_").to_uppercase());
+    if std::env::var_os(&variable).is_some_and(|value| value.is_empty()) {
+        return option;
+    }
+    // Borrowed by the command for as long as the program runs.
+    option.env(&*variable.leak())
+}
+
 #[derive(Subcommand)]
 pub enum Command {
     /// Measure a model's accuracy on a test set
     Eval(EvalArguments),
     /// Print the label of each image of an IDX file
     Predict(PredictArguments),
-    /// Show what this machine offers: instruction sets, threads, data directories
+    /// Show what this machine offers: instruction sets, threads, data sets
     Info(InfoArguments),
     /// List or download data sets
     Data {
@@ -38,7 +61,7 @@ pub struct TrainArguments {
     #[command(flatten)]
     pub overrides: Overrides,
     /// Read options from a TOML file; flags and environment beat it
-    #[arg(long, value_name = "FILE.toml", env = "FFWD_CONFIG")]
+    #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
     /// Print the run's summary as JSON on stdout, and nothing else there
     #[arg(long)]
@@ -56,63 +79,63 @@ pub struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<String>,
     /// Set of default options: keras
-    #[arg(long, env = "FFWD_PRESET", value_parser = ffwd::config::PRESETS, hide_possible_values = true)]
+    #[arg(long, value_parser = ffwd::config::PRESETS, hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     preset: Option<String>,
     /// Units of each layer, separated by commas [keras: 500,500]
-    #[arg(long, value_delimiter = ',', value_name = "U,U,..", env = "FFWD_LAYERS")]
+    #[arg(long, value_delimiter = ',', value_name = "U,U,..", overrides_with = "layers")]
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<Vec<u32>>,
     /// Outer epochs [keras: 250]
-    #[arg(long, env = "FFWD_EPOCHS")]
+    #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     epochs: Option<u32>,
     /// Optimiser steps each layer takes on a batch [keras: 50]
-    #[arg(long, env = "FFWD_INNER_STEPS")]
+    #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     inner_steps: Option<u32>,
     /// Samples of a batch; 0 is the whole training set [keras: 0]
-    #[arg(long, env = "FFWD_BATCH")]
+    #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<u32>,
     /// The goodness that separates positive from negative [keras: 1.5]
-    #[arg(long, env = "FFWD_THRESHOLD", allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     threshold: Option<f64>,
     /// Learning rate [keras: 0.03]
-    #[arg(long, env = "FFWD_LR", allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
     /// Number of labels; the overlay replaces as many pixels [keras: 10]
-    #[arg(long, env = "FFWD_CLASSES")]
+    #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     classes: Option<u32>,
     /// Decides initial weights and negatives [keras: 1]
-    #[arg(long, env = "FFWD_SEED", value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<i64>,
     /// Threads; 0 is every core available to the process [keras: 0]
-    #[arg(long, env = "FFWD_THREADS")]
+    #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     threads: Option<u32>,
     /// What computes the layer steps: auto, fused, reference [keras: auto]
-    #[arg(long, env = "FFWD_BACKEND", value_parser = ["auto", "fused", "reference"], hide_possible_values = true)]
+    #[arg(long, value_parser = ["auto", "fused", "reference"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     backend: Option<String>,
     /// Number format of the products: auto, f32 [keras: auto]
-    #[arg(long, env = "FFWD_PRECISION", value_parser = ["auto", "f32"], hide_possible_values = true)]
+    #[arg(long, value_parser = ["auto", "f32"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     precision: Option<String>,
     /// Train on the first N images only; 0 is all [keras: 0]
-    #[arg(long, value_name = "N", env = "FFWD_TRAIN_LIMIT")]
+    #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     train_limit: Option<u32>,
     /// Test on the first N images only; 0 is all [keras: 0]
-    #[arg(long, value_name = "N", env = "FFWD_TEST_LIMIT")]
+    #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     test_limit: Option<u32>,
     /// Directory for the run's files, or none [default: runs/PRESET-DATASET-SEED]
-    #[arg(long, value_name = "DIR|none", env = "FFWD_OUT")]
+    #[arg(long, value_name = "DIR|none", value_parser = NonEmptyStringValueParser::new())]
     #[serde(skip_serializing_if = "Option::is_none")]
     out: Option<String>,
 }
@@ -122,7 +145,7 @@ pub struct EvalArguments {
     /// Model written by training
     #[arg(long, value_name = "M.safetensors")]
     pub model: PathBuf,
-    /// Directory of IDX files, or mnist, fashion-mnist, digits [default: MNIST if it can be had, else digits]
+    /// Directory of IDX files, or mnist, fashion-mnist, digits [default: what the model was trained on]
     #[arg(long, value_name = "D")]
     pub data: Option<String>,
     /// Print the result as JSON
@@ -168,4 +191,40 @@ pub enum DataCommand {
 pub enum PublicSet {
     Mnist,
     FashionMnist,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value behind `[keras: ` in an option's help.
+    fn promised(option: &Arg) -> Option<String> {
+        let help = option.get_help()?.to_string();
+        Some(help.split_once("[keras: ")?.1.trim_end_matches(']').to_owned())
+    }
+
+    #[test]
+    fn the_help_names_the_values_of_the_preset() {
+        let preset: toml::Table =
+            ffwd::config::Config::resolve(None, toml::Table::new()).unwrap().to_toml().parse().unwrap();
+        let command = Arguments::command();
+        let promises = command.get_arguments().filter_map(|option| Some((option.get_id().as_str(), promised(option)?)));
+        let promises: Vec<_> = promises.collect();
+        assert!(promises.len() >= 12, "{promises:?}");
+        for (field, promise) in promises {
+            let value = preset[field].to_string();
+            assert_eq!(promise, value.replace(['[', ']', '"', ' '], ""), "{field}");
+        }
+    }
+
+    #[test]
+    fn the_command_is_consistent() {
+        Arguments::command().mut_args(with_variable).debug_assert();
+    }
+
+    #[test]
+    fn the_last_list_of_layers_counts() {
+        let arguments = Arguments::try_parse_from(["fast-train", "--layers", "5,6", "--layers", "7"]).unwrap();
+        assert_eq!(arguments.train.overrides.layers, Some(vec![7]));
+    }
 }

@@ -30,6 +30,7 @@ fn list() -> Result<()> {
 
 #[cfg(feature = "fetch")]
 fn fetch(set: PublicSet, mirror: Option<&str>) -> Result<()> {
+    use crate::say;
     use ffwd::data::{fetch, known};
 
     let set = match set {
@@ -37,7 +38,7 @@ fn fetch(set: PublicSet, mirror: Option<&str>) -> Result<()> {
         PublicSet::FashionMnist => &known::FASHION_MNIST,
     };
     let cache = Places::from_environment().cache;
-    let directory = fetch::fetch(set, mirror, &cache, &fetch::Timeouts::PATIENT, &mut |line| eprintln!("{line}"))?;
+    let directory = fetch::fetch(set, mirror, &cache, &fetch::Timeouts::PATIENT, &mut |line| say(line))?;
     print(directory.display())
 }
 

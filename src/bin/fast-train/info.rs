@@ -3,19 +3,24 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ffwd::data::cache;
+use ffwd::config::{BackendName, PrecisionName};
+use ffwd::data::locate::{Finding, SurveyRow, survey};
+use ffwd::data::{Places, cache, known};
 use ffwd::isa::Isa;
 use serde_json::json;
 
 use crate::print;
 
-/// Prints the instruction sets, the threads and the cache directory.
+/// Prints the instruction sets, the threads and where the data sets are.
 pub fn run(as_json: bool) -> Result<ExitCode> {
     let isa = Isa::from_environment()?;
     let usable: Vec<&str> = Isa::available().iter().map(Isa::name).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let cache = cache::user();
     let cpu = cpu_model();
+    let precision = ffwd::backend::choose(BackendName::Auto, PrecisionName::Auto, isa).precision();
+    let rows = survey(&Places::from_environment());
+    let sets = known::NAMES.map(|name| (name, found(&rows, name)));
     if as_json {
         let info = json!({
             "schema": "ffwd/info/v1",
@@ -23,7 +28,8 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
             "cpu": cpu,
             "isa": { "usable": usable, "selected": isa.name() },
             "threads": threads,
-            "precision": ["f32"],
+            "precision": [precision],
+            "data": sets.map(|(name, row)| json!({ "name": name, "directory": row.map(|row| &row.directory) })),
             "cache": cache.directory,
             "fetch": cfg!(feature = "fetch"),
         });
@@ -33,7 +39,10 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
         print(format!("CPU          {}", cpu.as_deref().unwrap_or("unknown")))?;
         print(format!("ISA          {isa} (this CPU has {})", usable.join(", ")))?;
         print(format!("threads      {threads}"))?;
-        print("precision    f32")?;
+        print(format!("precision    {precision}"))?;
+        for (name, row) in sets {
+            print(format!("data         {name}: {}", words(row)))?;
+        }
         print(format!(
             "cache        {}{}",
             cache.directory.display(),
@@ -41,6 +50,16 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
         ))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The first place that holds a data set, or in which it will be drawn.
+fn found<'a>(rows: &'a [SurveyRow], name: &str) -> Option<&'a SurveyRow> {
+    let usable = |row: &&SurveyRow| matches!(row.finding, Finding::Held | Finding::NotYetDrawn);
+    rows.iter().filter(|row| row.name == name).find(usable)
+}
+
+fn words(row: Option<&SurveyRow>) -> String {
+    row.map_or_else(|| "not found".to_owned(), ToString::to_string)
 }
 
 /// The name the CPU gives itself, where Linux tells it.

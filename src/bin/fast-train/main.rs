@@ -19,19 +19,18 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
 
 use arguments::{Arguments, Command};
 
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::of_process();
     if cfg!(debug_assertions) {
-        eprintln!("warning: this is a debug build, many times slower than `cargo run --release`");
+        say("warning: this is a debug build, many times slower than `cargo run --release`");
     }
     run(arguments).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        say(format!("error: {error:#}").replace('\n', " "));
         match error.downcast_ref() {
             Some(ffwd::Error::Config { .. }) => ExitCode::from(USAGE),
             _ => ExitCode::FAILURE,
@@ -42,6 +41,11 @@ fn main() -> ExitCode {
 /// Writes a line to stdout; a reader that has gone away ends the program with an error, not a panic.
 fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
     writeln!(std::io::stdout().lock(), "{line}").context("writing to stdout")
+}
+
+/// Writes a line to stderr; a reader that has gone away must not end a run, so it is not missed.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {

@@ -1,33 +1,38 @@
 //! `fast-train eval` and `fast-train predict`: what a stored model says.
 
+use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use ffwd::config::{BackendName, PrecisionName};
-use ffwd::data::IdxImages;
+use ffwd::data::{DatasetProblem, IdxImages, known};
 use ffwd::isa::Isa;
+use ffwd::predict::{self as prediction, Evaluation};
 use ffwd::step::Backend;
-use ffwd::{Error, backend, checkpoint, predict as prediction};
+use ffwd::{Error, backend, checkpoint};
 use serde_json::json;
 
 use crate::arguments::{EvalArguments, PredictArguments};
 use crate::dataset;
-use crate::print;
 use crate::summary::DatasetSummary;
-use crate::train_command::Evaluation;
+use crate::{print, say};
 
 fn backend() -> ffwd::Result<Box<dyn Backend>> {
     Ok(backend::choose(BackendName::Auto, PrecisionName::Auto, Isa::from_environment()?))
 }
 
-/// Measures a model's accuracy.
+/// Measures a model's accuracy, on the data set it was trained on where none is named.
 pub fn eval(arguments: &EvalArguments) -> Result<ExitCode> {
     let backend = backend()?;
-    let network = checkpoint::load(&arguments.model)?;
-    let dataset = dataset::open(arguments.data.as_deref(), network.classes)?;
+    let (network, origin) = checkpoint::load(&arguments.model)?;
+    let known = Some(origin.dataset.as_str()).filter(|name| known::NAMES.contains(name));
+    let (dataset, _) = dataset::open(arguments.data.as_deref().or(known), network.classes, false)?;
     let images = &dataset.test.images;
     check_size(images, (network.rows, network.cols))?;
-    let evaluation = Evaluation::new(&network, &*backend, &dataset, 0);
+    if !origin.dataset_sha256.is_empty() && origin.dataset_sha256 != dataset.sha256() {
+        say(format!("note: {} is not the data set this model was trained on ({})", dataset.name, origin.dataset));
+    }
+    let evaluation = Evaluation::new(&network, &*backend, images.pixels(), dataset.test.labels.values());
     if arguments.json {
         let summary = json!({
             "schema": "ffwd/eval/v1",
@@ -49,15 +54,15 @@ pub fn eval(arguments: &EvalArguments) -> Result<ExitCode> {
 /// Prints the label of each image.
 pub fn predict(arguments: &PredictArguments) -> Result<ExitCode> {
     let backend = backend()?;
-    let network = checkpoint::load(&arguments.model)?;
+    let (network, _) = checkpoint::load(&arguments.model)?;
     let images = IdxImages::open(&arguments.images)?;
     check_size(&images, (network.rows, network.cols))?;
     let labels = prediction::predict(&network, &*backend, images.pixels());
     if arguments.json {
         print(json!({ "schema": "ffwd/predictions/v1", "predictions": labels }))?;
     } else {
-        let lines: Vec<String> = labels.iter().map(u8::to_string).collect();
-        print(lines.join("\n"))?;
+        let lines: String = labels.iter().map(|label| format!("{label}\n")).collect();
+        std::io::stdout().lock().write_all(lines.as_bytes()).context("writing to stdout")?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -67,9 +72,6 @@ fn check_size(images: &IdxImages, (rows, cols): (usize, usize)) -> ffwd::Result<
     if images.pixels_per_image() == rows * cols {
         return Ok(());
     }
-    Err(Error::Model {
-        path: images.path().to_path_buf(),
-        found: format!("images of {} x {} pixels", images.rows(), images.cols()),
-        expected: format!("{rows} x {cols}, as the model was trained on"),
-    })
+    let problem = DatasetProblem::ImageSize { found: (images.rows(), images.cols()), expected: (rows, cols) };
+    Err(Error::Dataset { path: images.path().to_path_buf(), problem })
 }

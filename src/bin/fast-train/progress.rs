@@ -6,6 +6,11 @@ use std::time::Duration;
 use ffwd::train::EpochReport;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
+use crate::say;
+
+/// Ten years, in seconds: longer is all the same.
+const YEARS: f64 = 3.2e8;
+
 /// Shows the epochs of one run.
 pub struct Progress {
     epochs: usize,
@@ -25,7 +30,7 @@ impl Progress {
         let form = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Form::Silent,
             (false, false) => Form::Lines,
-            (false, true) => Form::Bar(bar(epochs)),
+            (false, true) => on_terminal(bar(epochs)),
         };
         Self { epochs, seconds: 0.0, form }
     }
@@ -34,7 +39,7 @@ impl Progress {
     pub fn note(&self, line: &str) {
         match &self.form {
             Form::Silent => {}
-            Form::Lines => eprintln!("{line}"),
+            Form::Lines => say(line),
             Form::Bar(bar) => bar.println(line),
         }
     }
@@ -46,10 +51,10 @@ impl Progress {
         let line = self.line(report);
         match &self.form {
             Form::Silent => {}
-            Form::Lines => eprintln!("{line}  left {}", HumanDuration(Duration::from_secs_f64(left))),
+            Form::Lines => say(format!("{line}  left {}", duration(left))),
             Form::Bar(bar) => {
                 bar.println(line);
-                bar.set_message(format!("left {}", HumanDuration(Duration::from_secs_f64(left))));
+                bar.set_message(format!("left {}", duration(left)));
                 bar.inc(1);
             }
         }
@@ -78,9 +83,35 @@ impl Progress {
     }
 }
 
+/// The bar, or lines where the terminal cannot show it.
+fn on_terminal(bar: ProgressBar) -> Form {
+    if bar.is_hidden() { Form::Lines } else { Form::Bar(bar) }
+}
+
+/// A number of seconds in words.
+fn duration(seconds: f64) -> String {
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if seconds < YEARS => HumanDuration(duration).to_string(),
+        _ => "years".to_owned(),
+    }
+}
+
 fn bar(epochs: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} epochs  {elapsed} gone  {msg}");
     let bar = ProgressBar::new(epochs as u64).with_style(style.expect("the template is valid"));
     bar.enable_steady_tick(Duration::from_secs(1));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn any_number_of_seconds_has_words() {
+        assert_eq!(duration(300.0), "5 minutes");
+        for seconds in [1e9, 1e19, 1e300, f64::INFINITY] {
+            assert_eq!(duration(seconds), "years");
+        }
+    }
 }

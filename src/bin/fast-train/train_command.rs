@@ -4,70 +4,79 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use ffwd::backend;
+use ffwd::checkpoint::{self, Origin};
 use ffwd::config::Config;
 use ffwd::data::Dataset;
 use ffwd::isa::Isa;
 use ffwd::network::Network;
-use ffwd::step::Backend;
+use ffwd::predict::Evaluation;
+use ffwd::step::{Backend, Parameters};
 use ffwd::train::{EpochReport, Trainer, TrainingSet};
-use ffwd::{backend, checkpoint, predict};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{SeedableRng, seq};
 
 use crate::arguments::TrainArguments;
 use crate::dataset;
 use crate::plots::Sample;
-use crate::print;
 use crate::progress::Progress;
-use crate::run_directory::{Results, RunDirectory};
+use crate::run_directory::{Place, Results, RunDirectory};
 use crate::summary::{self, DatasetSummary, Summary};
+use crate::{print, say};
 
 const INTERRUPTED: u8 = 130;
 const SHOWN_SAMPLES: usize = 4;
 
 pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
-    let flags = toml::Table::try_from(&arguments.overrides).context("options as a TOML table")?;
-    let config = Config::resolve(arguments.config.as_deref(), flags)?;
-    let isa = Isa::from_environment()?;
+    let given = toml::Table::try_from(&arguments.overrides).context("options as a TOML table")?;
+    let mut config = Config::resolve(arguments.config.as_deref(), given)?;
+    let backend = backend::choose(config.backend, config.precision, Isa::from_environment()?);
     let pool = thread_pool(config.threads)?;
-    let dataset = dataset::open(config.data.as_deref(), config.classes)?;
-    let mut directory = RunDirectory::create(&config, &dataset.name)?;
-    let stop = stop_on_interrupt()?;
-    let backend = backend::choose(config.backend, config.precision, isa);
+    let place = Place::of(&config)?;
+    let (dataset, located) = dataset::open(config.data.as_deref(), config.classes, arguments.quiet)?;
+    config.settle(&located.spec, &*backend);
+    let mut directory = RunDirectory::create(place, &config, &dataset.name)?;
+    let stop = stop_on_interrupt(arguments.quiet)?;
     let progress = Progress::new(config.epochs, arguments.quiet);
 
     let run = Run { config, dataset: &dataset, backend: &*backend };
-    progress.note(&run.title(pool.current_num_threads()));
+    progress.note(&run.title(located.found_in, pool.current_num_threads()));
     let summary = pool.install(|| run.train_and_evaluate(progress, directory.as_mut(), &stop))?;
 
     if arguments.json {
         print(serde_json::to_string(&summary).expect("plain values serialise"))?;
     } else if !arguments.quiet {
         print_result(&summary)?;
-        if let Some(directory) = &directory {
-            print(format!("Written to {}", directory.path().display()))?;
+    }
+    if let Some(directory) = directory {
+        let path = directory.path().to_path_buf();
+        directory.close()?;
+        if !arguments.json && !arguments.quiet {
+            print(format!("Written to {}", path.display()))?;
         }
     }
     Ok(if summary.interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
 /// A pool of `threads` threads, or of one for each core that affinity and cgroup leave to this process.
-pub fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
+fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
     let available = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if threads == 0 { available() } else { threads };
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("starting the threads")
 }
 
 /// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
+fn stop_on_interrupt(quiet: bool) -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        eprintln!("interrupted: evaluating and writing the run (again to end at once)");
+        if !quiet {
+            say("interrupted: evaluating and writing the run (again to end at once)");
+        }
     })
     .context("handling Ctrl-C")?;
     Ok(stop)
@@ -76,33 +85,6 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
 /// The first `limit` of `count`, where 0 is all.
 fn limited(limit: usize, count: usize) -> usize {
     if limit == 0 { count } else { limit.min(count) }
-}
-
-/// How many images of the test set have been predicted right, and as what.
-pub struct Evaluation {
-    pub tested: usize,
-    pub errors: usize,
-    /// How often each true label (row) was predicted as each label (column).
-    pub confusion: Vec<Vec<usize>>,
-}
-
-impl Evaluation {
-    /// Predicts the first `limit` test images, 0 meaning all.
-    pub fn new(network: &Network, backend: &dyn Backend, dataset: &Dataset, limit: usize) -> Self {
-        let tested = limited(limit, dataset.test.labels.len());
-        let predicted = predict::predict(network, backend, &dataset.test.images.pixels()[..tested * network.pixels()]);
-        let mut confusion = vec![vec![0; network.classes]; network.classes];
-        for (&label, &predicted) in dataset.test.labels.values().iter().zip(&predicted) {
-            confusion[usize::from(label)][usize::from(predicted)] += 1;
-        }
-        let right: usize = (0..network.classes).map(|label| confusion[label][label]).sum();
-        Self { tested, errors: tested - right, confusion }
-    }
-
-    /// The share predicted right; `None` where nothing was tested.
-    pub fn accuracy(&self) -> Option<f64> {
-        (self.tested > 0).then(|| (self.tested - self.errors) as f64 / self.tested as f64)
-    }
 }
 
 /// What a run is made of.
@@ -117,18 +99,19 @@ impl Run<'_> {
         limited(self.config.train_limit, self.dataset.train.labels.len())
     }
 
-    fn title(&self, threads: usize) -> String {
+    fn title(&self, found_in: &str, threads: usize) -> String {
         let Self { config, dataset, backend } = self;
         let kind = if dataset.synthetic { " (synthetic)" } else { "" };
         let units: Vec<_> = config.layers.iter().map(usize::to_string).collect();
         format!(
-            "{}{kind}: {} training images of {} pixels; layers {}; {} backend, f32, {}, {threads} threads",
+            "{}{kind} from {found_in}: {} training images of {} pixels; layers {}; {} backend, {}, {}, {threads} threads",
             dataset.name,
             self.training_images(),
             dataset.train.images.pixels_per_image(),
             units.join("-"),
             backend.name(),
-            backend.isa(),
+            backend.precision(),
+            backend.products(),
         )
     }
 
@@ -137,7 +120,7 @@ impl Run<'_> {
         mut progress: Progress,
         mut directory: Option<&mut RunDirectory>,
         stop: &AtomicBool,
-    ) -> ffwd::Result<Summary> {
+    ) -> Result<Summary> {
         let Self { ref config, dataset, backend } = self;
         let images = &dataset.train.images;
         let set = TrainingSet {
@@ -154,22 +137,23 @@ impl Run<'_> {
         {
             progress.epoch(&report);
             if let Some(directory) = &mut directory {
-                directory.epoch(&report)?;
+                directory.epoch(&report);
             }
+            check_converging(&report, trainer.network(), config.lr).inspect_err(|_| progress.finish())?;
             epochs.push(report);
         }
         let train_seconds = start.elapsed().as_secs_f64();
         progress.finish();
 
         let network = trainer.network();
-        let evaluation = Evaluation::new(network, backend, dataset, config.test_limit);
+        let evaluation = self.evaluate(network);
         let summary = Summary {
             schema: summary::SCHEMA,
             dataset: DatasetSummary::new(dataset, self.training_images(), evaluation.tested),
             config: config.clone(),
             backend: backend.name(),
-            isa: backend.isa().name(),
-            precision: "f32",
+            isa: backend.products(),
+            precision: backend.precision(),
             threads: rayon::current_num_threads(),
             seed: config.seed,
             final_loss: epochs.last().map(|report| report.final_loss),
@@ -182,18 +166,45 @@ impl Run<'_> {
             weights_sha256: checkpoint::weights_sha256(network),
         };
         if let Some(directory) = directory {
-            let samples = random_samples(dataset, config.seed);
-            let config_toml = config.to_toml();
+            let origin = Origin {
+                config: config.to_toml(),
+                dataset: dataset.name.clone(),
+                dataset_sha256: dataset.sha256().to_owned(),
+            };
+            let samples = random_samples(dataset, self.training_images(), config.seed);
             let confusion = evaluation.confusion;
-            directory.finish(&Results { summary: &summary, network, config_toml, samples, confusion })?;
+            directory.finish(&Results { summary: &summary, network, origin: &origin, samples, confusion });
         }
         Ok(summary)
     }
+
+    fn evaluate(&self, network: &Network) -> Evaluation {
+        let Self { config, dataset, backend } = self;
+        let labels = dataset.test.labels.values();
+        let tested = limited(config.test_limit, labels.len());
+        let pixels = &dataset.test.images.pixels()[..tested * network.pixels()];
+        Evaluation::new(network, *backend, pixels, &labels[..tested])
+    }
 }
 
-/// Some training images, as the Keras example shows them before it trains.
-fn random_samples(dataset: &Dataset, seed: u64) -> Vec<Sample<'_>> {
-    let count = dataset.train.images.count();
+/// Ends a run in which a layer's loss or weights are no numbers any more: what follows would be lost time.
+fn check_converging(report: &EpochReport, network: &Network, lr: f64) -> Result<()> {
+    let EpochReport { epoch, layer_loss, .. } = report;
+    let sound = |parameters: &Parameters| parameters.kernel.iter().chain(&parameters.bias).all(|w| w.is_finite());
+    for (index, (loss, parameters)) in layer_loss.iter().zip(&network.layers).enumerate() {
+        let layer = index + 1;
+        if !loss.is_finite() {
+            bail!("epoch {epoch}: the loss of layer {layer} is {loss}; try a smaller --lr than {lr:?}");
+        }
+        if !sound(parameters) {
+            bail!("epoch {epoch}: the weights of layer {layer} are no finite numbers; try a smaller --lr than {lr:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Some of the first `count` training images, as the Keras example shows them before it trains.
+fn random_samples(dataset: &Dataset, count: usize, seed: u64) -> Vec<Sample<'_>> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let shown = seq::index::sample(&mut rng, count, SHOWN_SAMPLES.min(count));
     let sample = |i| Sample { image: dataset.train.images.image(i), label: dataset.train.labels.values()[i] };
