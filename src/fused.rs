@@ -18,6 +18,7 @@
 mod epilogue;
 mod product;
 mod strip;
+mod units;
 
 use std::sync::Mutex;
 
@@ -29,6 +30,7 @@ use crate::simd::{Kernel, MR, Simd};
 use crate::slices::Slices;
 use crate::step::{Backend, Input, LayerStep, Parameters};
 use strip::Strip;
+use units::Units;
 
 /// Partial gradient sums of a batch. A fixed number makes the sum independent of the threads; 32 keep 16 threads busy
 /// with two parts each and cost 32 x 1.6 MB of traffic for a 784 x 500 layer, about 2% of its step on two cores.
@@ -94,8 +96,8 @@ struct FusedStep {
     bias: Slices,
     /// Packed row `i` of the transposed panels and of the partial sums is input `inputs[i]`.
     inputs: Vec<u32>,
-    /// Packed column `i` of weights, Z and gradients is unit `units[i]`.
-    units: Vec<u32>,
+    /// The packed columns of weights, Z and gradients.
+    units: Units,
     /// The sum of the partial sums.
     total: Slices,
     /// One for each thread; never contended, because a thread runs one part at a time.
@@ -109,7 +111,7 @@ struct Partial {
     kernel: Slices,
     /// 1 x u.
     bias: Slices,
-    /// Each unit's largest activation in the part: 1 x u.
+    /// Each unit's largest `z` in the part, minus infinity where it was not computed: 1 x u.
     largest: Slices,
 }
 
@@ -119,7 +121,7 @@ struct Workspace {
     z: Slices,
     /// The activations of one row's variants: v x u.
     h: Slices,
-    /// Each unit's largest activation in the strip: 1 x u.
+    /// Each unit's largest `z` in the strip, minus infinity where it was not computed: 1 x u.
     largest: Slices,
 }
 
@@ -132,6 +134,7 @@ impl FusedStep {
             .into_par_iter()
             .map(|strips| strips.into_iter().map(|rows| Strip::pack(&input, rows)).collect())
             .collect();
+        let nonnegative = parts.iter().flatten().all(Strip::is_nonnegative);
         let strip_rows = parts.iter().flatten().map(Strip::rows).max().unwrap_or(0).next_multiple_of(MR);
         let per_row = parts.iter().flatten().map(Strip::variants_per_row).max().unwrap_or(1);
         let workspace = || Workspace {
@@ -150,7 +153,7 @@ impl FusedStep {
             weights: Slices::zeros(k, u, nr),
             bias: Slices::zeros(1, u, nr),
             inputs: Vec::new(),
-            units: (0..u as u32).collect(),
+            units: Units::new(u, nonnegative),
             total: Slices::zeros(0, u, nr),
             workspaces: (0..rayon::current_num_threads()).map(|_| Mutex::new(workspace())).collect(),
         }
@@ -158,9 +161,9 @@ impl FusedStep {
 
     fn load(&mut self, parameters: &Parameters) {
         assert_eq!((parameters.k, parameters.u), (self.k, self.u), "parameters of the prepared shape");
-        self.weights.pack(&parameters.kernel, &self.units);
+        self.weights.pack(&parameters.kernel, self.units.order());
         if !parameters.bias.is_empty() {
-            self.bias.pack(&parameters.bias, &self.units);
+            self.bias.pack(&parameters.bias, self.units.order());
         }
     }
 
@@ -198,22 +201,11 @@ impl FusedStep {
         order
     }
 
-    /// Sorts the units by the parts in which they were on, so that those that are off together share slices that the
-    /// next gradient leaves out. Only the rounding of the goodness depends on it.
-    fn sort_units(&mut self) {
-        let mut on = vec![0_u32; self.u];
-        for (part, partial) in self.partials.iter().enumerate() {
-            let mut largest = vec![0.0; self.u];
-            partial.largest.unpack_row(0, &self.units, &mut largest);
-            on.iter_mut().zip(&largest).for_each(|(on, &h)| *on |= u32::from(h > 0.0) << (31 - part));
-        }
-        self.units.sort_by_key(|&unit| std::cmp::Reverse(on[unit as usize]));
-    }
-
     /// Adds the partial sums up in their order; returns the loss, which is not yet divided by the rows.
     fn sum_partials(&mut self, gradient: &mut Parameters) -> f64 {
         assert_eq!((gradient.k, gradient.u), (self.k, self.u), "a gradient of the prepared shape");
         let Self { u, ref partials, ref mut total, ref inputs, ref units, .. } = *self;
+        let units = units.order();
         total.sum_of(partials.iter().map(|partial| &partial.kernel));
         let mut position = vec![0; inputs.len()];
         inputs.iter().enumerate().for_each(|(packed, &input)| position[input as usize] = packed);
@@ -249,16 +241,18 @@ impl LayerStep for FusedStep {
         assert_eq!(self.variants, TRAINING_VARIANTS.len(), "a gradient needs positive and negative rows");
         assert!(self.samples > 0, "a gradient needs at least one sample");
         self.ready_for_gradients();
+        let columns = self.units.sort_for(parameters);
+        let slices = columns.div_ceil(self.isa.nr());
         self.load(parameters);
         let Self { isa, ref parts, ref mut partials, ref weights, ref bias, ref workspaces, .. } = *self;
         let objective =
             strip::BatchObjective { objective: *objective, units: self.u, rows: self.samples * self.variants };
         parts.par_iter().zip(partials).for_each(|(strips, partial)| {
             let workspace = &mut *thread_workspace(workspaces);
-            isa.run(PartGradient { strips, weights, bias, objective, partial, workspace });
+            isa.run(PartGradient { strips, weights, bias, slices, objective, partial, workspace });
         });
         let loss = self.sum_partials(gradient) / objective.rows as f64;
-        self.sort_units();
+        self.units.learn(columns, self.partials.iter().map(|partial| &partial.largest));
         loss
     }
 
@@ -268,6 +262,7 @@ impl LayerStep for FusedStep {
         let outputs = split_rows(outputs, &rows, self.u);
         let goodness = split_rows(goodness, &rows, 1);
         let Self { isa, ref parts, ref weights, ref bias, ref units, ref workspaces, .. } = *self;
+        let units = units.order();
         let jobs: Vec<_> = parts.iter().zip(outputs.into_iter().zip(goodness)).collect();
         jobs.into_par_iter()
             .map(|(strips, (outputs, goodness))| {
@@ -296,6 +291,8 @@ struct PartGradient<'a> {
     strips: &'a [Strip],
     weights: &'a Slices,
     bias: &'a Slices,
+    /// Slices to compute; the units of the rest are off.
+    slices: usize,
     objective: strip::BatchObjective,
     partial: &'a mut Partial,
     workspace: &'a mut Workspace,
@@ -306,14 +303,14 @@ impl Kernel for PartGradient<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { strips, weights, bias, objective, partial, workspace } = self;
+        let Self { strips, weights, bias, slices, objective, partial, workspace } = self;
         partial.loss = 0.0;
-        partial.kernel.clear();
-        partial.bias.clear();
-        partial.largest.clear();
+        partial.kernel.fill(0.0);
+        partial.bias.fill(0.0);
+        partial.largest.fill(f32::NEG_INFINITY);
         for strip in strips {
-            product::forward(simd, strip.forward(), weights, &mut workspace.z);
-            epilogue::gradient(simd, strip, weights, bias, &objective, workspace, partial);
+            product::forward(simd, strip.forward(), weights, slices, &mut workspace.z);
+            epilogue::gradient(simd, strip, (weights, bias), slices, &objective, workspace, partial);
             product::accumulate(simd, strip.transposed(), &workspace.z, &workspace.largest, &mut partial.kernel);
             partial.largest.raise_to(&workspace.largest);
         }
@@ -338,12 +335,12 @@ impl Kernel for PartForward<'_> {
     fn run<S: Simd>(mut self, simd: S) -> u64 {
         let mut active = 0;
         for strip in self.strips {
-            product::forward(simd, strip.forward(), self.weights, &mut self.workspace.z);
+            product::forward(simd, strip.forward(), self.weights, self.weights.count(), &mut self.workspace.z);
             let rows = strip.output_rows();
             let outputs = self.outputs.as_mut().and_then(|rest| rest.split_off_mut(..rows * self.units.len()));
             let goodness = self.goodness.as_mut().and_then(|rest| rest.split_off_mut(..rows));
-            active +=
-                epilogue::outputs(simd, strip, self.weights, self.bias, self.units, self.workspace, outputs, goodness);
+            let layer = (self.weights, self.bias);
+            active += epilogue::outputs(simd, strip, layer, self.units, self.workspace, outputs, goodness);
         }
         active
     }

@@ -52,9 +52,9 @@ impl Slices {
         &mut self.data[(j * self.rows + r) * self.nr..][..self.nr]
     }
 
-    /// Sets everything to zero.
-    pub fn clear(&mut self) {
-        self.data.fill(0.0);
+    /// Sets everything to `value`.
+    pub fn fill(&mut self, value: f32) {
+        self.data.fill(value);
     }
 
     /// Copies a row-major matrix of as many columns and at most as many rows into the slices; packed column `i` is

@@ -7,25 +7,28 @@ use super::{Partial, Workspace};
 use crate::simd::Simd;
 use crate::slices::Slices;
 
-/// `h[variant] = max(scale z[r] + value w[label] + b, 0)`, and the sum of its squares.
+/// `h[variant] = max(z, 0)` with `z = scale z[r] + value w[label] + b`, for the first `slices` slices; returns the sum of
+/// the squares of `h` and notes each unit's largest `z`.
 #[inline(always)]
 fn activate<S: Simd>(
     simd: S,
     strip: &Strip,
     (r, variant): (usize, usize),
-    weights: &Slices,
-    bias: &Slices,
-    Workspace { z, h, .. }: &mut Workspace,
+    (weights, bias): (&Slices, &Slices),
+    slices: usize,
+    Workspace { z, h, largest }: &mut Workspace,
 ) -> f32 {
     let scale = simd.splat(strip.scale(r));
     let label = strip.label(r, variant);
     let zero = simd.splat(0.0);
     let mut squares = zero;
-    for j in 0..z.count() {
+    for j in 0..slices {
         let mut row = simd.mul_add(scale, simd.load(z.row(j, r)), simd.load(bias.row(j, 0)));
         if let Some((label, value)) = label {
             row = simd.mul_add(simd.splat(value), simd.load(weights.row(j, label)), row);
         }
+        let so_far = largest.row_mut(j, 0);
+        simd.store(so_far, simd.max(row, simd.load(so_far)));
         let row = simd.max(row, zero);
         squares = simd.mul_add(row, row, squares);
         simd.store(h.row_mut(j, variant), row);
@@ -34,7 +37,7 @@ fn activate<S: Simd>(
 }
 
 /// Turns Z into D, the right operand of the gradient product, adds the strip's loss, bias and label gradients, and notes
-/// each unit's largest activation in the strip.
+/// each unit's largest `z` in the strip.
 ///
 /// `D[r] = scale[r] * sum over variants: coef * h`, because the variants' input rows differ in the label pixels only;
 /// those get `value * coef * h` here.
@@ -42,27 +45,24 @@ fn activate<S: Simd>(
 pub(super) fn gradient<S: Simd>(
     simd: S,
     strip: &Strip,
-    weights: &Slices,
-    bias: &Slices,
+    layer: (&Slices, &Slices),
+    slices: usize,
     objective: &BatchObjective,
     workspace: &mut Workspace,
     partial: &mut Partial,
 ) {
-    workspace.largest.clear();
+    workspace.largest.fill(f32::NEG_INFINITY);
     for r in 0..strip.rows() {
         let scale = simd.splat(strip.scale(r));
         for variant in 0..strip.variants_per_row() {
-            let squares = activate(simd, strip, (r, variant), weights, bias, workspace);
+            let squares = activate(simd, strip, (r, variant), layer, slices, workspace);
             let row = objective.row(strip.batch_row(r, variant), squares);
             partial.loss += row.loss;
             let coefficient = simd.splat(row.coefficient);
             let label = strip.label(r, variant);
-            let Workspace { h, largest, .. } = &mut *workspace;
-            for j in 0..h.count() {
-                let activation = simd.load(h.row(j, variant));
-                let so_far = largest.row_mut(j, 0);
-                simd.store(so_far, simd.max(activation, simd.load(so_far)));
-                let dz = simd.mul(coefficient, activation);
+            let h = &mut workspace.h;
+            for j in 0..slices {
+                let dz = simd.mul(coefficient, simd.load(h.row(j, variant)));
                 let db = partial.bias.row_mut(j, 0);
                 simd.store(db, simd.add(simd.load(db), dz));
                 if let Some((label, value)) = label {
@@ -73,7 +73,7 @@ pub(super) fn gradient<S: Simd>(
             }
         }
         let Workspace { z, h, .. } = &mut *workspace;
-        for j in 0..z.count() {
+        for j in 0..slices {
             let mut sum = simd.load(h.row(j, 0));
             for variant in 1..strip.variants_per_row() {
                 sum = simd.add(sum, simd.load(h.row(j, variant)));
@@ -86,12 +86,10 @@ pub(super) fn gradient<S: Simd>(
 /// Writes the strip's activations (output rows x u, row-major, unit `units[i]` from packed column `i`) and goodness
 /// where they are asked for; returns how many activations are above zero.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "one call site; a struct would only repeat its fields")]
 pub(super) fn outputs<S: Simd>(
     simd: S,
     strip: &Strip,
-    weights: &Slices,
-    bias: &Slices,
+    layer: (&Slices, &Slices),
     units: &[u32],
     workspace: &mut Workspace,
     mut outputs: Option<&mut [f32]>,
@@ -100,7 +98,7 @@ pub(super) fn outputs<S: Simd>(
     let mut active = 0;
     for r in 0..strip.rows() {
         for variant in 0..strip.variants_per_row() {
-            let squares = activate(simd, strip, (r, variant), weights, bias, workspace);
+            let squares = activate(simd, strip, (r, variant), layer, workspace.h.count(), workspace);
             let row = r * strip.variants_per_row() + variant;
             if let Some(goodness) = &mut goodness {
                 goodness[row] = squares / units.len() as f32;

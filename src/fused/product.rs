@@ -19,12 +19,13 @@ fn micro_kernel<S: Simd>(simd: S, panel: Panel<'_>, b: &[f32], mut tile: [S::Lan
     tile
 }
 
-/// `z = A w`: A in `panels`, rows x k; `w`, k x u; `z`, at least rows (rounded up to MR) x u.
+/// `z = A w`: A in `panels`, rows x k; `w`, k x u; `z`, at least rows (rounded up to MR) x u; only the first `slices`
+/// slices of `z` are computed.
 ///
 /// Each slice of `w` serves all panels while it is in L2.
 #[inline(always)]
-pub(super) fn forward<S: Simd>(simd: S, panels: &Panels, w: &Slices, z: &mut Slices) {
-    for j in 0..w.count() {
+pub(super) fn forward<S: Simd>(simd: S, panels: &Panels, w: &Slices, slices: usize, z: &mut Slices) {
+    for j in 0..slices {
         let b = w.slice(j);
         for (panel, c) in panels.iter().zip(z.slice_mut(j).chunks_exact_mut(MR * S::NR)) {
             let tile = micro_kernel(simd, panel, b, [simd.splat(0.0); MR]);
@@ -38,11 +39,11 @@ pub(super) fn forward<S: Simd>(simd: S, panels: &Panels, w: &Slices, z: &mut Sli
 /// `gradient += A d`: A in `panels`, k x rows; `d`, at least rows x u; `gradient`, k (rounded up to MR) x u.
 ///
 /// Each slice of `d` serves all panels while it is in L2; a tile of the gradient is loaded and stored once. Slices of
-/// units that `largest` (1 x u, their largest activation in the strip) says are all off contribute nothing.
+/// units that are all off, as `largest` (1 x u, their largest `z` in the strip) tells, contribute nothing.
 #[inline(always)]
 pub(super) fn accumulate<S: Simd>(simd: S, panels: &Panels, d: &Slices, largest: &Slices, gradient: &mut Slices) {
     for j in 0..d.count() {
-        if largest.slice(j).iter().all(|&h| h == 0.0) {
+        if largest.slice(j).iter().all(|&z| z <= 0.0) {
             continue;
         }
         let b = d.slice(j);

@@ -121,6 +121,11 @@ impl Strip {
         }
     }
 
+    /// Whether no input of a row is negative.
+    pub fn is_nonnegative(&self) -> bool {
+        self.forward.iter().all(|panel| panel.values.iter().flatten().all(|&value| value >= 0.0))
+    }
+
     /// Whether the rows are images, with labels overlaid.
     pub fn is_overlaid(&self) -> bool {
         self.overlay.is_some()
