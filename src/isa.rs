@@ -53,13 +53,13 @@ impl Isa {
         }
     }
 
-    /// What `FFWD_ISA` asks for, or the fastest where it is not set.
+    /// What `FFWD_ISA` asks for, or the fastest where it is not set or empty.
     ///
     /// # Errors
     ///
     /// The variable names no instruction set, or one this CPU lacks: a request is never silently replaced.
     pub fn from_environment() -> Result<Self> {
-        match std::env::var_os(ISA_VARIABLE) {
+        match std::env::var_os(ISA_VARIABLE).filter(|name| !name.is_empty()) {
             None => Ok(Self::best()),
             Some(name) => Self::requested(&name.to_string_lossy()),
         }
@@ -145,6 +145,27 @@ mod tests {
             message.contains("FFWD_ISA") && message.contains("\"sse9\"") && message.contains("portable"),
             "{message}"
         );
+    }
+
+    /// Tells which vectors it has been compiled for.
+    struct Probe;
+
+    impl Kernel for Probe {
+        type Output = (&'static str, usize);
+
+        #[inline(always)]
+        fn run<S: Simd>(self, _: S) -> Self::Output {
+            (std::any::type_name::<S>(), S::NR)
+        }
+    }
+
+    #[test]
+    fn a_kernel_runs_on_the_set_that_was_chosen() {
+        for isa in Isa::available() {
+            let (vectors, nr) = isa.run(Probe);
+            assert!(vectors.to_lowercase().ends_with(isa.name()), "{isa}: {vectors}");
+            assert_eq!(nr, isa.nr());
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl LayerTrainer {
         steps: usize,
         stop: &AtomicBool,
     ) -> Vec<f64> {
-        let mut losses = Vec::with_capacity(steps);
+        let mut losses = Vec::new();
         while losses.len() < steps && !stop.load(Ordering::Relaxed) {
             let data_loss = batch.gradient(parameters, &self.objective, &mut self.gradient);
             losses.push(data_loss + self.regularise(parameters));
@@ -72,4 +72,40 @@ fn add_l2(weight: f64, parameters: &[f32], gradient: &mut [f32]) -> f64 {
         squares += f64::from(w) * f64::from(w);
     }
     weight * squares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A batch that asks for the end during its second step.
+    struct Stopping<'a> {
+        steps: usize,
+        stop: &'a AtomicBool,
+    }
+
+    impl LayerStep for Stopping<'_> {
+        fn gradient(&mut self, _: &Parameters, _: &Objective, gradient: &mut Parameters) -> f64 {
+            self.steps += 1;
+            self.stop.store(self.steps == 2, Ordering::Relaxed);
+            gradient.kernel.fill(1.0);
+            self.steps as f64
+        }
+
+        fn forward(&mut self, _: &Parameters, _: Option<&mut [f32]>, _: Option<&mut [f32]>) -> u64 {
+            unreachable!("training asks for gradients only")
+        }
+    }
+
+    #[test]
+    fn training_ends_after_the_running_step() {
+        let stop = AtomicBool::new(false);
+        let mut parameters = Parameters::zeros(1, 1, false);
+        let rule = Rule::Sgd { lr: 0.5, momentum: 0.0 };
+        let objective = Objective { threshold: 1.5 };
+        let mut trainer = LayerTrainer::new(Isa::best(), rule, objective, L2::default(), &parameters);
+        let losses = trainer.train(&mut parameters, &mut Stopping { steps: 0, stop: &stop }, 5, &stop);
+        assert_eq!(losses, [1.0, 2.0]);
+        assert_eq!(parameters.kernel, [-1.0], "both steps were taken");
+    }
 }

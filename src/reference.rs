@@ -12,9 +12,12 @@ use crate::labels;
 use crate::objective::{self, Objective, TRAINING_VARIANTS};
 use crate::step::{Activations, Backend, Images, Input, LayerStep, Parameters};
 
-/// Rows of one product call. Products are cut here by rows of their result and never along the reduction, so the
-/// result does not depend on the number of threads.
+/// Batch rows of one product call: enough work (512 rows x 784 x 500) to make handing it to a thread cheap. Products are cut by
+/// rows of their result and never along the reduction, so the result does not depend on the number of threads.
 const BLOCK_ROWS: usize = 512;
+
+/// Inputs of one gradient product call: 784 of them make 13 blocks, enough for the threads of a desktop to share.
+const BLOCK_INPUTS: usize = 64;
 
 /// The backend; the optimiser of its layers runs on `isa`.
 #[derive(Clone, Copy, Debug)]
@@ -48,14 +51,14 @@ impl Backend for Reference {
 
     fn prepare<'a>(&self, input: Input<'a>, units: usize) -> Box<dyn LayerStep + 'a> {
         input.assert_shapes();
-        let k = input.k();
+        let (k, variants) = (input.k(), input.variants());
         let mut x = match input {
             Input::Images(images) => overlaid(&images),
             Input::Activations(Activations { rows, .. }) => rows,
         };
         x.par_chunks_exact_mut(k).for_each(normalise);
         let z = vec![0.0; x.len() / k * units];
-        Box::new(ReferenceStep { x, z, k, u: units })
+        Box::new(ReferenceStep { x, z, k, u: units, variants })
     }
 }
 
@@ -83,6 +86,7 @@ struct ReferenceStep {
     z: Vec<f32>,
     k: usize,
     u: usize,
+    variants: usize,
 }
 
 impl ReferenceStep {
@@ -102,6 +106,8 @@ impl ReferenceStep {
 
 impl LayerStep for ReferenceStep {
     fn gradient(&mut self, parameters: &Parameters, objective: &Objective, gradient: &mut Parameters) -> f64 {
+        assert_eq!(self.variants, TRAINING_VARIANTS.len(), "a gradient needs positive and negative rows");
+        assert_eq!((gradient.k, gradient.u), (self.k, self.u), "a gradient of the prepared shape");
         self.activate(parameters);
         let (k, u, rows) = (self.k, self.u, self.z.len() / self.u);
         assert!(rows > 0, "a gradient needs at least one sample");
@@ -117,8 +123,8 @@ impl LayerStep for ReferenceStep {
             })
             .collect();
         let (x, dz) = (&self.x, &self.z);
-        gradient.kernel.par_chunks_mut(64 * u).enumerate().for_each(|(block, dw)| {
-            product(dw.len() / u, rows, u, (&x[block * 64..], 1, k), dz, dw);
+        gradient.kernel.par_chunks_mut(BLOCK_INPUTS * u).enumerate().for_each(|(block, dw)| {
+            product(dw.len() / u, rows, u, (&x[block * BLOCK_INPUTS..], 1, k), dz, dw);
         });
         let mut bias = vec![0.0_f64; u];
         for row in dz.chunks_exact(u) {

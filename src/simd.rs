@@ -6,7 +6,7 @@
 //! instruction set (MR x NR accumulators) is decided in its own file and the algorithms do not mention it.
 //!
 //! Values of the implementing types are proof tokens: they can only be made where the CPU has the instructions, and
-//! every `unsafe` in the x86 file rests on that alone.
+//! every `unsafe` in the x86 file rests on that, and loads and stores on the bounds check before them.
 
 mod portable;
 #[cfg(target_arch = "x86_64")]
@@ -18,8 +18,8 @@ pub use x86::{Avx2, Avx512};
 
 /// Rows of A in one micro-panel: the accumulators of a micro-kernel are `MR` x `NR`.
 ///
-/// Four keeps the 16 accumulators of AVX-512 (4 x 4 vectors) above the 8 that two FMA pipes of latency 4 need, leaves
-/// 12 AVX2 accumulators in 16 registers, and is narrow enough that four similar rows still share most of their zeros.
+/// Four rows of 4 vectors on AVX-512, or of 2 on AVX2, are at least the 8 accumulators that two FMA pipes of latency 4 need,
+/// and four similar rows still share most of their zeros.
 pub const MR: usize = 4;
 
 /// A computation that can be compiled for any instruction set.

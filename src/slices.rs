@@ -1,8 +1,8 @@
 //! Column slices: the packed right operand of every product, and the form of every product's result.
 //!
 //! A matrix of `rows` x `columns` is cut into slices of `nr` columns, each stored as `rows` consecutive rows of `nr`
-//! floats. A slice of 784 rows x 64 columns is 200 KB and stays in L2 while all panels of a strip pass over it; the last
-//! slice is filled with zeros up to `nr`, which no kernel ever turns into anything else.
+//! floats. A slice of 784 rows x 64 columns is 200 KB and stays in L2 while all panels of a strip pass over it. The last
+//! slice is filled up to `nr`; in weights, Z and gradients the filling is zero and stays so.
 
 use rayon::prelude::*;
 
@@ -82,6 +82,7 @@ impl Slices {
 
     /// Raises each element to that of a matrix of its shape, where that is larger.
     pub fn raise_to(&mut self, other: &Self) {
+        assert_eq!(self.data.len(), other.data.len(), "matrices of one shape");
         self.data.iter_mut().zip(&other.data).for_each(|(to, &other)| *to = to.max(other));
     }
 

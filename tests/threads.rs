@@ -41,6 +41,12 @@ fn the_whole_set_as_one_batch() {
     check("layers = [70, 33]\ninner_steps = 3");
 }
 
+/// Large steps switch units off, so that later steps leave them out.
+#[test]
+fn units_that_go_off() {
+    check("layers = [150, 40]\ninner_steps = 12\nlr = 0.3");
+}
+
 #[test]
 fn small_batches_with_sgd() {
     check("layers = [20]\ninner_steps = 2\nbatch = 97\noptimizer = \"sgd\"\nlr = 0.1");

@@ -66,6 +66,7 @@ pub(super) fn gradient<S: Simd>(
                 let db = partial.bias.row_mut(j, 0);
                 simd.store(db, simd.add(simd.load(db), dz));
                 if let Some((label, value)) = label {
+                    // Pixels keep their order, so the label's packed row is its own.
                     let dw = partial.kernel.row_mut(j, label);
                     simd.store(dw, simd.mul_add(simd.splat(value), dz, simd.load(dw)));
                 }

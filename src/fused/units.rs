@@ -4,6 +4,9 @@
 //! of the bias db raises a unit's `z` on any row by at most `||max(dW, 0)|| + db`. From the largest `z` over the batch in
 //! the last step that computed the unit follows a *ceiling* for every later step; a unit whose ceiling is below zero is
 //! off in every row, and the step leaves it out exactly. In the first outer epochs that is half of layer 2.
+//!
+//! Rounding is accounted for: a computed `z` is a sum of k + 2 terms in f32 and off by at most [`rounding`] times
+//! `||W|| + |b|`, by Cauchy and Schwarz again.
 
 use std::cmp::Reverse;
 
@@ -16,8 +19,10 @@ pub(super) struct Units {
     order: Vec<u32>,
     /// Each unit's parts in which it was on, one bit each, the first part highest.
     on: Vec<u32>,
-    /// No row's `z` is above this under the parameters in `known`.
+    /// No row's exact `z` is above this under the parameters in `known`.
     ceiling: Vec<f64>,
+    /// By how much a `z` computed under the parameters in `known` may be off.
+    error: Vec<f64>,
     known: Option<Parameters>,
     /// Whether no input is negative, without which nothing follows for later steps.
     nonnegative: bool,
@@ -30,6 +35,7 @@ impl Units {
             order: (0..u as u32).collect(),
             on: vec![0; u],
             ceiling: vec![f64::INFINITY; u],
+            error: vec![0.0; u],
             known: None,
             nonnegative,
         }
@@ -60,8 +66,8 @@ impl Units {
             slices.unpack_row(0, &self.order, &mut largest);
             for &unit in columns {
                 let (unit, z) = (unit as usize, largest[unit as usize]);
-                self.on[unit] |= u32::from(z > 0.0) << (31 - part);
-                self.ceiling[unit] = self.ceiling[unit].max(f64::from(z));
+                self.on[unit] |= u32::from(z > 0.0) << (u32::BITS as usize - 1 - part);
+                self.ceiling[unit] = self.ceiling[unit].max(f64::from(z) + self.error[unit]);
             }
         }
     }
@@ -69,10 +75,7 @@ impl Units {
     /// Raises the ceilings to `parameters` and says which units they keep off.
     fn provably_off(&mut self, parameters: &Parameters) -> Vec<bool> {
         let Parameters { k, u, ref kernel, ref bias } = *parameters;
-        let Some(known) = self.known.as_mut().filter(|_| self.nonnegative) else {
-            self.known = Some(parameters.clone());
-            return vec![false; u];
-        };
+        let known = self.known.get_or_insert_with(|| parameters.clone());
         let mut rises = vec![0.0_f32; u];
         let mut squares = vec![0.0_f32; u];
         for (row, known) in kernel.chunks_exact(u).zip(known.kernel.chunks_exact(u)) {
@@ -83,18 +86,22 @@ impl Units {
             }
         }
         let bias_of = |bias: &[f32], unit: usize| bias.get(unit).map_or(0.0, |&b| f64::from(b));
-        let off = (0..u).map(|unit| {
+        // The sums of squares above are themselves rounded k times.
+        let norm = |squares: f32| (1.0 + rounding(k)) * f64::from(squares).sqrt();
+        for unit in 0..u {
             let (b, before) = (bias_of(bias, unit), bias_of(&known.bias, unit));
-            // A sum of k squares in f32 is short by less than one in a thousand.
-            self.ceiling[unit] += 1.001 * f64::from(rises[unit]).sqrt() + (b - before);
-            // Both the z of the ceiling and the one it speaks of are sums of k + 2 terms in f32.
-            let rounding = 2.0 * (k + 2) as f64 * f64::from(f32::EPSILON);
-            self.ceiling[unit] < -rounding * (1.001 * f64::from(squares[unit]).sqrt() + b.abs())
-        });
-        let off = off.collect();
+            self.ceiling[unit] += norm(rises[unit]) + (b - before);
+            self.error[unit] = rounding(k) * (norm(squares[unit]) + b.abs());
+        }
         known.clone_from(parameters);
-        off
+        self.ceiling.iter().zip(&self.error).map(|(ceiling, error)| self.nonnegative && *ceiling < -error).collect()
     }
+}
+
+/// The relative error of a sum of products of `k` inputs, a label and a bias in f32, whatever its order: twice the usual
+/// bound of half a unit in the last place for each operation.
+fn rounding(k: usize) -> f64 {
+    (k + 4) as f64 * f64::from(f32::EPSILON)
 }
 
 #[cfg(test)]

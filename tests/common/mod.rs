@@ -59,9 +59,10 @@ pub fn parameters(k: usize, u: usize, spread: f32, rng: &mut Xoshiro256PlusPlus)
     parameters
 }
 
-/// The largest absolute difference of two slices of one length.
+/// The largest absolute difference of two slices of one length, all of it finite numbers.
 pub fn gap(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
+    assert!(a.iter().chain(b).all(|x| x.is_finite()), "a value was never written, or is no number");
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
