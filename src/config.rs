@@ -160,13 +160,15 @@ impl Config {
     }
 
     /// Puts what was found and chosen in place of what was asked for, as a run stores it: `data` finds the data set again
-    /// from any directory, and `backend` is the one that computes.
+    /// from any directory, `backend` is the one that computes, and `out` is absent, because a run that repeats this one
+    /// has a directory of its own.
     ///
     /// # Panics
     ///
     /// When the backend gives itself a name that configurations do not know.
     pub fn settle(&mut self, data: &str, backend: &dyn Backend) {
         self.data = Some(data.to_owned());
+        self.out = None;
         self.backend = toml::Value::from(backend.name()).try_into().expect("a name that `backend` takes");
         self.precision = toml::Value::from(backend.precision()).try_into().expect("a name that `precision` takes");
     }

@@ -39,6 +39,9 @@ pub struct EpochReport {
     pub final_loss: f64,
     /// Each layer's mean loss over its inner steps.
     pub layer_loss: Vec<f64>,
+    /// Each layer's loss before each of its inner steps, batch after batch.
+    #[serde(skip)]
+    pub step_loss: Vec<Vec<f64>>,
     /// Each layer's share of activations above zero after its steps.
     pub active: Vec<f64>,
     /// Wall time.
@@ -91,6 +94,11 @@ impl<'a> Trainer<'a> {
         &self.network
     }
 
+    /// The network, training being over.
+    pub fn into_network(self) -> Network {
+        self.network
+    }
+
     /// Trains one outer epoch with negatives drawn batch by batch. Ends after the running step, with no report, where
     /// `stop` is set meanwhile.
     pub fn epoch(&mut self, stop: &AtomicBool) -> Option<EpochReport> {
@@ -118,6 +126,7 @@ impl<'a> Trainer<'a> {
             final_loss: self.bookkeeping.add(&layer_loss),
             layer_loss,
             active: tallies.iter().map(Tally::active_share).collect(),
+            step_loss: tallies.into_iter().map(|tally| tally.losses).collect(),
             seconds: start.elapsed().as_secs_f64(),
         })
     }

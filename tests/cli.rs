@@ -146,6 +146,9 @@ fn a_stored_configuration_repeats_the_run_and_no_run_is_overwritten() {
     assert!(place.path().join("runs/keras-set-1-2/summary.json").exists());
     let named = run(&place, &small(&["--out", "runs/keras-set-1"]));
     assert!(message(&named, 2).contains("holds a run"));
+    json(&run(&place, &small(&["--json", "--out", "named"])));
+    let again = json(&run(&place, &["--config", "named/config.toml", "--json"]));
+    assert_eq!(again["weights_sha256"], first["weights_sha256"], "the directory is not part of the configuration");
 }
 
 #[test]

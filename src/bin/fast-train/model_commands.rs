@@ -4,8 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use ffwd::checkpoint::Origin;
 use ffwd::config::{BackendName, PrecisionName};
-use ffwd::data::{DatasetProblem, IdxImages, known};
+use ffwd::data::{DatasetProblem, IdxImages};
 use ffwd::isa::Isa;
 use ffwd::predict::{self as prediction, Evaluation};
 use ffwd::step::Backend;
@@ -25,8 +26,10 @@ fn backend() -> ffwd::Result<Box<dyn Backend>> {
 pub fn eval(arguments: &EvalArguments) -> Result<ExitCode> {
     let backend = backend()?;
     let (network, origin) = checkpoint::load(&arguments.model)?;
-    let known = Some(origin.dataset.as_str()).filter(|name| known::NAMES.contains(name));
-    let (dataset, _) = dataset::open(arguments.data.as_deref().or(known), network.classes, false)?;
+    let spec = arguments.data.clone().or_else(|| trained_on(&origin)).ok_or_else(|| {
+        Error::config("--data", "nothing", "a data set, because the model does not say which it was trained on")
+    })?;
+    let (dataset, _) = dataset::open(Some(&spec), network.classes, false)?;
     let images = &dataset.test.images;
     check_size(images, (network.rows, network.cols))?;
     if !origin.dataset_sha256.is_empty() && origin.dataset_sha256 != dataset.sha256() {
@@ -49,6 +52,12 @@ pub fn eval(arguments: &EvalArguments) -> Result<ExitCode> {
         print(format!("Test accuracy {accuracy} ({errors} errors in {tested} images of {}{kind})", dataset.name))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The data set a model was trained on: a name or an absolute path.
+fn trained_on(origin: &Origin) -> Option<String> {
+    let config: toml::Table = origin.config.parse().ok()?;
+    Some(config.get("data")?.as_str()?.to_owned())
 }
 
 /// Prints the label of each image.

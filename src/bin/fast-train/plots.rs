@@ -124,8 +124,14 @@ mod tests {
     #[test]
     fn losses_that_are_not_finite_are_left_out() {
         for value in [f64::NAN, f64::INFINITY, 1e300, 0.5] {
-            let report =
-                EpochReport { epoch: 1, final_loss: value, layer_loss: vec![0.7], active: vec![0.5], seconds: 1.0 };
+            let report = EpochReport {
+                epoch: 1,
+                final_loss: value,
+                layer_loss: vec![0.7],
+                active: vec![0.5],
+                step_loss: vec![],
+                seconds: 1.0,
+            };
             assert!(loss(&[report]).ends_with("</svg>\n"));
         }
     }

@@ -86,14 +86,18 @@ impl RunDirectory {
         self.remember(written);
     }
 
-    /// Writes what a run ends with: the model, which cannot be had again, then the summary, then the plots.
-    pub fn finish(&mut self, results: &Results<'_>) {
-        let Results { summary, network, origin, samples, confusion } = results;
+    /// Writes the trained network, which cannot be had again and so comes before everything else.
+    pub fn model(&mut self, network: &Network, origin: &Origin) {
         self.remember(checkpoint::save(network, origin, &self.path.join("model.safetensors")));
+    }
+
+    /// Writes what a run ends with: the summary, then the plots.
+    pub fn finish(&mut self, results: &Results<'_>) {
+        let Results { summary, image_size, samples, confusion } = results;
         let json = serde_json::to_string_pretty(summary).expect("plain values serialise");
         self.write(SUMMARY, &json);
         self.write("loss.svg", &plots::loss(&summary.epochs));
-        self.write("samples.svg", &plots::samples(samples, (network.rows, network.cols)));
+        self.write("samples.svg", &plots::samples(samples, *image_size));
         self.write("confusion.svg", &plots::confusion(confusion));
     }
 
@@ -117,8 +121,8 @@ impl RunDirectory {
 /// What a run ends with.
 pub struct Results<'a> {
     pub summary: &'a Summary,
-    pub network: &'a Network,
-    pub origin: &'a Origin,
+    /// Rows and columns of the images.
+    pub image_size: (usize, usize),
     /// Some training images with their labels.
     pub samples: Vec<Sample<'a>>,
     /// How often each true label (row) was predicted as each label (column).

@@ -56,7 +56,7 @@ pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
             print(format!("Written to {}", path.display()))?;
         }
     }
-    Ok(if summary.interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+    Ok(if stop.load(Ordering::Relaxed) { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
 /// A pool of `threads` threads, or of one for each core that affinity and cgroup leave to this process.
@@ -117,11 +117,34 @@ impl Run<'_> {
 
     fn train_and_evaluate(
         self,
-        mut progress: Progress,
+        progress: Progress,
         mut directory: Option<&mut RunDirectory>,
         stop: &AtomicBool,
     ) -> Result<Summary> {
-        let Self { ref config, dataset, backend } = self;
+        let start = std::time::Instant::now();
+        let (network, epochs) = self.train(progress, directory.as_deref_mut(), stop)?;
+        let train_seconds = start.elapsed().as_secs_f64();
+        if let Some(directory) = &mut directory {
+            directory.model(&network, &self.origin());
+        }
+        let evaluation = self.evaluate(&network);
+        let summary = self.summary(&network, epochs, train_seconds, &evaluation);
+        if let Some(directory) = directory {
+            let samples = random_samples(self.dataset, self.training_images(), self.config.seed);
+            let image_size = (network.rows, network.cols);
+            directory.finish(&Results { summary: &summary, image_size, samples, confusion: evaluation.confusion });
+        }
+        Ok(summary)
+    }
+
+    /// Trains until the last epoch, the user's interrupt, or a value that is no number.
+    fn train(
+        &self,
+        mut progress: Progress,
+        mut directory: Option<&mut RunDirectory>,
+        stop: &AtomicBool,
+    ) -> Result<(Network, Vec<EpochReport>)> {
+        let Self { ref config, dataset, backend } = *self;
         let images = &dataset.train.images;
         let set = TrainingSet {
             pixels: &images.pixels()[..self.training_images() * images.pixels_per_image()],
@@ -130,24 +153,36 @@ impl Run<'_> {
         let network =
             Network::new(images.rows(), images.cols(), config.classes, &config.layers, config.initial(), config.seed);
         let mut trainer = Trainer::new(network, config, backend, set);
-        let start = std::time::Instant::now();
         let mut epochs: Vec<EpochReport> = Vec::new();
-        while epochs.len() < config.epochs
-            && let Some(report) = trainer.epoch(stop)
-        {
-            progress.epoch(&report);
-            if let Some(directory) = &mut directory {
-                directory.epoch(&report);
+        while epochs.len() < config.epochs {
+            let report = trainer.epoch(stop);
+            let losses = report.as_ref().map_or(&[][..], |report| &report.layer_loss);
+            let number = epochs.len() + 1;
+            if let Some(report) = &report {
+                progress.epoch(report);
+                if let Some(directory) = &mut directory {
+                    directory.epoch(report);
+                }
             }
-            check_converging(&report, trainer.network(), config.lr).inspect_err(|_| progress.finish())?;
-            epochs.push(report);
+            check_converging(number, losses, trainer.network(), config.lr).inspect_err(|_| progress.finish())?;
+            match report {
+                Some(report) => epochs.push(report),
+                None => break,
+            }
         }
-        let train_seconds = start.elapsed().as_secs_f64();
         progress.finish();
+        Ok((trainer.into_network(), epochs))
+    }
 
-        let network = trainer.network();
-        let evaluation = self.evaluate(network);
-        let summary = Summary {
+    fn summary(
+        &self,
+        network: &Network,
+        epochs: Vec<EpochReport>,
+        train_seconds: f64,
+        evaluation: &Evaluation,
+    ) -> Summary {
+        let Self { config, dataset, backend } = self;
+        Summary {
             schema: summary::SCHEMA,
             dataset: DatasetSummary::new(dataset, self.training_images(), evaluation.tested),
             config: config.clone(),
@@ -164,18 +199,15 @@ impl Run<'_> {
             train_seconds,
             peak_rss_bytes: summary::peak_rss_bytes(),
             weights_sha256: checkpoint::weights_sha256(network),
-        };
-        if let Some(directory) = directory {
-            let origin = Origin {
-                config: config.to_toml(),
-                dataset: dataset.name.clone(),
-                dataset_sha256: dataset.sha256().to_owned(),
-            };
-            let samples = random_samples(dataset, self.training_images(), config.seed);
-            let confusion = evaluation.confusion;
-            directory.finish(&Results { summary: &summary, network, origin: &origin, samples, confusion });
         }
-        Ok(summary)
+    }
+
+    fn origin(&self) -> Origin {
+        Origin {
+            config: self.config.to_toml(),
+            dataset: self.dataset.name.clone(),
+            dataset_sha256: self.dataset.sha256().to_owned(),
+        }
     }
 
     fn evaluate(&self, network: &Network) -> Evaluation {
@@ -188,14 +220,16 @@ impl Run<'_> {
 }
 
 /// Ends a run in which a layer's loss or weights are no numbers any more: what follows would be lost time.
-fn check_converging(report: &EpochReport, network: &Network, lr: f64) -> Result<()> {
-    let EpochReport { epoch, layer_loss, .. } = report;
+///
+/// `losses` holds each layer's loss in the epoch, or nothing where the epoch was interrupted.
+fn check_converging(epoch: usize, losses: &[f64], network: &Network, lr: f64) -> Result<()> {
     let sound = |parameters: &Parameters| parameters.kernel.iter().chain(&parameters.bias).all(|w| w.is_finite());
-    for (index, (loss, parameters)) in layer_loss.iter().zip(&network.layers).enumerate() {
-        let layer = index + 1;
+    for (layer, loss) in (1..).zip(losses) {
         if !loss.is_finite() {
             bail!("epoch {epoch}: the loss of layer {layer} is {loss}; try a smaller --lr than {lr:?}");
         }
+    }
+    for (layer, parameters) in (1..).zip(&network.layers) {
         if !sound(parameters) {
             bail!("epoch {epoch}: the weights of layer {layer} are no finite numbers; try a smaller --lr than {lr:?}");
         }
