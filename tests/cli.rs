@@ -363,6 +363,15 @@ fn what_cannot_be_written_in_the_middle_does_not_discard_the_result() {
 }
 
 #[test]
+fn the_environment_of_a_run_does_not_reach_other_commands() {
+    let place = workplace();
+    let with_variable =
+        |arguments: &[&str]| program(place.path()).args(arguments).env("FFWD_EPOCHS", "x").output().unwrap();
+    assert!(with_variable(&["info"]).status.success());
+    assert!(message(&with_variable(&["--data", "set"]), 2).contains("--epochs"));
+}
+
+#[test]
 fn info_names_an_instruction_set_that_is_usable() {
     let place = workplace();
     let info = json(&run(&place, &["info", "--json"]));

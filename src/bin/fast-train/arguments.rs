@@ -25,7 +25,11 @@ pub struct Arguments {
 impl Arguments {
     /// The arguments and environment of this process; ends it where they cannot be read.
     pub fn of_process() -> Self {
-        let matches = Self::command().mut_args(with_variable).get_matches();
+        let command = Self::command();
+        // The variables are those of a training run; other commands neither use nor check them.
+        let first = std::env::args_os().nth(1);
+        let trains = first.is_none_or(|first| command.find_subcommand(first).is_none());
+        let matches = if trains { command.mut_args(with_variable) } else { command }.get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 }
