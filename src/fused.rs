@@ -101,8 +101,8 @@ struct FusedStep {
     partials: Vec<Partial>,
     weights: Slices,
     bias: Slices,
-    /// Packed row `i` of the transposed panels and of the partial sums is input `inputs[i]`.
-    inputs: Vec<u32>,
+    /// Input `i` is packed row `positions[i]` of the transposed panels and of the partial sums.
+    positions: Vec<usize>,
     /// The packed columns of weights, Z and gradients.
     units: Units,
     /// The sum of the partial sums.
@@ -159,7 +159,7 @@ impl FusedStep {
             partials: Vec::new(),
             weights: Slices::zeros(k, u, nr),
             bias: Slices::zeros(1, u, nr),
-            inputs: Vec::new(),
+            positions: Vec::new(),
             units: Units::new(u, nonnegative),
             total: Slices::zeros(0, u, nr),
             workspaces: (0..rayon::current_num_threads()).map(|_| Mutex::new(workspace())).collect(),
@@ -189,9 +189,11 @@ impl FusedStep {
         if !self.partials.is_empty() {
             return;
         }
-        self.inputs = self.input_order();
-        let (inputs, u, nr) = (&self.inputs, self.u, self.isa.nr());
-        self.parts.par_iter_mut().flatten().for_each(|strip| strip.pack_transposed(inputs));
+        let inputs = self.input_order();
+        self.positions = vec![0; self.k];
+        inputs.iter().enumerate().for_each(|(packed, &input)| self.positions[input as usize] = packed);
+        self.parts.par_iter_mut().flatten().for_each(|strip| strip.pack_transposed(&inputs));
+        let (u, nr) = (self.u, self.isa.nr());
         let rows = self.k.next_multiple_of(MR);
         self.total = Slices::zeros(rows, u, nr);
         self.partials = (0..self.parts.len())
@@ -205,8 +207,9 @@ impl FusedStep {
     }
 
     /// The order in which inputs form panels of the transpose. Pixels keep theirs, in which neighbours are inked
-    /// together, and in which the epilogue adds the gradients of the label pixels. Units of the layer before are sorted by how often they are on: many are on or off for nearly all rows,
-    /// and a panel of such units visits no more rows than they do.
+    /// together, and in which the epilogue adds the gradients of the label pixels. Units of the layer before are sorted by
+    /// how often they are on: many are on or off for nearly all rows, and a panel of such units visits no more rows than
+    /// they do.
     fn input_order(&self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.k as u32).collect();
         if self.parts.iter().flatten().any(Strip::is_overlaid) {
@@ -220,15 +223,13 @@ impl FusedStep {
 
     /// Adds the partial sums up in their order; returns the loss, which is not yet divided by the rows.
     fn sum_partials(&mut self, gradient: &mut Parameters) -> f64 {
-        let Self { u, ref partials, ref mut total, ref inputs, ref units, .. } = *self;
+        let Self { u, ref partials, ref mut total, ref positions, ref units, .. } = *self;
         let units = units.order();
         total.sum_of(partials.iter().map(|partial| &partial.kernel));
-        let mut position = vec![0; inputs.len()];
-        inputs.iter().enumerate().for_each(|(packed, &input)| position[input as usize] = packed);
         gradient
             .kernel
             .par_chunks_mut(u)
-            .zip(&position)
+            .zip(positions)
             .for_each(|(row, &packed)| total.unpack_row(packed, units, row));
         if !gradient.bias.is_empty() {
             let mut total = Slices::zeros(1, u, self.isa.nr());

@@ -23,7 +23,8 @@ pub fn overlay(image: &[u8], label: u8, classes: usize, row: &mut [f32]) {
     row[usize::from(label)] = f32::from(label_value(image)) / 255.0;
 }
 
-/// The squared Euclidean norm of an overlaid image, in units of (byte/255)^2 and exact: the label does not matter.
+/// The squared Euclidean norm of an overlaid image as floats in [0, 1], from an exact sum of squared bytes; the label does
+/// not matter.
 pub fn overlaid_squared_norm(image: &[u8], classes: usize) -> f64 {
     let square = |byte: u8| u64::from(byte) * u64::from(byte);
     let sum = square(label_value(image)) + image[classes..].iter().map(|&byte| square(byte)).sum::<u64>();

@@ -11,6 +11,11 @@ pub fn row_scale(squared_norm: f64) -> f32 {
     (1.0 / (squared_norm.sqrt() + NORM_OFFSET)) as f32
 }
 
+/// The squared Euclidean norm of a row of activations.
+pub fn squared_norm(row: &[f32]) -> f64 {
+    row.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
+}
+
 /// Whether a row should have high goodness or low.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Polarity {

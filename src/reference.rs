@@ -75,7 +75,7 @@ fn overlaid(images: &Images<'_>) -> Vec<f32> {
 
 /// `x / (||x|| + 1e-4)`.
 fn normalise(row: &mut [f32]) {
-    let scale = objective::row_scale(row.iter().map(|&x| f64::from(x) * f64::from(x)).sum());
+    let scale = objective::row_scale(objective::squared_norm(row));
     row.iter_mut().for_each(|x| *x *= scale);
 }
 

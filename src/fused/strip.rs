@@ -95,12 +95,11 @@ impl Strip {
     fn pack_activations(activations: &Activations, rows: Range<usize>) -> Self {
         let k = activations.k;
         let dense = &activations.rows[rows.start * k..rows.end * k];
-        let squared_norm = |row: &[f32]| row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
         Self {
             forward: Panels::pack(dense, k),
             transposed: None,
             first: rows.start,
-            scale: dense.chunks_exact(k).map(|row| objective::row_scale(squared_norm(row))).collect(),
+            scale: dense.chunks_exact(k).map(|row| objective::row_scale(objective::squared_norm(row))).collect(),
             overlay: None,
         }
     }
