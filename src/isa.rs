@@ -20,14 +20,17 @@ const NAMES: [&str; 3] = ["avx512", "avx2", "portable"];
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Isa {
-    /// AVX-512F with FMA on 512-bit vectors.
+    /// AVX-512F with FMA on 512-bit vectors. Column slices are 4 vectors wide: with MR = 4 that is 16 accumulators, 4
+    /// loads and 4 broadcasts in 32 registers, 16 FMAs to 8 loads.
     #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
-    /// AVX2 with FMA3 on 256-bit vectors.
+    Avx512(Avx512<4>),
+    /// AVX2 with FMA3 on 256-bit vectors. Column slices are 2 vectors wide: with MR = 4 that is 8 accumulators, as many as
+    /// two FMA pipes of latency 4 keep busy, 2 loads and up to 4 broadcasts in 16 registers.
     #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
-    /// What the compilation target guarantees, through the `wide` crate.
-    Portable(Portable),
+    Avx2(Avx2<2>),
+    /// What the compilation target guarantees, through the `wide` crate. Column slices are 1 vector of two SSE registers
+    /// wide: with MR = 4 that is 8 accumulators, 2 loads and 2 broadcast halves in 16 registers.
+    Portable(Portable<1>),
 }
 
 impl Isa {
@@ -97,10 +100,10 @@ impl Isa {
     pub fn nr(&self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => Avx512::NR,
+            Self::Avx512(_) => Avx512::<4>::NR,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => Avx2::NR,
-            Self::Portable(_) => Portable::NR,
+            Self::Avx2(_) => Avx2::<2>::NR,
+            Self::Portable(_) => Portable::<1>::NR,
         }
     }
 
@@ -163,7 +166,7 @@ mod tests {
     fn a_kernel_runs_on_the_set_that_was_chosen() {
         for isa in Isa::available() {
             let (vectors, nr) = isa.run(Probe);
-            assert!(vectors.to_lowercase().ends_with(isa.name()), "{isa}: {vectors}");
+            assert!(vectors.to_lowercase().contains(isa.name()), "{isa}: {vectors}");
             assert_eq!(nr, isa.nr());
         }
     }

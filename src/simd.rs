@@ -1,9 +1,9 @@
 //! The vector trait every kernel is written over, and its three implementations.
 //!
 //! A kernel is written once, generic over [`Simd`], and handed to [`Simd::run`], which compiles it for the
-//! instruction set and is the only place where one is switched on. A vector here is a *row of a column slice*: `NR`
-//! floats held in as many registers as the micro-kernel wants for one row of B. So the register blocking of an
-//! instruction set (MR x NR accumulators) is decided in its own file and the algorithms do not mention it.
+//! instruction set and is the only place where one is switched on. A vector here is a *row* of one or more registers: a
+//! token names how many, and [`Simd::single`] gives the token of rows of one. So a micro-kernel written over rows has the
+//! register blocking (MR x NR accumulators) of the token it is run with.
 //!
 //! Values of the implementing types are proof tokens: they can only be made where the CPU has the instructions, and
 //! every `unsafe` in the x86 file rests on that, and loads and stores on the bounds check before them.
@@ -37,8 +37,14 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `NR` floats in registers.
     type Lanes: Copy;
 
-    /// Floats in one [`Simd::Lanes`]: the width of a column slice.
+    /// The same instruction set with rows of a single register.
+    type Single: Simd<Single = Self::Single>;
+
+    /// Floats in one [`Simd::Lanes`].
     const NR: usize;
+
+    /// The token of rows of a single register.
+    fn single(self) -> Self::Single;
 
     /// Runs `kernel` with this instruction set switched on.
     fn run<K: Kernel>(self, kernel: K) -> K::Output;

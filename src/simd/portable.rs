@@ -4,22 +4,48 @@ use wide::f32x8;
 
 use super::{Kernel, Simd};
 
-/// The token of the portable implementation. A row is one `f32x8` (two SSE registers): with MR = 4 that is 8
-/// accumulators, 2 loads and 2 broadcast halves in 16 registers.
+/// The token of the portable implementation: vectors of 8 floats, two SSE registers on x86-64.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Portable(());
+pub struct Portable<const V: usize>(());
 
-impl Portable {
+impl<const V: usize> Portable<V> {
     /// The token; every CPU has what it needs.
     pub fn new() -> Self {
         Self(())
     }
+
+    /// The same for rows of `N` vectors.
+    #[inline(always)]
+    pub fn rows_of<const N: usize>(self) -> Portable<N> {
+        Portable(())
+    }
 }
 
-impl Simd for Portable {
-    type Lanes = f32x8;
+/// Defines operations that apply one of `f32x8` to each vector of a row.
+macro_rules! elementwise {
+    ($($name:ident($($operand:ident),*) $operation:expr;)+) => {
+        $(
+            #[inline(always)]
+            fn $name(self, mut a: Self::Lanes $(, $operand: Self::Lanes)*) -> Self::Lanes {
+                for i in 0..V {
+                    a[i] = $operation(a[i] $(, $operand[i])*);
+                }
+                a
+            }
+        )+
+    };
+}
 
-    const NR: usize = 8;
+impl<const V: usize> Simd for Portable<V> {
+    type Lanes = [f32x8; V];
+    type Single = Portable<1>;
+
+    const NR: usize = V * 8;
+
+    #[inline(always)]
+    fn single(self) -> Portable<1> {
+        self.rows_of()
+    }
 
     #[inline]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -27,57 +53,36 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn splat(self, value: f32) -> f32x8 {
-        f32x8::splat(value)
+    fn splat(self, value: f32) -> Self::Lanes {
+        [f32x8::splat(value); V]
     }
 
     #[inline(always)]
-    fn load(self, from: &[f32]) -> f32x8 {
-        f32x8::new(from[..8].try_into().expect("a slice of eight"))
+    fn load(self, from: &[f32]) -> Self::Lanes {
+        let from = &from[..Self::NR];
+        std::array::from_fn(|i| f32x8::new(from[i * 8..][..8].try_into().expect("a slice of eight")))
     }
 
     #[inline(always)]
-    fn store(self, to: &mut [f32], value: f32x8) {
-        to[..8].copy_from_slice(&value.to_array());
+    fn store(self, to: &mut [f32], value: Self::Lanes) {
+        for (to, value) in to[..Self::NR].chunks_exact_mut(8).zip(value) {
+            to.copy_from_slice(&value.to_array());
+        }
+    }
+
+    elementwise! {
+        add(b) |a, b| a + b;
+        sub(b) |a, b| a - b;
+        mul(b) |a, b| a * b;
+        div(b) |a, b| a / b;
+        mul_add(b, c) |a: f32x8, b, c| a.mul_add(b, c);
+        max(b) |a: f32x8, b| a.fast_max(b);
+        sqrt() |a: f32x8| a.sqrt();
     }
 
     #[inline(always)]
-    fn add(self, a: f32x8, b: f32x8) -> f32x8 {
-        a + b
-    }
-
-    #[inline(always)]
-    fn sub(self, a: f32x8, b: f32x8) -> f32x8 {
-        a - b
-    }
-
-    #[inline(always)]
-    fn mul(self, a: f32x8, b: f32x8) -> f32x8 {
-        a * b
-    }
-
-    #[inline(always)]
-    fn div(self, a: f32x8, b: f32x8) -> f32x8 {
-        a / b
-    }
-
-    #[inline(always)]
-    fn mul_add(self, a: f32x8, b: f32x8, c: f32x8) -> f32x8 {
-        a.mul_add(b, c)
-    }
-
-    #[inline(always)]
-    fn max(self, a: f32x8, b: f32x8) -> f32x8 {
-        a.fast_max(b)
-    }
-
-    #[inline(always)]
-    fn sqrt(self, a: f32x8) -> f32x8 {
-        a.sqrt()
-    }
-
-    #[inline(always)]
-    fn sum(self, a: f32x8) -> f32 {
-        a.reduce_add()
+    fn sum(self, a: Self::Lanes) -> f32 {
+        let total = a[1..].iter().fold(a[0], |total, &vector| total + vector);
+        total.reduce_add()
     }
 }

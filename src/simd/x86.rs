@@ -7,33 +7,45 @@ use core::arch::x86_64::*;
 
 use super::{Kernel, Simd};
 
-/// Defines a proof token and its [`Simd`] implementation over `[$vector; $count]`.
+/// Defines a proof token and its [`Simd`] implementation over rows of `V` registers, `[$vector; V]`.
 macro_rules! x86_simd {
     (
         $(#[$doc:meta])* $token:ident, $features:literal, [$($detect:tt),+],
-        $vector:ident x $count:literal of $width:literal, $sum:ident,
+        $vector:ident of $width:literal, $sum:ident,
         $set1:ident $loadu:ident $storeu:ident $add:ident $sub:ident $mul:ident $div:ident $fmadd:ident $max:ident $sqrt:ident
     ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
-        pub struct $token(());
+        pub struct $token<const V: usize>(());
 
-        impl $token {
+        impl<const V: usize> $token<V> {
             /// The token, where this CPU and operating system have the instruction set.
             pub fn new() -> Option<Self> {
                 ($(is_x86_feature_detected!($detect))&&+).then_some(Self(()))
             }
+
+            /// The same proof for rows of `N` registers.
+            #[inline(always)]
+            pub fn rows_of<const N: usize>(self) -> $token<N> {
+                $token(())
+            }
         }
 
-        impl Simd for $token {
-            type Lanes = [$vector; $count];
+        impl<const V: usize> Simd for $token<V> {
+            type Lanes = [$vector; V];
+            type Single = $token<1>;
 
-            const NR: usize = $count * $width;
+            const NR: usize = V * $width;
+
+            #[inline(always)]
+            fn single(self) -> $token<1> {
+                self.rows_of()
+            }
 
             #[inline]
             fn run<K: Kernel>(self, kernel: K) -> K::Output {
                 #[target_feature(enable = $features)]
-                fn trampoline<K: Kernel>(token: $token, kernel: K) -> K::Output {
+                fn trampoline<const V: usize, K: Kernel>(token: $token<V>, kernel: K) -> K::Output {
                     kernel.run(token)
                 }
                 // SAFETY: the token exists, so `new` has seen that the CPU has the features.
@@ -43,7 +55,7 @@ macro_rules! x86_simd {
             #[inline(always)]
             fn splat(self, value: f32) -> Self::Lanes {
                 // SAFETY: the token exists, so the CPU has the instruction.
-                unsafe { [$set1(value); $count] }
+                unsafe { [$set1(value); V] }
             }
 
             #[inline(always)]
@@ -52,7 +64,7 @@ macro_rules! x86_simd {
                 let mut row = self.splat(0.0);
                 for (i, vector) in row.iter_mut().enumerate() {
                     // SAFETY: the token exists, so the CPU has the instruction; the slice above holds
-                    // NR = count * width floats, and the load needs no alignment.
+                    // NR = V * width floats, and the load needs no alignment.
                     *vector = unsafe { $loadu(from.add(i * $width)) };
                 }
                 row
@@ -71,7 +83,7 @@ macro_rules! x86_simd {
 
             #[inline(always)]
             fn mul_add(self, a: Self::Lanes, b: Self::Lanes, mut c: Self::Lanes) -> Self::Lanes {
-                for i in 0..$count {
+                for i in 0..V {
                     // SAFETY: the token exists, so the CPU has the instruction.
                     c[i] = unsafe { $fmadd(a[i], b[i], c[i]) };
                 }
@@ -114,19 +126,17 @@ macro_rules! x86_simd {
 }
 
 x86_simd!(
-    /// Proof that this CPU has AVX-512F. A row is 4 vectors of 16 floats: with MR = 4 that is 16 accumulators, 4 loads
-    /// and 4 broadcasts in 32 registers, 16 FMAs to 8 loads.
+    /// Proof that this CPU has AVX-512F. Vectors hold 16 floats.
     Avx512, "avx512f,avx2,fma", ["avx512f", "avx2", "fma"],
-    __m512 x 4 of 16, _mm512_reduce_add_ps,
+    __m512 of 16, _mm512_reduce_add_ps,
     _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
     _mm512_fmadd_ps _mm512_max_ps _mm512_sqrt_ps
 );
 
 x86_simd!(
-    /// Proof that this CPU has AVX2 and FMA3. A row is 2 vectors of 8 floats: with MR = 4 that is 8 accumulators, as many
-    /// as two FMA pipes of latency 4 keep busy, 2 loads and up to 4 broadcasts in 16 registers.
+    /// Proof that this CPU has AVX2 and FMA3. Vectors hold 8 floats.
     Avx2, "avx2,fma", ["avx2", "fma"],
-    __m256 x 2 of 8, sum_of_eight,
+    __m256 of 8, sum_of_eight,
     _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps
     _mm256_fmadd_ps _mm256_max_ps _mm256_sqrt_ps
 );
