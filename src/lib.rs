@@ -16,8 +16,10 @@
 //! 1. [`data`]: IDX files, mapped into memory and checked.
 //! 2. [`labels`]: what is written over an image's first pixels, and which labels the negatives get.
 //! 3. [`objective`]: normalisation, goodness, loss, coefficient. [`step`]: the contract between a layer and a backend.
-//! 4. The backends: [`mod@reference`] is the algorithm as plain matrices; [`fused`] computes the same strip by strip over
-//!    [`panels`] and [`slices`], on the vectors of [`simd`] that [`isa`] finds usable. [`backend`] chooses.
+//! 4. The backends: [`mod@reference`] is the algorithm as plain matrices; [`fused`] computes the same strip by strip, over
+//!    [`panels`] and [`slices`], on the vectors of [`simd`] that
+//!    [`isa`] finds usable. [`backend`] chooses. [`gemm`] is the product of dense matrices, which leaves nothing out: what
+//!    [`fused`] is measured against.
 //! 5. [`optimizer`] and [`layer`]: one layer's inner steps.
 //! 6. [`network`], [`train`], [`predict`]: all layers, all epochs, all labels; [`similar`] orders the samples.
 //!    [`checkpoint`] stores a network, [`config`] describes a run.
@@ -31,13 +33,14 @@ pub mod config;
 pub mod data;
 pub mod error;
 pub mod fused;
+pub mod gemm;
 pub mod isa;
 pub mod labels;
 pub mod layer;
 pub mod network;
 pub mod objective;
 pub mod optimizer;
-pub mod panels;
+mod panels;
 pub mod predict;
 pub mod reference;
 pub mod simd;

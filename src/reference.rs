@@ -150,8 +150,13 @@ impl LayerStep for ReferenceStep {
     }
 }
 
-/// `c = a b`: `a` is m x k with row and column strides, `b` k x n and `c` m x n are row-major.
-fn product(m: usize, k: usize, n: usize, a: (&[f32], usize, usize), b: &[f32], c: &mut [f32]) {
+/// `c = a b` by `matrixmultiply` on the calling thread: `a` is m x k with row and column strides, `b` k x n and `c` m x n are
+/// row-major.
+///
+/// # Panics
+///
+/// A size is zero, or a slice is not of its size.
+pub fn product(m: usize, k: usize, n: usize, a: (&[f32], usize, usize), b: &[f32], c: &mut [f32]) {
     let (a, row_stride, column_stride) = a;
     assert!(m > 0 && k > 0 && n > 0);
     assert!((m - 1) * row_stride + (k - 1) * column_stride < a.len(), "a holds m x k at its strides");

@@ -6,12 +6,16 @@
 
 use rayon::prelude::*;
 
+use crate::simd::{LINE, first_line};
+
 /// Floats that a thread adds up at a time: 16 KB of the total stay in L1 while the terms stream past.
 const SUM_BLOCK: usize = 4096;
 
 /// A matrix stored slice by slice.
 pub struct Slices {
-    data: Vec<f32>,
+    /// The floats, from `start` on, where a cache line begins.
+    buffer: Vec<f32>,
+    start: usize,
     rows: usize,
     columns: usize,
     nr: usize,
@@ -20,7 +24,20 @@ pub struct Slices {
 impl Slices {
     /// `rows` x `columns` zeros in slices of `nr` columns.
     pub fn zeros(rows: usize, columns: usize, nr: usize) -> Self {
-        Self { data: vec![0.0; columns.div_ceil(nr) * rows * nr], rows, columns, nr }
+        let buffer = vec![0.0; columns.div_ceil(nr) * rows * nr + LINE];
+        let start = first_line(&buffer);
+        Self { buffer, start, rows, columns, nr }
+    }
+
+    #[inline(always)]
+    fn data(&self) -> &[f32] {
+        &self.buffer[self.start..][..self.count() * self.rows * self.nr]
+    }
+
+    #[inline(always)]
+    fn data_mut(&mut self) -> &mut [f32] {
+        let length = self.count() * self.rows * self.nr;
+        &mut self.buffer[self.start..][..length]
     }
 
     /// Number of slices.
@@ -28,43 +45,49 @@ impl Slices {
         self.columns.div_ceil(self.nr)
     }
 
+    /// Columns of one slice.
+    pub fn nr(&self) -> usize {
+        self.nr
+    }
+
     /// Slice `j`: `rows` x `nr`, row-major.
     #[inline]
     pub fn slice(&self, j: usize) -> &[f32] {
-        &self.data[j * self.rows * self.nr..][..self.rows * self.nr]
+        &self.data()[j * self.rows * self.nr..][..self.rows * self.nr]
     }
 
     /// Slice `j`: `rows` x `nr`, row-major.
     #[inline]
     pub fn slice_mut(&mut self, j: usize) -> &mut [f32] {
-        &mut self.data[j * self.rows * self.nr..][..self.rows * self.nr]
+        let (rows, nr) = (self.rows, self.nr);
+        &mut self.data_mut()[j * rows * nr..][..rows * nr]
     }
 
     /// Row `r` of slice `j`: `nr` floats.
     #[inline]
     pub fn row(&self, j: usize, r: usize) -> &[f32] {
-        &self.data[(j * self.rows + r) * self.nr..][..self.nr]
+        &self.data()[(j * self.rows + r) * self.nr..][..self.nr]
     }
 
     /// Row `r` of slice `j`: `nr` floats.
     #[inline]
     pub fn row_mut(&mut self, j: usize, r: usize) -> &mut [f32] {
-        &mut self.data[(j * self.rows + r) * self.nr..][..self.nr]
+        let (rows, nr) = (self.rows, self.nr);
+        &mut self.data_mut()[(j * rows + r) * nr..][..nr]
     }
 
     /// Sets everything to `value`.
     pub fn fill(&mut self, value: f32) {
-        self.data.fill(value);
+        self.data_mut().fill(value);
     }
 
     /// Copies a row-major matrix of as many columns and at most as many rows into the slices; packed column `i` is
     /// column `order[i]` of the matrix.
     pub fn pack(&mut self, dense: &[f32], order: &[u32]) {
         assert!(order.len() == self.columns && dense.len().is_multiple_of(self.columns));
-        for (j, columns) in order.chunks(self.nr).enumerate() {
-            let rows =
-                dense.chunks_exact(self.columns).zip(self.data[j * self.rows * self.nr..].chunks_exact_mut(self.nr));
-            for (from, to) in rows {
+        let (width, nr) = (self.columns, self.nr);
+        for (j, columns) in order.chunks(nr).enumerate() {
+            for (from, to) in dense.chunks_exact(width).zip(self.slice_mut(j).chunks_exact_mut(nr)) {
                 to.iter_mut().zip(columns).for_each(|(to, &column)| *to = from[column as usize]);
             }
         }
@@ -82,16 +105,16 @@ impl Slices {
 
     /// Raises each element to that of a matrix of its shape, where that is larger.
     pub fn raise_to(&mut self, other: &Self) {
-        assert_eq!(self.data.len(), other.data.len(), "matrices of one shape");
-        self.data.iter_mut().zip(&other.data).for_each(|(to, &other)| *to = to.max(other));
+        assert_eq!(self.data().len(), other.data().len(), "matrices of one shape");
+        self.data_mut().iter_mut().zip(other.data()).for_each(|(to, &other)| *to = to.max(other));
     }
 
     /// Becomes the sum of matrices of its shape, added up in their order.
     pub fn sum_of<'a>(&mut self, terms: impl Iterator<Item = &'a Self> + Clone + Sync + Send) {
-        self.data.par_chunks_mut(SUM_BLOCK).enumerate().for_each(|(block, total)| {
+        self.data_mut().par_chunks_mut(SUM_BLOCK).enumerate().for_each(|(block, total)| {
             total.fill(0.0);
             for term in terms.clone() {
-                let term = &term.data[block * SUM_BLOCK..][..total.len()];
+                let term = &term.data()[block * SUM_BLOCK..][..total.len()];
                 total.iter_mut().zip(term).for_each(|(total, term)| *total += term);
             }
         });

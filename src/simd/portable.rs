@@ -38,12 +38,14 @@ macro_rules! elementwise {
 
 impl<const V: usize> Simd for Portable<V> {
     type Lanes = [f32x8; V];
-    type Single = Portable<1>;
+    type One = Portable<1>;
 
     const NR: usize = V * 8;
+    // Sixteen SSE registers, two to a vector.
+    const REGISTERS: usize = 8;
 
     #[inline(always)]
-    fn single(self) -> Portable<1> {
+    fn one(self) -> Self::One {
         self.rows_of()
     }
 
@@ -61,6 +63,17 @@ impl<const V: usize> Simd for Portable<V> {
     fn load(self, from: &[f32]) -> Self::Lanes {
         let from = &from[..Self::NR];
         std::array::from_fn(|i| f32x8::new(from[i * 8..][..8].try_into().expect("a slice of eight")))
+    }
+
+    #[inline(always)]
+    fn load_halves(self, from: &[u16]) -> Self::Lanes {
+        let mut row = self.splat(0.0);
+        for (vector, halves) in row.iter_mut().zip(from[..Self::NR].chunks_exact(8)) {
+            let mut floats = [0.0; 8];
+            floats.iter_mut().zip(halves).for_each(|(float, &half)| *float = f32::from_bits(u32::from(half) << 16));
+            *vector = f32x8::new(floats);
+        }
+        row
     }
 
     #[inline(always)]
@@ -84,5 +97,12 @@ impl<const V: usize> Simd for Portable<V> {
     fn sum(self, a: Self::Lanes) -> f32 {
         let total = a[1..].iter().fold(a[0], |total, &vector| total + vector);
         total.reduce_add()
+    }
+
+    #[inline(always)]
+    fn positive(self, a: Self::Lanes) -> u64 {
+        const { assert!(Self::NR <= u64::BITS as usize) };
+        let above = |vector: f32x8| u64::from(vector.simd_gt(f32x8::ZERO).to_bitmask());
+        a.into_iter().enumerate().fold(0, |bits, (i, vector)| bits | above(vector) << (8 * i))
     }
 }

@@ -1,0 +1,227 @@
+//! Products of dense matrices: cache-blocked SGEMM, `C = alpha A B + beta C` in f32.
+//!
+//! `m` rows of A and C, `n` columns of B and C, `k` steps of the reduction; A is m x k, B k x n, C m x n. The loops are those
+//! of BLIS (Van Zee and van de Geijn, "BLIS: a framework for rapidly instantiating BLAS functionality", 2015):
+//!
+//! ```text
+//! loop 5  jc: nc columns of B and C
+//! loop 4a pb:   kb steps                 B, kb x nc, packed into L3 by all threads (here)
+//!               C, m x nc, is halved into blocks, one task each (here)
+//! loop 3  ic:     mc rows of a block     (block.rs)
+//! loop 4b pc:       kc steps             A, mc x kc, packed into L2 (block.rs)
+//! loop 2  jr:         nr columns         a micro-panel of B (kernel.rs)
+//! loop 1  ir:           mr rows          a micro-panel of A, streamed from L2; the micro-kernel multiplies the two (kernel.rs)
+//! ```
+//!
+//! Loop 4 is cut in two: threads meet once for kb steps, not for kc, and a block of C stays in L2 from one kc to the next.
+//!
+//! An element of C is the sum over blocks of kc steps, in their order, and kc depends on k alone: results are
+//! bit-identical on any number of threads, and for any cut of C into tasks.
+//!
+//! Relies on [`crate::simd`] for the vectors and on `/sys` (caches.rs) for the sizes that the blocks are cut for.
+
+mod block;
+mod blocking;
+mod caches;
+mod kernel;
+mod matrix;
+mod pack;
+mod prefetch;
+
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::isa::Isa;
+use crate::simd::{LINE, Simd, first_line};
+use block::{Block, PackB};
+use blocking::{Blocking, PackedB, cuts};
+use caches::Caches;
+pub use matrix::{Matrix, MatrixMut};
+
+/// Columns of B that a thread packs at a time: 2 KB of each row, long enough for the hardware to read ahead.
+const PACK_COLUMNS: usize = 512;
+
+/// The factors of a product.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    alpha: f32,
+    beta: f32,
+}
+
+impl Scale {
+    /// The factors for steps from `start` on: C is scaled by `beta` once, before the first step.
+    fn at_step(self, start: usize) -> Self {
+        if start == 0 { self } else { Self { beta: 1.0, ..self } }
+    }
+}
+
+/// Memory for packed operands: grows to what the largest product needs, and is then used again without an allocation.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    /// Packed B, shared by all threads: at most kb x nc.
+    b: Vec<f32>,
+    /// Each thread's packed A, mc x kc; never contended, because a thread works on one task at a time.
+    a: Vec<Mutex<Vec<f32>>>,
+}
+
+impl Workspace {
+    /// An empty workspace.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Floats that it holds now.
+    pub fn capacity(&self) -> usize {
+        let floats = |a: &Mutex<Vec<f32>>| a.lock().unwrap_or_else(PoisonError::into_inner).capacity();
+        self.b.capacity() + self.a.iter().map(floats).sum::<usize>()
+    }
+}
+
+/// `c = a b` with memory of its own: [`sgemm`] for a single product.
+///
+/// # Panics
+///
+/// As [`sgemm`].
+pub fn product(isa: Isa, a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>) {
+    sgemm(isa, 1.0, a, b, 0.0, c, &mut Workspace::new());
+}
+
+/// `c = alpha a b + beta c` on all threads of the current rayon pool: `a` is m x k, `b` k x n, `c` m x n. With `beta` 0, `c`
+/// is not read and may hold anything, NaN included; what `alpha` multiplies is always computed.
+///
+/// Transposed operands are [`Matrix::transposed`] views. Elements of `a` that are neighbours along m or along k, and of `b` along
+/// n or along k, are packed at full speed; other strides one element at a time.
+///
+/// # Panics
+///
+/// The shapes do not fit each other.
+pub fn sgemm(
+    isa: Isa,
+    alpha: f32,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    beta: f32,
+    c: MatrixMut<'_>,
+    workspace: &mut Workspace,
+) {
+    assert_eq!((a.rows(), b.columns()), (c.rows(), c.columns()), "m and n of A and B are those of C");
+    assert_eq!(a.columns(), b.rows(), "k of A is that of B");
+    let scale = Scale { alpha, beta };
+    match isa {
+        // 14 x 2 registers: 28 accumulators, a row of B and a broadcast are 31 of 32, and 28 FMAs take 16 loads, which leaves
+        // two load pipes a margin next to two FMA pipes.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(simd) => multiply::<_, 14>(simd.rows_of::<2>(), scale, a, b, c, workspace),
+        // 6 x 2 registers: 12 accumulators, a row of B and a broadcast are 15 of 16; 12 FMAs take 8 loads.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(simd) => multiply::<_, 6>(simd.rows_of::<2>(), scale, a, b, c, workspace),
+        // 4 x 8 floats: on SSE2 8 accumulators, a row of B, a broadcast and a product are 12 of 16 registers.
+        Isa::Portable(simd) => multiply::<_, 4>(simd.rows_of::<1>(), scale, a, b, c, workspace),
+    }
+}
+
+/// [`sgemm`] with micro-panels of `MR` rows and NR columns: loops 5 and 4a.
+fn multiply<S: Simd, const MR: usize>(
+    simd: S,
+    scale: Scale,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    mut c: MatrixMut<'_>,
+    workspace: &mut Workspace,
+) {
+    let (m, k, n) = (a.rows(), a.columns(), b.columns());
+    if k == 0 {
+        return scale_rows(scale.beta, c);
+    }
+    let blocking = Blocking::new((m, k, n), (MR, S::NR), Caches::detected());
+    let Blocking { mc, kc, kb, nc } = blocking;
+    let threads = rayon::current_num_threads();
+    if workspace.a.len() < threads {
+        workspace.a.resize_with(threads, Mutex::default);
+    }
+    let Workspace { b: packed_b, a: packed_a } = workspace;
+    // Loop 5, jc: columns of B and C.
+    for columns in cuts(n, nc) {
+        // Loop 4a, pb: steps of the reduction, packed into L3.
+        for steps in cuts(k, kb) {
+            let scale = scale.at_step(steps.start);
+            let (a, b) = (a.block(0..m, steps.clone()), b.block(steps.clone(), columns.clone()));
+            let width = columns.len().next_multiple_of(S::NR);
+            let packed_b = aligned(packed_b, steps.len() * width);
+            pack_b(simd, b, kc, packed_b);
+            let packed_b = PackedB { data: packed_b, steps: steps.len(), kc, width };
+            let c = c.block(0..m, columns.clone());
+            let tasks = blocking.tasks((m, steps.len(), columns.len()), threads);
+            for_each_task(c, (0, 0), (MR, S::NR), tasks, &|c, i, j| {
+                let packed_a = &packed_a[rayon::current_thread_index().unwrap_or(0) % packed_a.len()];
+                let packed_a = &mut *packed_a.lock().unwrap_or_else(PoisonError::into_inner);
+                let packed_a = aligned(packed_a, mc * kc);
+                let a = a.block(i..i + c.rows(), 0..a.columns());
+                simd.run(Block::<MR> { a, b: packed_b, j, scale, c, mc, packed_a });
+            });
+        }
+    }
+}
+
+/// `c = beta c`: a product without steps.
+fn scale_rows(beta: f32, mut c: MatrixMut<'_>) {
+    for i in 0..c.rows() {
+        let row = c.row(i);
+        if beta == 0.0 { row.fill(0.0) } else { row.iter_mut().for_each(|c| *c *= beta) }
+    }
+}
+
+/// Packs `b` into blocks of `kc` steps, each in micro-panels of NR columns.
+fn pack_b<S: Simd>(simd: S, b: Matrix<'_>, kc: usize, packed: &mut [f32]) {
+    let (k, n) = (b.rows(), b.columns());
+    let group = PACK_COLUMNS.next_multiple_of(S::NR);
+    packed.par_chunks_mut(kc * n.next_multiple_of(S::NR)).zip(cuts(k, kc).collect::<Vec<_>>()).for_each(
+        |(packed, steps)| {
+            packed.par_chunks_mut(steps.len() * group).enumerate().for_each(|(index, to)| {
+                let columns = index * group..n.min((index + 1) * group);
+                simd.run(PackB { from: b.block(steps.clone(), columns), to });
+            });
+        },
+    );
+}
+
+/// Halves `c` at whole micro-panels into up to `tasks` blocks, and gives them to `work` in parallel, with the row and the column
+/// where each begins: `(i, j)` for `c` itself.
+fn for_each_task(
+    c: MatrixMut<'_>,
+    (i, j): (usize, usize),
+    (mr, nr): (usize, usize),
+    tasks: usize,
+    work: &(impl Fn(MatrixMut<'_>, usize, usize) + Sync),
+) {
+    let half = |size: usize, unit: usize| size.div_ceil(unit) / 2 * unit;
+    let (rows, columns) = (half(c.rows(), mr), half(c.columns(), nr));
+    let (first, rest) = (tasks / 2, tasks - tasks / 2);
+    if tasks > 1 && rows >= blocking::TASK_ROWS {
+        let (top, bottom) = c.split_rows(rows);
+        rayon::join(
+            || for_each_task(top, (i, j), (mr, nr), first, work),
+            || for_each_task(bottom, (i + rows, j), (mr, nr), rest, work),
+        );
+    } else if tasks > 1 && columns >= blocking::TASK_COLUMNS {
+        let (left, right) = c.split_columns(columns);
+        rayon::join(
+            || for_each_task(left, (i, j), (mr, nr), first, work),
+            || for_each_task(right, (i, j + columns), (mr, nr), rest, work),
+        );
+    } else {
+        work(c, i, j);
+    }
+}
+
+/// The first `length` floats of `buffer` from the boundary of a cache line on, so that no row of a micro-panel of B straddles two;
+/// grows a buffer that is too short.
+fn aligned(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    let padded = length + LINE;
+    if buffer.len() < padded {
+        buffer.resize(padded, 0.0);
+    }
+    let start = first_line(buffer);
+    &mut buffer[start..][..length]
+}

@@ -1,0 +1,99 @@
+//! The micro-kernel and the two loops around it.
+//!
+//! Contract of the micro-kernel: it multiplies one micro-panel of A (steps x MR) with one of B (steps x NR) into an MR x NR tile
+//! of registers, and sees neither edges nor `alpha`, `beta` or C. Beyond the edges of A and B the micro-panels are zero; what lies
+//! beyond those of C is left out when a tile is written.
+
+use super::Scale;
+use super::matrix::MatrixMut;
+use super::prefetch::Prefetch;
+use crate::simd::{LINE, Simd};
+
+/// The largest MR x NR of any instruction set.
+const MAX_TILE: usize = 14 * 32;
+
+/// `c = alpha A B + beta c` for `a` in micro-panels of `steps` x MR and `b` in micro-panels of `steps` x NR, while `next`
+/// is fetched: loops 2 and 1.
+#[inline(always)]
+pub(super) fn macro_kernel<S: Simd, const MR: usize>(
+    simd: S,
+    a: &[f32],
+    b: &[f32],
+    steps: usize,
+    scale: Scale,
+    mut c: MatrixMut<'_>,
+    mut next: Prefetch<'_>,
+) {
+    let (m, n) = (c.rows(), c.columns());
+    // Loop 2, jr: a micro-panel of B.
+    for (b, j) in b.chunks_exact(S::NR * steps).zip((0..n).step_by(S::NR)) {
+        // Loop 1, ir: a micro-panel of A.
+        for (a, i) in a.chunks_exact(MR * steps).zip((0..m).step_by(MR)) {
+            let mut c = c.block(i..m.min(i + MR), j..n.min(j + S::NR));
+            prefetch_tile(simd, &mut c);
+            next.advance(simd);
+            let tile = micro_kernel::<S, MR>(simd, a, b);
+            if c.rows() == MR && c.columns() == S::NR {
+                write_tile(simd, &tile, scale, &mut c);
+            } else {
+                write_edge(simd, &tile, scale, &mut c);
+            }
+        }
+    }
+}
+
+/// The product of a micro-panel of A, steps x MR, and one of B, steps x NR.
+#[inline(always)]
+fn micro_kernel<S: Simd, const MR: usize>(simd: S, a: &[f32], b: &[f32]) -> [S::Lanes; MR] {
+    let mut tile = [simd.splat(0.0); MR];
+    for (a, b) in a.as_chunks::<MR>().0.iter().zip(b.chunks_exact(S::NR)) {
+        let row = simd.load(b);
+        for (c, &a) in tile.iter_mut().zip(a) {
+            *c = simd.mul_add(simd.splat(a), row, *c);
+        }
+    }
+    tile
+}
+
+/// Fetches the tile that the micro-kernel's result goes to: its rows are far apart, and the micro-kernel takes longer than memory.
+#[inline(always)]
+fn prefetch_tile<S: Simd>(simd: S, c: &mut MatrixMut<'_>) {
+    for i in 0..c.rows() {
+        let row = c.row(i);
+        row.chunks(LINE).for_each(|line| simd.prefetch(line));
+        // A row that does not begin at a cache line ends in one more.
+        simd.prefetch(&row[row.len() - 1..]);
+    }
+}
+
+/// `alpha * product + beta * c` for one row; `c` is not asked for where `beta` is 0.
+#[inline(always)]
+fn scaled<S: Simd>(simd: S, scale: Scale, product: S::Lanes, c: impl FnOnce() -> S::Lanes) -> S::Lanes {
+    let product = simd.mul(simd.splat(scale.alpha), product);
+    if scale.beta == 0.0 { product } else { simd.mul_add(simd.splat(scale.beta), c(), product) }
+}
+
+/// Writes a whole tile to `c`, MR x NR.
+#[inline(always)]
+fn write_tile<S: Simd, const MR: usize>(simd: S, tile: &[S::Lanes; MR], scale: Scale, c: &mut MatrixMut<'_>) {
+    for (i, &product) in tile.iter().enumerate() {
+        let c = c.row(i);
+        let value = scaled(simd, scale, product, || simd.load(c));
+        simd.store(c, value);
+    }
+}
+
+/// Writes the part of a tile that lies inside C to `c`, at most MR x NR.
+#[inline(always)]
+fn write_edge<S: Simd, const MR: usize>(simd: S, tile: &[S::Lanes; MR], scale: Scale, c: &mut MatrixMut<'_>) {
+    const { assert!(MR * S::NR <= MAX_TILE) };
+    let mut rows = [0.0; MAX_TILE];
+    for (to, &product) in rows.chunks_exact_mut(S::NR).zip(tile) {
+        simd.store(to, product);
+    }
+    for (i, product) in (0..c.rows()).zip(rows.chunks_exact(S::NR)) {
+        let c = c.row(i);
+        let value = scaled(simd, scale, simd.load(product), || simd.load_partial(c));
+        simd.store_partial(c, value);
+    }
+}

@@ -1,0 +1,123 @@
+//! Packing into micro-panels: the operands in the order in which the micro-kernel reads them.
+//!
+//! A micro-panel holds `width` *lanes* (rows of A, columns of B): for each step of the reduction, their `width` values side by side.
+//! Lanes beyond the last are zero. Both operands are packed by the same function, B as its transpose.
+
+use wide::f32x4;
+
+use super::blocking::cuts;
+use super::matrix::Matrix;
+
+/// Lanes and steps that are transposed at a time in registers.
+const SQUARE: usize = 4;
+
+/// Steps that are copied for one micro-panel before the next: 8 rows of 512 floats stay in L1 until all micro-panels have taken their
+/// part. Step by step, writes to micro-panels a multiple of 4 KB apart would throw each other out of it.
+const GROUP: usize = 8;
+
+/// Packs `from`, lanes x steps, into micro-panels of `width` lanes; `to` holds lanes (rounded up to `width`) x steps.
+///
+/// Inlined, so that `width` is a constant and copies of `width` floats are a few vector moves.
+#[inline(always)]
+pub(super) fn pack(from: Matrix<'_>, width: usize, to: &mut [f32]) {
+    let (lanes, steps) = (from.rows(), from.columns());
+    assert_eq!(to.len(), lanes.next_multiple_of(width) * steps);
+    if lanes == 0 || steps == 0 {
+        return;
+    }
+    if from.row_stride() == 1 {
+        pack_along_lanes(from, width, to);
+    } else {
+        for (panel, to) in to.chunks_exact_mut(width * steps).enumerate() {
+            let first = panel * width;
+            let lanes = lanes.min(first + width) - first;
+            if lanes == width && width >= SQUARE && from.column_stride() == 1 {
+                pack_transposed(from.block(first..first + width, 0..steps), width, to);
+            } else {
+                pack_each(from.block(first..first + lanes, 0..steps), width, to);
+            }
+        }
+    }
+}
+
+/// Lanes are neighbours in memory: rows are copied, [`GROUP`] steps of one micro-panel after the other.
+#[inline(always)]
+fn pack_along_lanes(from: Matrix<'_>, width: usize, to: &mut [f32]) {
+    for steps in cuts(from.columns(), GROUP) {
+        for (panel, to) in to.chunks_exact_mut(width * from.columns()).enumerate() {
+            let first = panel * width;
+            let lanes = from.rows() - first;
+            let to = &mut to[steps.start * width..steps.end * width];
+            for (step, to) in steps.clone().zip(to.chunks_exact_mut(width)) {
+                let line = from.from(first, step);
+                if lanes >= width {
+                    to.copy_from_slice(&line[..width]);
+                } else {
+                    to[..lanes].copy_from_slice(&line[..lanes]);
+                    to[lanes..].fill(0.0);
+                }
+            }
+        }
+    }
+}
+
+/// Steps are neighbours in memory: squares are transposed in registers. `from` is one whole micro-panel; where
+/// `width` is no multiple of a square, the last one covers lanes of the one before again.
+#[inline(always)]
+fn pack_transposed(from: Matrix<'_>, width: usize, to: &mut [f32]) {
+    let steps = from.columns();
+    let whole = steps - steps % SQUARE;
+    for group in 0..width.div_ceil(SQUARE) {
+        let lane = (group * SQUARE).min(width - SQUARE);
+        let rows: [&[f32]; SQUARE] = std::array::from_fn(|i| &from.from(lane + i, 0)[..whole]);
+        for (step, to) in (0..whole).step_by(SQUARE).zip(to.chunks_exact_mut(SQUARE * width)) {
+            let square = rows.map(|row| f32x4::new(row[step..][..SQUARE].try_into().expect("a slice of four")));
+            for (line, to) in f32x4::transpose(square).into_iter().zip(to.chunks_exact_mut(width)) {
+                to[lane..][..SQUARE].copy_from_slice(&line.to_array());
+            }
+        }
+    }
+    pack_each(from.block(0..width, whole..steps), width, &mut to[whole * width..]);
+}
+
+/// Any strides and any number of lanes up to `width`, one value at a time.
+#[inline(always)]
+fn pack_each(from: Matrix<'_>, width: usize, to: &mut [f32]) {
+    for (step, to) in to.chunks_exact_mut(width).enumerate() {
+        let (lanes, beyond) = to.split_at_mut(from.rows());
+        lanes.iter_mut().enumerate().for_each(|(lane, to)| *to = from.from(lane, step)[0]);
+        beyond.fill(0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Packs lanes x steps at the given strides, and compares every value.
+    fn check(width: usize, (lanes, steps): (usize, usize), (row_stride, column_stride): (usize, usize)) {
+        let floats: Vec<f32> = (1..=lanes * row_stride + steps * column_stride).map(|i| i as f32).collect();
+        let from = Matrix::strided(&floats, lanes, steps, row_stride, column_stride);
+        let mut to = vec![f32::NAN; lanes.next_multiple_of(width) * steps];
+        pack(from, width, &mut to);
+        for (i, &value) in to.iter().enumerate() {
+            let (panel, step, lane) = (i / (width * steps), i / width % steps, i % width);
+            let lane = panel * width + lane;
+            let expected = if lane < lanes { from.from(lane, step)[0] } else { 0.0 };
+            assert_eq!(value, expected, "width {width}, {lanes} lanes x {steps} steps, lane {lane}, step {step}");
+        }
+    }
+
+    #[test]
+    fn every_value_is_where_the_micro_kernel_reads_it() {
+        for width in [1, 3, 4, 6, 14, 16, 32] {
+            for lanes in [0, 1, width - 1, width, width + 1, 2 * width + 3] {
+                for steps in [0, 1, 3, 4, 5, 11] {
+                    check(width, (lanes, steps), (steps, 1));
+                    check(width, (lanes, steps), (1, lanes));
+                    check(width, (lanes, steps), (2 * steps + 1, 2));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Products against a float64 naive product, at sizes around micro-panels and blocks, on every instruction set.
+
+mod common;
+
+use ffwd::gemm::{Matrix, MatrixMut, Workspace, product, sgemm};
+use ffwd::isa::Isa;
+use rand::RngExt;
+
+/// How an operand lies in memory.
+#[derive(Clone, Copy, Debug)]
+enum Layout {
+    /// Rows are contiguous.
+    Rows,
+    /// Columns are contiguous: the operand is stored transposed.
+    Columns,
+    /// Neither is.
+    Spread,
+}
+
+/// An operand with gaps around it.
+struct Operand {
+    floats: Vec<f32>,
+    rows: usize,
+    columns: usize,
+    strides: (usize, usize),
+}
+
+impl Operand {
+    fn random(rows: usize, columns: usize, layout: Layout, rng: &mut impl rand::Rng) -> Self {
+        let strides = match layout {
+            Layout::Rows => (columns + 3, 1),
+            Layout::Columns => (1, rows + 2),
+            Layout::Spread => (2 * columns + 1, 2),
+        };
+        let floats = (0..rows * strides.0 + columns * strides.1).map(|_| rng.random_range(-1.0..1.0)).collect();
+        Self { floats, rows, columns, strides }
+    }
+
+    fn view(&self) -> Matrix<'_> {
+        Matrix::strided(&self.floats, self.rows, self.columns, self.strides.0, self.strides.1)
+    }
+
+    fn at(&self, i: usize, j: usize) -> f64 {
+        f64::from(self.floats[i * self.strides.0 + j * self.strides.1])
+    }
+}
+
+/// What stands around C, and must stand there afterwards.
+const GUARD: f32 = 12345.0;
+
+/// Compares `alpha A B + beta C` with its float64 value, C lying inside a larger matrix.
+fn check(
+    isa: Isa,
+    (m, k, n): (usize, usize, usize),
+    (alpha, beta): (f32, f32),
+    layouts: (Layout, Layout),
+    workspace: &mut Workspace,
+) {
+    let what = format!("{isa}: {m} x {k} x {n}, alpha {alpha}, beta {beta}, {layouts:?}");
+    let rng = &mut common::rng((m * 31 + k * 7 + n) as u64);
+    let a = Operand::random(m, k, layouts.0, rng);
+    let b = Operand::random(k, n, layouts.1, rng);
+    let stride = n + 5;
+    let mut c = vec![GUARD; (m + 2) * stride];
+    let inside = |i: usize, j: usize| (i + 1) * stride + j + 2;
+    let mut before = vec![0.0; m * n];
+    for (at, before) in before.iter_mut().enumerate() {
+        *before = if beta == 0.0 { f32::NAN } else { rng.random_range(-1.0..1.0) };
+        c[inside(at / n, at % n)] = *before;
+    }
+    sgemm(isa, alpha, a.view(), b.view(), beta, MatrixMut::strided(&mut c[inside(0, 0)..], m, n, stride), workspace);
+    for (at, before) in before.iter().enumerate() {
+        let (i, j) = (at / n, at % n);
+        let terms = (0..k).map(|p| a.at(i, p) * b.at(p, j));
+        let (sum, magnitude) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
+        let old = if beta == 0.0 { 0.0 } else { f64::from(beta) * f64::from(*before) };
+        let expected = f64::from(alpha) * sum + old;
+        // k roundings of the sum and three of the scaling, each of at most half a unit of the terms' magnitudes.
+        let bound = (k + 3) as f64 * f64::from(f32::EPSILON) / 2.0 * (f64::from(alpha.abs()) * magnitude + old.abs());
+        let found = f64::from(c[inside(i, j)]);
+        assert!((found - expected).abs() <= bound, "{what}: ({i}, {j}) is {found}, expected {expected} +- {bound:e}");
+        c[inside(i, j)] = GUARD;
+    }
+    assert!(c.iter().all(|&c| c == GUARD), "{what}: something outside C was written");
+}
+
+const NN: (Layout, Layout) = (Layout::Rows, Layout::Rows);
+const TN: (Layout, Layout) = (Layout::Columns, Layout::Rows);
+const PLAIN: (f32, f32) = (1.0, 0.0);
+
+#[test]
+fn all_small_shapes() {
+    for isa in common::isas() {
+        let workspace = &mut Workspace::new();
+        for shape in (0..10).flat_map(|m| (0..10).flat_map(move |k| (0..10).map(move |n| (m, k, n)))) {
+            check(isa, shape, PLAIN, NN, workspace);
+            check(isa, shape, (1.0, 1.0), TN, workspace);
+        }
+    }
+}
+
+#[test]
+fn rows_and_columns_around_every_micro_panel() {
+    for isa in common::isas() {
+        let workspace = &mut Workspace::new();
+        for m in (1..=30).chain([41, 42, 43]) {
+            for n in (1..=34).chain([47, 48, 49, 63, 64, 65]) {
+                check(isa, (m, 5, n), PLAIN, NN, workspace);
+                check(isa, (m, 6, n), (-0.5, 2.0), TN, workspace);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_layout_and_scale() {
+    let layouts = [Layout::Rows, Layout::Columns, Layout::Spread];
+    for isa in common::isas() {
+        let workspace = &mut Workspace::new();
+        for layouts in layouts.iter().flat_map(|&a| layouts.map(|b| (a, b))) {
+            for scale in [PLAIN, (1.0, 1.0), (0.5, 0.0), (-2.0, 0.75), (0.0, 1.0)] {
+                check(isa, (31, 19, 45), scale, layouts, workspace);
+                check(isa, (7, 0, 5), scale, layouts, workspace);
+            }
+        }
+    }
+}
+
+/// Reductions that cross blocks of kc steps, whatever the caches, and end just before, at and behind a power of two.
+#[test]
+fn reductions_of_several_blocks() {
+    for isa in common::isas() {
+        let workspace = &mut Workspace::new();
+        for k in [127, 128, 129, 511, 512, 513, 1023, 1024, 1025, 5_000, 20_011] {
+            check(isa, (15, k, 17), (1.5, 0.5), NN, workspace);
+            check(isa, (9, k, 33), PLAIN, TN, workspace);
+        }
+    }
+}
+
+/// So many rows or columns, or both, that C is cut into tasks and A and B into blocks.
+#[test]
+fn shapes_of_several_tasks_and_blocks() {
+    for isa in common::isas() {
+        let workspace = &mut Workspace::new();
+        for shape in [(5_003, 40, 35), (17, 40, 5_003), (203, 530, 301), (100, 2_500, 150), (3, 900, 3_001)] {
+            check(isa, shape, PLAIN, NN, workspace);
+            check(isa, shape, (1.0, -1.5), TN, workspace);
+        }
+    }
+}
+
+#[test]
+fn the_same_bits_on_any_number_of_threads() {
+    for isa in common::isas() {
+        for (m, k, n) in [(784, 3_000, 100), (500, 100, 70), (40, 70, 900), (2_000, 17, 19)] {
+            let rng = &mut common::rng(5);
+            let a = Operand::random(m, k, Layout::Columns, rng);
+            let b = Operand::random(k, n, Layout::Rows, rng);
+            let bits = |threads: usize| -> Vec<u32> {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let mut c = vec![0.0; m * n];
+                pool.install(|| product(isa, a.view(), b.view(), MatrixMut::new(&mut c, m, n)));
+                c.iter().map(|c| c.to_bits()).collect()
+            };
+            let alone = bits(1);
+            for threads in [2, 3, 4, 7] {
+                assert!(bits(threads) == alone, "{isa}, {m} x {k} x {n}: {threads} threads");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_workspace_grows_once() {
+    // On one thread, because which of several threads packs a block, and so whose memory grows, may change.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    for isa in common::isas() {
+        let workspace = &mut Workspace::new();
+        pool.install(|| check(isa, (300, 200, 100), PLAIN, NN, workspace));
+        let grown = workspace.capacity();
+        for shape in [(300, 200, 100), (30, 200, 100), (300, 20, 100), (300, 200, 10)] {
+            pool.install(|| check(isa, shape, PLAIN, NN, workspace));
+            assert_eq!(workspace.capacity(), grown, "{isa}: {shape:?}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "k of A is that of B")]
+fn shapes_that_do_not_fit_panic() {
+    let floats = [0.0; 6];
+    product(Isa::best(), Matrix::new(&floats, 2, 3), Matrix::new(&floats, 2, 3), MatrixMut::new(&mut [0.0; 6], 2, 3));
+}
