@@ -3,9 +3,12 @@
 //! ```text
 //! for each part of the batch (in parallel)            parts depend on the batch alone, not on the threads
 //!     for each strip of at most STRIP_ROWS rows
-//!         Z  = X W                                    product.rs, zeros of X and units known to be off left out
-//!         h  = max(scale Z + label W_label + b, 0)    epilogue.rs: goodness, loss, coefficient; Z becomes D
-//!         dW += X^T D                                 product.rs, zeros of X and slices that are off left out
+//!         dense: every unit for every row
+//!             Z  = X W                                product.rs, zeros of X and units known to be off left out
+//!             h  = max(scale Z + label W_label + b, 0)    epilogue.rs: goodness, loss, coefficient; Z becomes D
+//!             dW += X^T D                             product.rs, zeros of X and slices that are off left out
+//!         sparse, where few units are on
+//!             the same for those that could be on     sparse.rs
 //! gradient = sum of the parts, in their order
 //! ```
 //!
@@ -14,14 +17,20 @@
 //! - the image product of layer 1 serves every label overlaid on the image, and one gradient product serves positive and
 //!   negative; `1/255` and the norm are a row scale after the product;
 //! - zeros of the input are left out of both products, dead pixels with them;
-//! - slices of units that are off in a whole strip are left out of its gradient, and units that cannot be on at all, which
-//!   can be told where no input is negative, out of everything (units.rs);
-//! - a step writes nothing of size n x u to memory.
+//! - slices of units that are off in a whole strip are left out of its gradient, and units that cannot be on in any dense
+//!   strip out of everything (units.rs);
+//! - in a strip in which few units are on, only those are computed that could be on, row by row (sparse.rs);
+//! - no activation reaches memory; what does is, in sparse strips, half a float for each row and unit.
 //!
-//! Relies on [`crate::panels`] and [`crate::slices`] for packing and on [`crate::simd`] for the vectors.
+//! Relies on [`crate::panels`], [`crate::slices`] and [`crate::line_panels`] for packing, on [`crate::similar`] for the order
+//! of inputs in lines and on [`crate::simd`] for the vectors.
 
+mod drift;
 mod epilogue;
+mod orders;
+mod part;
 mod product;
+mod sparse;
 mod strip;
 mod units;
 
@@ -31,10 +40,14 @@ use rayon::prelude::*;
 
 use crate::isa::Isa;
 use crate::objective::{Objective, TRAINING_VARIANTS};
-use crate::simd::{Kernel, MR, Simd};
+use crate::simd::{LINE, MR};
 use crate::slices::Slices;
 use crate::step::{Backend, Input, LayerStep, Parameters};
-use strip::Strip;
+use drift::Drift;
+use orders::Orders;
+use part::{LayerView, PartForward, PartGradient, Partial, Workspace};
+use sparse::{Scratch, SparseLayer, SparseSums, UnitLines};
+use strip::{Dense, Strip};
 use units::Units;
 
 /// Partial gradient sums of a batch. A fixed number makes the sum independent of the threads; 32 keep 16 threads busy
@@ -43,7 +56,8 @@ const PARTS: usize = 32;
 /// [`units::Units`] keeps a bit for each part.
 const _: () = assert!(PARTS <= u32::BITS as usize);
 
-/// Memory that the partial sums of a wide layer may take; it gets fewer of them, but at least [`MIN_PARTS`].
+/// Memory that the partial sums of a wide layer may take, one of its dense and one of its sparse strips for each part; it
+/// gets fewer parts, but at least [`MIN_PARTS`].
 const PARTIALS_BYTES: usize = 1 << 30;
 
 /// The fewest parts a wide layer is cut into: the threads that can work on it.
@@ -54,19 +68,27 @@ const MIN_PARTS: usize = 4;
 const MIN_PART_ROWS: usize = 64;
 
 /// The most rows of a strip. 256 rows x 500 units are 512 KB of Z, inside an L2 of 1 MB with a slice of the weights beside
-/// them; fewer rows would load and store each MR x NR tile of dW more often, and more share fewer units that are off.
+/// them; fewer rows would load and store each MR x NR tile of dW more often, and more share fewer units that are off. The
+/// transposed panels number them with 16 bits.
 const STRIP_ROWS: usize = 256;
 
 /// The backend; holds the instruction set its kernels run on.
 #[derive(Clone, Copy, Debug)]
 pub struct Fused {
     isa: Isa,
+    sparse_below: f64,
 }
 
 impl Fused {
     /// The backend on `isa`.
     pub fn new(isa: Isa) -> Self {
-        Self { isa }
+        Self { isa, sparse_below: sparse::SPARSE_SHARE }
+    }
+
+    /// The same, but a strip becomes sparse where less than `share` of its units are on: 0 keeps all strips dense, and
+    /// above 1 all become sparse after a batch's first step. For tests and measurements.
+    pub fn with_sparse_below(self, share: f64) -> Self {
+        Self { sparse_below: share, ..self }
     }
 }
 
@@ -84,13 +106,15 @@ impl Backend for Fused {
     }
 
     fn prepare<'a>(&self, input: Input<'a>, units: usize) -> Box<dyn LayerStep + 'a> {
-        Box::new(FusedStep::new(self.isa, input, units))
+        Box::new(FusedStep::new(*self, input, units))
     }
 }
 
 /// A batch packed for one layer, with the buffers its steps need.
 struct FusedStep {
     isa: Isa,
+    /// A strip becomes sparse where less than this share of its units are on.
+    sparse_below: f64,
     k: usize,
     u: usize,
     samples: usize,
@@ -101,39 +125,24 @@ struct FusedStep {
     partials: Vec<Partial>,
     weights: Slices,
     bias: Slices,
-    /// Input `i` is packed row `positions[i]` of the transposed panels and of the partial sums.
-    positions: Vec<usize>,
-    /// The packed columns of weights, Z and gradients.
+    orders: Orders,
+    /// The packed columns of weights, Z and gradients of dense strips.
     units: Units,
+    drift: Drift,
+    /// What sparse strips need of the layer; empty before the first gradient, when there are none.
+    sparse: SparseLayer,
+    /// The sum of the sparse strips' partial sums.
+    sparse_total: UnitLines,
+    /// Label pixels among the inputs.
+    classes: usize,
     /// The sum of the partial sums.
     total: Slices,
     /// One for each thread; never contended, because a thread runs one part at a time.
     workspaces: Vec<Mutex<Workspace>>,
 }
 
-/// A part's share of the batch's loss and gradient.
-struct Partial {
-    loss: f64,
-    /// k (rounded up to MR) x u.
-    kernel: Slices,
-    /// 1 x u.
-    bias: Slices,
-    /// Each unit's largest `z` in the part, minus infinity where it was not computed: 1 x u.
-    largest: Slices,
-}
-
-/// What one strip needs between its products.
-struct Workspace {
-    /// Z, then D: strip rows x u.
-    z: Slices,
-    /// The activations of one row's variants: v x u.
-    h: Slices,
-    /// Each unit's largest `z` in the strip, minus infinity where it was not computed: 1 x u.
-    largest: Slices,
-}
-
 impl FusedStep {
-    fn new(isa: Isa, input: Input<'_>, u: usize) -> Self {
+    fn new(Fused { isa, sparse_below }: Fused, input: Input<'_>, u: usize) -> Self {
         input.assert_shapes();
         let (k, samples, variants) = (input.k(), input.samples(), input.variants());
         let nr = isa.nr();
@@ -141,16 +150,22 @@ impl FusedStep {
             .into_par_iter()
             .map(|strips| strips.into_iter().map(|rows| Strip::pack(&input, rows)).collect())
             .collect();
-        let nonnegative = parts.iter().flatten().all(Strip::is_nonnegative);
-        let strip_rows = parts.iter().flatten().map(Strip::rows).max().unwrap_or(0).next_multiple_of(MR);
-        let per_row = parts.iter().flatten().map(Strip::variants_per_row).max().unwrap_or(1);
+        let nonnegative = dense_strips(&parts).all(Dense::is_nonnegative);
+        let strip_rows = parts.iter().flatten().map(|strip| strip.rows.count()).max().unwrap_or(0).next_multiple_of(MR);
+        let per_row = parts.iter().flatten().map(|strip| strip.rows.variants()).max().unwrap_or(1);
+        let classes = match &input {
+            Input::Images(images) => images.classes,
+            Input::Activations(_) => 0,
+        };
         let workspace = || Workspace {
             z: Slices::zeros(strip_rows, u, nr),
             h: Slices::zeros(per_row, u, nr),
             largest: Slices::zeros(1, u, nr),
+            sparse: Scratch::new(u, per_row),
         };
         Self {
             isa,
+            sparse_below,
             k,
             u,
             samples,
@@ -159,8 +174,12 @@ impl FusedStep {
             partials: Vec::new(),
             weights: Slices::zeros(k, u, nr),
             bias: Slices::zeros(1, u, nr),
-            positions: Vec::new(),
-            units: Units::new(u, nonnegative),
+            orders: Orders::default(),
+            units: Units::new(u),
+            drift: Drift::new(k, u, classes, nonnegative),
+            sparse: SparseLayer::new(0, 0, 0),
+            sparse_total: UnitLines::zeros(0, 0),
+            classes,
             total: Slices::zeros(0, u, nr),
             workspaces: (0..rayon::current_num_threads()).map(|_| Mutex::new(workspace())).collect(),
         }
@@ -175,7 +194,15 @@ impl FusedStep {
         );
     }
 
+    /// Takes in the parameters of a step, in the forms that the strips need.
     fn load(&mut self, parameters: &Parameters) {
+        if !self.partials.is_empty() {
+            self.sparse.move_on(parameters, &self.drift);
+            self.sparse.load(parameters, &self.orders.lines.inputs);
+        }
+        if dense_strips(&self.parts).next().is_none() {
+            return;
+        }
         self.weights.pack(&parameters.kernel, self.units.order());
         if parameters.bias.is_empty() {
             self.bias.fill(0.0);
@@ -184,66 +211,65 @@ impl FusedStep {
         }
     }
 
-    /// Packs the transposes and allocates the partial sums, once.
+    /// Orders the inputs and allocates the partial sums, once.
     fn ready_for_gradients(&mut self) {
         if !self.partials.is_empty() {
             return;
         }
-        let inputs = self.input_order();
-        self.positions = vec![0; self.k];
-        inputs.iter().enumerate().for_each(|(packed, &input)| self.positions[input as usize] = packed);
-        self.parts.par_iter_mut().flatten().for_each(|strip| strip.pack_transposed(&inputs));
+        self.orders = Orders::new(&self.parts, self.k);
         let (u, nr) = (self.u, self.isa.nr());
         let rows = self.k.next_multiple_of(MR);
         self.total = Slices::zeros(rows, u, nr);
+        self.sparse = SparseLayer::new(self.k, u, self.classes);
+        self.sparse_total = UnitLines::zeros(u, self.k.div_ceil(LINE));
         self.partials = (0..self.parts.len())
             .map(|_| Partial {
                 loss: 0.0,
+                dense: false,
                 kernel: Slices::zeros(rows, u, nr),
                 bias: Slices::zeros(1, u, nr),
                 largest: Slices::zeros(1, u, nr),
+                sparse: None,
             })
             .collect();
     }
 
-    /// The order in which inputs form panels of the transpose. Pixels keep theirs, in which neighbours are inked
-    /// together, and in which the epilogue adds the gradients of the label pixels. Units of the layer before are sorted by
-    /// how often they are on: many are on or off for nearly all rows, and a panel of such units visits no more rows than
-    /// they do.
-    fn input_order(&self) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..self.k as u32).collect();
-        if self.parts.iter().flatten().any(Strip::is_overlaid) {
-            return order;
-        }
-        let mut counts = vec![0; self.k];
-        self.parts.iter().flatten().for_each(|strip| strip.count_inputs(&mut counts));
-        order.sort_by_key(|&input| std::cmp::Reverse(counts[input as usize]));
-        order
-    }
-
     /// Adds the partial sums up in their order; returns the loss, which is not yet divided by the rows.
     fn sum_partials(&mut self, gradient: &mut Parameters) -> f64 {
-        let Self { u, ref partials, ref mut total, ref positions, ref units, .. } = *self;
+        let Self { u, ref partials, ref mut total, ref orders, ref units, .. } = *self;
         let units = units.order();
-        total.sum_of(partials.iter().map(|partial| &partial.kernel));
-        gradient
-            .kernel
-            .par_chunks_mut(u)
-            .zip(positions)
-            .for_each(|(row, &packed)| total.unpack_row(packed, units, row));
-        if !gradient.bias.is_empty() {
-            let mut total = Slices::zeros(1, u, self.isa.nr());
-            total.sum_of(partials.iter().map(|partial| &partial.bias));
-            total.unpack_row(0, units, &mut gradient.bias);
+        let dense: Vec<&Partial> = partials.iter().filter(|partial| partial.dense).collect();
+        if !dense.is_empty() {
+            total.sum_of(dense.iter().map(|partial| &partial.kernel));
+            gradient
+                .kernel
+                .par_chunks_mut(u)
+                .zip(&orders.panels.positions)
+                .for_each(|(row, &packed)| total.unpack_row(packed, units, row));
+            if !gradient.bias.is_empty() {
+                let mut total = Slices::zeros(1, u, self.isa.nr());
+                total.sum_of(dense.iter().map(|partial| &partial.bias));
+                total.unpack_row(0, units, &mut gradient.bias);
+            }
+        } else {
+            gradient.kernel.fill(0.0);
+            gradient.bias.fill(0.0);
         }
+        let sparse: Vec<&SparseSums> = partials.iter().filter_map(|partial| partial.sparse.as_ref()).collect();
+        sparse::add_sums(&sparse, &self.orders.lines.positions, &mut self.sparse_total, gradient);
         partials.iter().map(|partial| partial.loss).sum()
     }
+}
+
+/// The inputs of the strips that are dense.
+fn dense_strips(parts: &[Vec<Strip>]) -> impl Iterator<Item = &Dense> {
+    parts.iter().flatten().filter_map(Strip::dense)
 }
 
 /// Cuts `rows` rows into parts and each part into strips of nearly equal size, all of them whole panels but the last.
 /// `weights` is the number of weights of the layer.
 fn partition(rows: usize, weights: usize) -> Vec<Vec<std::ops::Range<usize>>> {
-    let parts = (PARTIALS_BYTES / (weights * size_of::<f32>())).clamp(MIN_PARTS, PARTS);
+    let parts = (PARTIALS_BYTES / (2 * weights * size_of::<f32>())).clamp(MIN_PARTS, PARTS);
     let part_rows = rows.div_ceil(parts).max(MIN_PART_ROWS).next_multiple_of(MR);
     let strips = part_rows.div_ceil(STRIP_ROWS);
     let strip_rows = part_rows.div_ceil(strips).next_multiple_of(MR);
@@ -260,15 +286,27 @@ impl LayerStep for FusedStep {
         self.assert_shape(parameters);
         self.assert_shape(gradient);
         self.ready_for_gradients();
-        let columns = self.units.sort_for(parameters);
-        let slices = columns.div_ceil(self.isa.nr());
+        self.drift.advance(parameters);
+        let columns = self.units.sort_for(parameters, &self.drift);
         self.load(parameters);
-        let Self { isa, ref parts, ref mut partials, ref weights, ref bias, ref workspaces, .. } = *self;
         let objective =
             strip::BatchObjective { objective: *objective, units: self.u, rows: self.samples * self.variants };
-        parts.par_iter().zip(partials).for_each(|(strips, partial)| {
+        let Self { isa, ref mut parts, ref mut partials, ref weights, ref bias, ref units, ref sparse, .. } = *self;
+        let layer = LayerView { weights, bias, units: units.order(), columns, sparse };
+        let (workspaces, sparse_below) = (&self.workspaces, self.sparse_below);
+        let orders = &self.orders;
+        parts.par_iter_mut().zip(partials).for_each(|(strips, partial)| {
             let workspace = &mut *thread_workspace(workspaces);
-            isa.run(PartGradient { strips, weights, bias, slices, objective, partial, workspace });
+            isa.run(PartGradient {
+                strips,
+                layer,
+                orders,
+                classes: self.classes,
+                sparse_below,
+                objective,
+                partial,
+                workspace,
+            });
         });
         let loss = self.sum_partials(gradient) / objective.rows as f64;
         self.units.learn(columns, self.partials.iter().map(|partial| &partial.largest));
@@ -277,17 +315,24 @@ impl LayerStep for FusedStep {
 
     fn forward(&mut self, parameters: &Parameters, outputs: Option<&mut [f32]>, goodness: Option<&mut [f32]>) -> u64 {
         self.assert_shape(parameters);
+        if !self.partials.is_empty() {
+            // Nothing is known before the first gradient, so nothing needs to be kept up.
+            self.drift.advance(parameters);
+            self.units.sort_for(parameters, &self.drift);
+        }
+        let columns = self.u;
         self.load(parameters);
-        let rows: Vec<usize> = self.parts.iter().map(|strips| strips.iter().map(Strip::output_rows).sum()).collect();
+        let rows: Vec<usize> =
+            self.parts.iter().map(|strips| strips.iter().map(|strip| strip.rows.outputs()).sum()).collect();
         let outputs = split_rows(outputs, &rows, self.u);
         let goodness = split_rows(goodness, &rows, 1);
-        let Self { isa, ref parts, ref weights, ref bias, ref units, ref workspaces, .. } = *self;
-        let units = units.order();
-        let jobs: Vec<_> = parts.iter().zip(outputs.into_iter().zip(goodness)).collect();
+        let Self { isa, ref mut parts, ref weights, ref bias, ref units, ref sparse, ref workspaces, .. } = *self;
+        let layer = LayerView { weights, bias, units: units.order(), columns, sparse };
+        let jobs: Vec<_> = parts.iter_mut().zip(outputs.into_iter().zip(goodness)).collect();
         jobs.into_par_iter()
             .map(|(strips, (outputs, goodness))| {
                 let workspace = &mut *thread_workspace(workspaces);
-                isa.run(PartForward { strips, weights, bias, units, outputs, goodness, workspace })
+                isa.run(PartForward { strips, layer, outputs, goodness, workspace })
             })
             .sum()
     }
@@ -304,64 +349,4 @@ fn split_rows<'a>(matrix: Option<&'a mut [f32]>, rows: &[usize], width: usize) -
     let Some(mut rest) = matrix else { return rows.iter().map(|_| None).collect() };
     assert_eq!(rest.len(), rows.iter().sum::<usize>() * width, "a result of the prepared shape");
     rows.iter().map(|&rows| rest.split_off_mut(..rows * width)).collect()
-}
-
-/// One part's loss and gradient.
-struct PartGradient<'a> {
-    strips: &'a [Strip],
-    weights: &'a Slices,
-    bias: &'a Slices,
-    /// Slices to compute; the units of the rest are off.
-    slices: usize,
-    objective: strip::BatchObjective,
-    partial: &'a mut Partial,
-    workspace: &'a mut Workspace,
-}
-
-impl Kernel for PartGradient<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self { strips, weights, bias, slices, objective, partial, workspace } = self;
-        partial.loss = 0.0;
-        partial.kernel.fill(0.0);
-        partial.bias.fill(0.0);
-        partial.largest.fill(f32::NEG_INFINITY);
-        for strip in strips {
-            product::forward(simd, strip.forward(), weights, slices, &mut workspace.z);
-            epilogue::gradient(simd, strip, (weights, bias), slices, &objective, workspace, partial);
-            product::accumulate(simd, strip.transposed(), &workspace.z, &workspace.largest, &mut partial.kernel);
-            partial.largest.raise_to(&workspace.largest);
-        }
-    }
-}
-
-/// One part's activations and goodness; the result counts the activations above zero.
-struct PartForward<'a> {
-    strips: &'a [Strip],
-    weights: &'a Slices,
-    bias: &'a Slices,
-    units: &'a [u32],
-    outputs: Option<&'a mut [f32]>,
-    goodness: Option<&'a mut [f32]>,
-    workspace: &'a mut Workspace,
-}
-
-impl Kernel for PartForward<'_> {
-    type Output = u64;
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) -> u64 {
-        let mut active = 0;
-        for strip in self.strips {
-            product::forward(simd, strip.forward(), self.weights, self.weights.count(), &mut self.workspace.z);
-            let rows = strip.output_rows();
-            let outputs = self.outputs.as_mut().and_then(|rest| rest.split_off_mut(..rows * self.units.len()));
-            let goodness = self.goodness.as_mut().and_then(|rest| rest.split_off_mut(..rows));
-            let layer = (self.weights, self.bias);
-            active += epilogue::outputs(simd, strip, layer, self.units, self.workspace, outputs, goodness);
-        }
-        active
-    }
 }

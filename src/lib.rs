@@ -17,11 +17,11 @@
 //! 2. [`labels`]: what is written over an image's first pixels, and which labels the negatives get.
 //! 3. [`objective`]: normalisation, goodness, loss, coefficient. [`step`]: the contract between a layer and a backend.
 //! 4. The backends: [`mod@reference`] is the algorithm as plain matrices; [`fused`] computes the same strip by strip, over
-//!    [`panels`] and [`slices`], on the vectors of [`simd`] that
+//!    [`panels`] and [`slices`] where most units are on and [`line_panels`] where few are, on the vectors of [`simd`] that
 //!    [`isa`] finds usable. [`backend`] chooses. [`gemm`] is the product of dense matrices, which leaves nothing out: what
 //!    [`fused`] is measured against.
 //! 5. [`optimizer`] and [`layer`]: one layer's inner steps.
-//! 6. [`network`], [`train`], [`predict`]: all layers, all epochs, all labels; [`similar`] orders the samples.
+//! 6. [`network`], [`train`], [`predict`]: all layers, all epochs, all labels; [`similar`] orders samples and inputs.
 //!    [`checkpoint`] stores a network, [`config`] describes a run.
 //!
 //! The same seed, instruction set and precision give bit-identical weights on any number of threads: work is cut by the
@@ -37,6 +37,7 @@ pub mod gemm;
 pub mod isa;
 pub mod labels;
 pub mod layer;
+mod line_panels;
 pub mod network;
 pub mod objective;
 pub mod optimizer;

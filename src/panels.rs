@@ -6,28 +6,61 @@
 
 use crate::simd::MR;
 
+/// The number type of depth indices; they are a tenth to a fifth of a packed matrix.
+pub trait Index: Copy {
+    /// `index` as this type; panics where it does not fit.
+    fn new(index: usize) -> Self;
+
+    /// The index.
+    fn get(self) -> usize;
+}
+
+impl Index for u16 {
+    #[inline(always)]
+    fn new(index: usize) -> Self {
+        index.try_into().expect("an index below 2^16")
+    }
+
+    #[inline(always)]
+    fn get(self) -> usize {
+        self.into()
+    }
+}
+
+impl Index for u32 {
+    #[inline(always)]
+    fn new(index: usize) -> Self {
+        index.try_into().expect("an index below 2^32")
+    }
+
+    #[inline(always)]
+    fn get(self) -> usize {
+        self as usize
+    }
+}
+
 /// A matrix packed into micro-panels.
-pub struct Panels {
+pub struct Panels<I> {
     rows: usize,
     depth: usize,
     /// Where each panel's entries begin; one more than there are panels.
     starts: Vec<usize>,
     /// The depth index of each entry, below `depth`, ascending within a panel.
-    indices: Vec<u32>,
+    indices: Vec<I>,
     /// The values of each entry; rows beyond the matrix are zero.
     values: Vec<[f32; MR]>,
 }
 
 /// One panel: `MR` rows, zeros left out.
 #[derive(Clone, Copy)]
-pub struct Panel<'a> {
+pub struct Panel<'a, I> {
     /// Depth indices, ascending.
-    pub indices: &'a [u32],
+    pub indices: &'a [I],
     /// The panel's `MR` values at each index.
     pub values: &'a [[f32; MR]],
 }
 
-impl Panels {
+impl<I: Index> Panels<I> {
     /// Packs the row-major `rows` x `depth` matrix `dense`.
     pub fn pack(dense: &[f32], depth: usize) -> Self {
         assert!(depth > 0 && dense.len().is_multiple_of(depth), "whole rows of {depth}");
@@ -39,7 +72,7 @@ impl Panels {
             }
             panels.close();
         }
-        panels
+        panels.packed()
     }
 
     /// Packs the transpose of the row-major matrix `dense`, which has a column for each entry of `order`: packed row `i`
@@ -56,18 +89,24 @@ impl Panels {
             }
             panels.close();
         }
-        panels
+        panels.packed()
     }
 
     fn empty(rows: usize, depth: usize) -> Self {
-        assert!(u32::try_from(depth).is_ok(), "depth {depth} fits an index");
-        Self { rows, depth, starts: vec![0], indices: Vec::new(), values: Vec::new() }
+        let most = rows.div_ceil(MR) * depth;
+        Self { rows, depth, starts: vec![0], indices: Vec::with_capacity(most), values: Vec::with_capacity(most) }
+    }
+
+    /// The panels in memory of their size: they were packed in room for a dense matrix, which the next ones can have again.
+    /// Shrinking would leave a hole behind each.
+    fn packed(self) -> Self {
+        Self { indices: self.indices.to_vec(), values: self.values.to_vec(), ..self }
     }
 
     #[inline]
     fn push(&mut self, index: usize, values: [f32; MR]) {
         if values != [0.0; MR] {
-            self.indices.push(index as u32);
+            self.indices.push(I::new(index));
             self.values.push(values);
         }
     }
@@ -83,7 +122,7 @@ impl Panels {
         for (block, panel) in dense.chunks_mut(MR * self.depth).zip(self.iter()) {
             for (&index, values) in panel.indices.iter().zip(panel.values) {
                 for (row, &value) in block.chunks_exact_mut(self.depth).zip(values) {
-                    row[index as usize] = value;
+                    row[index.get()] = value;
                 }
             }
         }
@@ -100,7 +139,7 @@ impl Panels {
     }
 
     /// The panels in the order of their rows.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Panel<'_>> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Panel<'_, I>> {
         self.starts.windows(2).map(|w| Panel { indices: &self.indices[w[0]..w[1]], values: &self.values[w[0]..w[1]] })
     }
 }
@@ -119,7 +158,7 @@ mod tests {
         for rows in 0..=2 * MR + 1 {
             for depth in 1..=9 {
                 let dense = sparse(rows, depth);
-                let panels = Panels::pack(&dense, depth);
+                let panels = Panels::<u32>::pack(&dense, depth);
                 assert_eq!(panels.iter().len(), rows.div_ceil(MR));
                 let mut again = vec![9.0; dense.len()];
                 panels.unpack(&mut again);
@@ -136,7 +175,7 @@ mod tests {
         let transposed: Vec<f32> =
             (0..rows * depth).map(|i| dense[i % depth * rows + order[i / depth] as usize]).collect();
         let mut unpacked = vec![0.0; rows * depth];
-        Panels::pack_transposed(&dense, &order).unpack(&mut unpacked);
+        Panels::<u16>::pack_transposed(&dense, &order).unpack(&mut unpacked);
         assert_eq!(unpacked, transposed);
     }
 
@@ -145,7 +184,7 @@ mod tests {
         let mut dense = vec![0.0; MR * 3];
         dense[1] = 5.0;
         dense[(MR - 1) * 3 + 1] = 6.0;
-        let panels = Panels::pack(&dense, 3);
+        let panels = Panels::<u16>::pack(&dense, 3);
         let panel = panels.iter().next().unwrap();
         assert_eq!(panel.indices, [1]);
         assert_eq!((panel.values[0][0], panel.values[0][MR - 1]), (5.0, 6.0));

@@ -82,8 +82,8 @@ impl Golden {
         Network { rows: self.rows, cols: self.cols, classes: self.classes, layers }
     }
 
-    fn check(&self, backend: &dyn Backend) {
-        let who = format!("{}, {}", self.case, common::name(backend));
+    fn check(&self, name: &str, backend: &dyn Backend) {
+        let who = format!("{}, {name}", self.case);
         let pixels = bytes(&self.train_pixels);
         let set = TrainingSet { pixels: &pixels, labels: &self.train_labels };
         let mut trainer = Trainer::new(self.network(), &self.config(), backend, set);
@@ -134,8 +134,8 @@ macro_rules! golden_tests {
         #[test]
         fn $case() {
             let golden = Golden::load(stringify!($case));
-            for backend in common::backends() {
-                golden.check(&*backend);
+            for (name, backend) in common::backends() {
+                golden.check(&name, &*backend);
             }
         }
     )+};

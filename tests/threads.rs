@@ -28,10 +28,10 @@ fn run(backend: &dyn Backend, threads: usize, fields: &str) -> (String, Vec<f32>
 }
 
 fn check(fields: &str) {
-    for backend in common::backends() {
+    for (name, backend) in common::backends() {
         let alone = run(&*backend, 1, fields);
         for threads in [2, 3, 4, 7] {
-            assert_eq!(run(&*backend, threads, fields), alone, "{} with {threads} threads", common::name(&*backend));
+            assert_eq!(run(&*backend, threads, fields), alone, "{name} with {threads} threads");
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Works row by row, so that a row's `u` activations stay in L1 from the first use to the last.
 
-use super::strip::{BatchObjective, Strip};
-use super::{Partial, Workspace};
+use super::part::{Partial, Workspace};
+use super::strip::{BatchObjective, Rows};
 use crate::simd::Simd;
 use crate::slices::Slices;
 
@@ -12,14 +12,14 @@ use crate::slices::Slices;
 #[inline(always)]
 fn activate<S: Simd>(
     simd: S,
-    strip: &Strip,
+    rows: &Rows,
     (r, variant): (usize, usize),
     (weights, bias): (&Slices, &Slices),
     slices: usize,
-    Workspace { z, h, largest }: &mut Workspace,
+    Workspace { z, h, largest, .. }: &mut Workspace,
 ) -> f32 {
-    let scale = simd.splat(strip.scale(r));
-    let label = strip.label(r, variant);
+    let scale = simd.splat(rows.scale(r));
+    let label = rows.label(r, variant);
     let zero = simd.splat(0.0);
     let mut squares = zero;
     for j in 0..slices {
@@ -36,6 +36,31 @@ fn activate<S: Simd>(
     simd.sum(squares)
 }
 
+/// Rows of which one is looked at to tell how many activations of a strip are on: neighbours are alike, and an eighth of the
+/// epilogue is 1% of a dense strip's time.
+const SAMPLED: usize = 8;
+
+/// The share of units that are on in some variant of a row, judged by one row in [`SAMPLED`].
+#[inline(always)]
+pub(super) fn share_on<S: Simd>(
+    simd: S,
+    rows: &Rows,
+    layer: (&Slices, &Slices),
+    (slices, units): (usize, usize),
+    workspace: &mut Workspace,
+) -> f64 {
+    let (mut on, mut seen) = (0, 0);
+    for r in (0..rows.count()).step_by(SAMPLED) {
+        (0..rows.variants()).for_each(|variant| _ = activate(simd, rows, (r, variant), layer, slices, workspace));
+        for j in 0..slices {
+            let bits = (0..rows.variants()).map(|variant| simd.positive(simd.load(workspace.h.row(j, variant))));
+            on += bits.fold(0, |any, bits| any | bits).count_ones() as usize;
+        }
+        seen += units;
+    }
+    on as f64 / seen as f64
+}
+
 /// Turns Z into D, the right operand of the gradient product, adds the strip's loss, bias and label gradients, and notes
 /// each unit's largest `z` in the strip.
 ///
@@ -44,7 +69,7 @@ fn activate<S: Simd>(
 #[inline(always)]
 pub(super) fn gradient<S: Simd>(
     simd: S,
-    strip: &Strip,
+    rows: &Rows,
     layer: (&Slices, &Slices),
     slices: usize,
     objective: &BatchObjective,
@@ -52,14 +77,14 @@ pub(super) fn gradient<S: Simd>(
     partial: &mut Partial,
 ) {
     workspace.largest.fill(f32::NEG_INFINITY);
-    for r in 0..strip.rows() {
-        let scale = simd.splat(strip.scale(r));
-        for variant in 0..strip.variants_per_row() {
-            let squares = activate(simd, strip, (r, variant), layer, slices, workspace);
-            let row = objective.row(strip.batch_row(r, variant), squares);
+    for r in 0..rows.count() {
+        let scale = simd.splat(rows.scale(r));
+        for variant in 0..rows.variants() {
+            let squares = activate(simd, rows, (r, variant), layer, slices, workspace);
+            let row = objective.row(rows.batch_row(r, variant), squares);
             partial.loss += row.loss;
             let coefficient = simd.splat(row.coefficient);
-            let label = strip.label(r, variant);
+            let label = rows.label(r, variant);
             let h = &mut workspace.h;
             for j in 0..slices {
                 let dz = simd.mul(coefficient, simd.load(h.row(j, variant)));
@@ -76,7 +101,7 @@ pub(super) fn gradient<S: Simd>(
         let Workspace { z, h, .. } = &mut *workspace;
         for j in 0..slices {
             let mut sum = simd.load(h.row(j, 0));
-            for variant in 1..strip.variants_per_row() {
+            for variant in 1..rows.variants() {
                 sum = simd.add(sum, simd.load(h.row(j, variant)));
             }
             simd.store(z.row_mut(j, r), simd.mul(scale, sum));
@@ -89,7 +114,7 @@ pub(super) fn gradient<S: Simd>(
 #[inline(always)]
 pub(super) fn outputs<S: Simd>(
     simd: S,
-    strip: &Strip,
+    rows: &Rows,
     layer: (&Slices, &Slices),
     units: &[u32],
     workspace: &mut Workspace,
@@ -97,10 +122,10 @@ pub(super) fn outputs<S: Simd>(
     mut goodness: Option<&mut [f32]>,
 ) -> u64 {
     let mut active = 0;
-    for r in 0..strip.rows() {
-        for variant in 0..strip.variants_per_row() {
-            let squares = activate(simd, strip, (r, variant), layer, workspace.h.count(), workspace);
-            let row = r * strip.variants_per_row() + variant;
+    for r in 0..rows.count() {
+        for variant in 0..rows.variants() {
+            let squares = activate(simd, rows, (r, variant), layer, workspace.h.count(), workspace);
+            let row = rows.output(r, variant);
             if let Some(goodness) = &mut goodness {
                 goodness[row] = squares / units.len() as f32;
             }

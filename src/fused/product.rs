@@ -3,15 +3,20 @@
 //! The micro-kernel keeps an MR x NR tile of C in registers and, for each entry of the panel, loads one row of B and
 //! multiplies it with MR broadcast values.
 
-use crate::panels::{Panel, Panels};
+use crate::panels::{Index, Panel, Panels};
 use crate::simd::{MR, Simd};
 use crate::slices::Slices;
 
 /// `tile[i] += sum over the entries of panel: values[i] * b[index]`, with `b` one slice, depth x NR.
 #[inline(always)]
-fn micro_kernel<S: Simd>(simd: S, panel: Panel<'_>, b: &[f32], mut tile: [S::Lanes; MR]) -> [S::Lanes; MR] {
+fn micro_kernel<S: Simd, I: Index>(
+    simd: S,
+    panel: Panel<'_, I>,
+    b: &[f32],
+    mut tile: [S::Lanes; MR],
+) -> [S::Lanes; MR] {
     for (&index, values) in panel.indices.iter().zip(panel.values) {
-        let row = simd.load(&b[index as usize * S::NR..]);
+        let row = simd.load(&b[index.get() * S::NR..]);
         for (c, &a) in tile.iter_mut().zip(values) {
             *c = simd.mul_add(simd.splat(a), row, *c);
         }
@@ -24,7 +29,7 @@ fn micro_kernel<S: Simd>(simd: S, panel: Panel<'_>, b: &[f32], mut tile: [S::Lan
 ///
 /// Each slice of `w` serves all panels while it is in L2.
 #[inline(always)]
-pub(super) fn forward<S: Simd>(simd: S, panels: &Panels, w: &Slices, slices: usize, z: &mut Slices) {
+pub(super) fn forward<S: Simd>(simd: S, panels: &Panels<u32>, w: &Slices, slices: usize, z: &mut Slices) {
     for j in 0..slices {
         let b = w.slice(j);
         for (panel, c) in panels.iter().zip(z.slice_mut(j).chunks_exact_mut(MR * S::NR)) {
@@ -41,7 +46,7 @@ pub(super) fn forward<S: Simd>(simd: S, panels: &Panels, w: &Slices, slices: usi
 /// Each slice of `d` serves all panels while it is in L2; a tile of the gradient is loaded and stored once. Slices of
 /// units that are all off, as `largest` (1 x u, their largest `z` in the strip) tells, contribute nothing.
 #[inline(always)]
-pub(super) fn accumulate<S: Simd>(simd: S, panels: &Panels, d: &Slices, largest: &Slices, gradient: &mut Slices) {
+pub(super) fn accumulate<S: Simd>(simd: S, panels: &Panels<u16>, d: &Slices, largest: &Slices, gradient: &mut Slices) {
     for j in 0..d.count() {
         if largest.slice(j).iter().all(|&z| z <= 0.0) {
             continue;

@@ -5,9 +5,11 @@
 
 use std::ops::Range;
 
+use super::sparse::Sparse;
 use crate::labels;
+use crate::line_panels::LinePanels;
 use crate::objective::{self, Objective, Polarity, RowLoss, TRAINING_VARIANTS};
-use crate::panels::Panels;
+use crate::panels::{Index, Panels};
 use crate::step::{Activations, Images, Input};
 
 /// Base rows of the whole batch.
@@ -39,15 +41,35 @@ impl BatchObjective {
 
 /// Consecutive base rows, packed.
 pub(super) struct Strip {
+    pub rows: Rows,
+    pub form: Form,
+}
+
+/// How a strip's inputs are packed, and with that how it is computed.
+pub(super) enum Form {
+    /// Every unit for every row.
+    Dense(Dense),
+    /// Only the activations that could be on.
+    Sparse(Sparse),
+}
+
+/// The inputs of a dense strip.
+pub(super) struct Dense {
     /// Base rows x k, in the input's own units (bytes or activations).
-    forward: Panels,
-    /// Its transpose; packed when the first gradient is asked for.
-    transposed: Option<Panels>,
+    pub forward: Panels<u32>,
+    /// Its transpose, once it has been asked for.
+    transposed: Option<Panels<u16>>,
+}
+
+/// What the epilogue needs to know of a strip's rows.
+pub(super) struct Rows {
     /// The first base row.
     first: usize,
     /// What each base row's product is multiplied with.
     scale: Vec<f32>,
     overlay: Option<Overlay>,
+    /// Variants of each sample, `v`.
+    variants: usize,
 }
 
 /// What distinguishes the variants of an image.
@@ -56,7 +78,6 @@ struct Overlay {
     value: Vec<f32>,
     /// The label of each image and variant: rows x v.
     labels: Vec<u8>,
-    variants: usize,
 }
 
 impl Strip {
@@ -83,39 +104,53 @@ impl Strip {
             value.push(normalise * f32::from(labels::label_value(image)));
         }
         let labels_of_rows = rows.flat_map(|s| labels.iter().map(move |list| list[s])).collect();
-        Self {
-            forward: Panels::pack(&dense, k),
-            transposed: None,
-            first,
-            scale,
-            overlay: Some(Overlay { value, labels: labels_of_rows, variants: labels.len() }),
-        }
+        let overlay = Overlay { value, labels: labels_of_rows };
+        Self::new(&dense, k, Rows { first, scale, overlay: Some(overlay), variants: labels.len() })
     }
 
     fn pack_activations(activations: &Activations, rows: Range<usize>) -> Self {
         let k = activations.k;
-        let dense = &activations.rows[rows.start * k..rows.end * k];
-        Self {
-            forward: Panels::pack(dense, k),
-            transposed: None,
-            first: rows.start,
-            scale: dense.chunks_exact(k).map(|row| objective::row_scale(objective::squared_norm(row))).collect(),
-            overlay: None,
-        }
+        let input = &activations.rows[rows.start * k..rows.end * k];
+        let rows = Rows { first: rows.start, scale: Vec::new(), overlay: None, variants: activations.variants };
+        let count = input.len() / k;
+        let mut dense = Vec::with_capacity(input.len());
+        (0..count).for_each(|r| dense.extend_from_slice(&input[rows.place(r, count) * k..][..k]));
+        let scale = dense.chunks_exact(k).map(|row| objective::row_scale(objective::squared_norm(row))).collect();
+        Self::new(&dense, k, Rows { scale, ..rows })
     }
 
-    /// Packs the transpose, which gradients need; its row `i` is input `inputs[i]`.
-    pub fn pack_transposed(&mut self, inputs: &[u32]) {
-        let mut dense = vec![0.0; self.rows() * self.forward.depth()];
-        self.forward.unpack(&mut dense);
-        self.transposed = Some(Panels::pack_transposed(&dense, inputs));
+    fn new(dense: &[f32], k: usize, rows: Rows) -> Self {
+        Self { rows, form: Form::Dense(Dense { forward: Panels::pack(dense, k), transposed: None }) }
+    }
+
+    /// The strip's inputs, while it is dense.
+    pub fn dense(&self) -> Option<&Dense> {
+        match &self.form {
+            Form::Dense(dense) => Some(dense),
+            Form::Sparse(_) => None,
+        }
+    }
+}
+
+impl Dense {
+    /// The rows transposed, k x base rows, packed when they are first asked for; packed row `i` is input `inputs[i]`.
+    pub fn transposed(&mut self, inputs: &[u32]) -> &Panels<u16> {
+        if self.transposed.is_none() {
+            self.transposed = Some(Panels::pack_transposed(&self.unpacked(), inputs));
+        }
+        self.transposed.as_ref().expect("packed above")
+    }
+
+    /// The rows in lines, packed column `i` being input `order[i]`.
+    pub fn lines(&self, order: &[u32]) -> LinePanels {
+        LinePanels::pack(&self.unpacked(), order)
     }
 
     /// Adds to `counts` how many base rows have each input non-zero.
     pub fn count_inputs(&self, counts: &mut [u32]) {
         for panel in self.forward.iter() {
             for (&input, values) in panel.indices.iter().zip(panel.values) {
-                counts[input as usize] += values.iter().map(|&value| u32::from(value != 0.0)).sum::<u32>();
+                counts[input.get()] += values.iter().map(|&value| u32::from(value != 0.0)).sum::<u32>();
             }
         }
     }
@@ -125,49 +160,69 @@ impl Strip {
         self.forward.iter().all(|panel| panel.values.iter().flatten().all(|&value| value >= 0.0))
     }
 
+    fn unpacked(&self) -> Vec<f32> {
+        let mut dense = vec![0.0; self.forward.rows() * self.forward.depth()];
+        self.forward.unpack(&mut dense);
+        dense
+    }
+}
+
+impl Rows {
     /// Whether the rows are images, with labels overlaid.
     pub fn is_overlaid(&self) -> bool {
         self.overlay.is_some()
     }
 
-    /// The rows: base rows x k.
-    pub fn forward(&self) -> &Panels {
-        &self.forward
-    }
-
-    /// The rows transposed: k x base rows, inputs in the order they were packed in.
-    pub fn transposed(&self) -> &Panels {
-        self.transposed.as_ref().expect("packed before the first gradient")
-    }
-
     /// Base rows.
-    pub fn rows(&self) -> usize {
-        self.forward.rows()
+    pub fn count(&self) -> usize {
+        self.scale.len()
     }
 
     /// Variants that share a base row.
-    pub fn variants_per_row(&self) -> usize {
-        self.overlay.as_ref().map_or(1, |overlay| overlay.variants)
+    #[inline(always)]
+    pub fn variants(&self) -> usize {
+        if self.is_overlaid() { self.variants } else { 1 }
     }
 
     /// Rows of activations the strip puts out.
-    pub fn output_rows(&self) -> usize {
-        self.rows() * self.variants_per_row()
+    pub fn outputs(&self) -> usize {
+        self.count() * self.variants()
+    }
+
+    /// The number, within the strip, of the row that variant `variant` of base row `r` puts out.
+    #[inline(always)]
+    pub fn output(&self, r: usize, variant: usize) -> usize {
+        if self.is_overlaid() { r * self.variants + variant } else { self.place(r, self.count()) }
     }
 
     /// The number, within the batch, of the row that variant `variant` of base row `r` puts out.
+    #[inline(always)]
     pub fn batch_row(&self, r: usize, variant: usize) -> usize {
-        (self.first + r) * self.variants_per_row() + variant
+        self.first * self.variants() + self.output(r, variant)
+    }
+
+    /// Which of `count` rows of activations is base row `r`: where the strip has whole samples, first variants stand
+    /// together, then second ones, because a panel of one variant shares more zeros than one of all.
+    #[inline(always)]
+    fn place(&self, r: usize, count: usize) -> usize {
+        if self.first.is_multiple_of(self.variants) && count.is_multiple_of(self.variants) {
+            let samples = count / self.variants;
+            r % samples * self.variants + r / samples
+        } else {
+            r
+        }
     }
 
     /// What base row `r`'s product is multiplied with.
+    #[inline(always)]
     pub fn scale(&self, r: usize) -> f32 {
         self.scale[r]
     }
 
     /// The label pixel of a variant of base row `r`, if its rows carry labels: index and normalised value.
+    #[inline(always)]
     pub fn label(&self, r: usize, variant: usize) -> Option<(usize, f32)> {
         let overlay = self.overlay.as_ref()?;
-        Some((usize::from(overlay.labels[r * overlay.variants + variant]), overlay.value[r]))
+        Some((usize::from(overlay.labels[r * self.variants + variant]), overlay.value[r]))
     }
 }

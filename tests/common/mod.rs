@@ -19,15 +19,21 @@ pub fn isas() -> Vec<Isa> {
     Isa::available()
 }
 
-/// Every backend on every instruction set to test.
-pub fn backends() -> Vec<Box<dyn Backend>> {
-    let on = |isa| -> [Box<dyn Backend>; 2] { [Box::new(Fused::new(isa)), Box::new(Reference::new(isa))] };
-    isas().into_iter().flat_map(on).collect()
+/// The fused backend on `isa`, named: as it comes, and with every strip dense, every strip sparse, and some of each.
+pub fn fused(isa: Isa) -> [(String, Fused); 4] {
+    let forms = [("fused", None), ("dense", Some(0.0)), ("sparse", Some(2.0)), ("mixed", Some(0.45))];
+    let of = |share: Option<f64>| share.map_or(Fused::new(isa), |share| Fused::new(isa).with_sparse_below(share));
+    forms.map(|(form, share)| (format!("{form} on {isa}"), of(share)))
 }
 
-/// How a backend is named in a failure.
-pub fn name(backend: &dyn Backend) -> String {
-    format!("{} on {}", backend.name(), backend.isa())
+/// Every backend on every instruction set to test, named.
+pub fn backends() -> Vec<(String, Box<dyn Backend>)> {
+    let mut backends: Vec<(String, Box<dyn Backend>)> = Vec::new();
+    for isa in isas() {
+        backends.extend(fused(isa).map(|(name, fused)| (name, Box::new(fused) as Box<dyn Backend>)));
+        backends.push((format!("reference on {isa}"), Box::new(Reference::new(isa))));
+    }
+    backends
 }
 
 /// The preset with some fields replaced.

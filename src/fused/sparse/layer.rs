@@ -1,0 +1,178 @@
+//! The layer as sparse strips see it: weights and gradients unit by unit, and what each part adds to the gradient.
+
+use rayon::prelude::*;
+
+use crate::fused::drift::Drift;
+use crate::line_panels::Line;
+use crate::simd::LINE;
+use crate::step::Parameters;
+
+/// u x k numbers, unit by unit: line `i` of unit `j` is `lines[j * per_unit + i]`, inputs in packed order.
+pub struct UnitLines {
+    lines: Vec<Line>,
+    per_unit: usize,
+}
+
+impl UnitLines {
+    /// `units` units of `per_unit` lines, all zero.
+    pub fn zeros(units: usize, per_unit: usize) -> Self {
+        Self { lines: vec![Line::ZERO; units * per_unit], per_unit }
+    }
+
+    /// The lines of different units.
+    #[inline(always)]
+    pub fn units_mut<const G: usize>(&mut self, units: [usize; G]) -> [&mut [Line]; G] {
+        let ranges = units.map(|unit| unit * self.per_unit..(unit + 1) * self.per_unit);
+        self.lines.get_disjoint_mut(ranges).expect("different units")
+    }
+
+    /// Takes in the row-major k x u matrix `kernel`; packed input `i` is its row `inputs[i]`.
+    fn load(&mut self, kernel: &[f32], u: usize, inputs: &[u32]) {
+        self.lines.par_chunks_mut(LINE * self.per_unit).enumerate().for_each(|(block, units)| {
+            let columns = block * LINE..u.min((block + 1) * LINE);
+            for (number, inputs) in inputs.chunks(LINE).enumerate() {
+                for (i, &input) in inputs.iter().enumerate() {
+                    let row = &kernel[input as usize * u..][columns.clone()];
+                    for (unit, &weight) in units.chunks_exact_mut(self.per_unit).zip(row) {
+                        unit[number].0[i] = weight;
+                    }
+                }
+            }
+        });
+    }
+
+    /// The lines of unit `unit`.
+    #[inline(always)]
+    pub fn unit(&self, unit: usize) -> &[Line] {
+        &self.lines[unit * self.per_unit..][..self.per_unit]
+    }
+}
+
+/// What the sparse strips of a batch need of the layer, renewed for each step. Vectors of units are filled up to whole
+/// lines.
+pub struct SparseLayer {
+    pub weights: UnitLines,
+    /// Weights of the label pixels: classes x u.
+    pub labels: Vec<f32>,
+    pub bias: Vec<f32>,
+    /// How far each unit's weights have moved.
+    pub drift: Vec<f32>,
+    /// Drift and bias and what rounding may add; minus infinity in the filling.
+    pub reach: Vec<f32>,
+}
+
+impl SparseLayer {
+    /// A layer of `k` inputs and `u` units, all zero; `classes` of the inputs are label pixels.
+    pub fn new(k: usize, u: usize, classes: usize) -> Self {
+        let line = || vec![0.0; u.next_multiple_of(LINE)];
+        Self {
+            weights: UnitLines::zeros(u, k.div_ceil(LINE)),
+            labels: vec![0.0; classes * u.next_multiple_of(LINE)],
+            bias: line(),
+            drift: line(),
+            reach: line(),
+        }
+    }
+
+    /// Takes in how far the weights have moved. Where the weights have moved beyond what a float holds, every row is
+    /// computed.
+    pub fn move_on(&mut self, parameters: &Parameters, drift: &Drift) {
+        self.bias.fill(0.0);
+        self.bias[..parameters.bias.len()].copy_from_slice(&parameters.bias);
+        self.reach.fill(f32::NEG_INFINITY);
+        for unit in 0..parameters.u {
+            let path = drift.path(unit) as f32;
+            let reach = (drift.path(unit) + 2.0 * drift.error(unit)) as f32 + self.bias[unit];
+            (self.drift[unit], self.reach[unit]) = if path.is_finite() { (path, reach) } else { (0.0, f32::INFINITY) };
+        }
+    }
+
+    /// Takes in the weights; packed input `i` is input `inputs[i]`.
+    pub fn load(&mut self, parameters: &Parameters, inputs: &[u32]) {
+        let width = self.width();
+        for (label, weights) in self.labels.chunks_exact_mut(width).zip(parameters.kernel.chunks_exact(parameters.u)) {
+            label[..parameters.u].copy_from_slice(weights);
+        }
+        self.weights.load(&parameters.kernel, parameters.u, inputs);
+    }
+
+    /// Units, filled up to whole lines.
+    pub fn width(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// The weights of label pixel `label`.
+    #[inline(always)]
+    pub fn label(&self, label: usize) -> &[f32] {
+        &self.labels[label * self.width()..][..self.width()]
+    }
+}
+
+/// What the sparse strips of one part add to its gradient.
+pub struct SparseSums {
+    pub kernel: UnitLines,
+    /// Whether anything was added to a unit of `kernel` in this step; the rest of it is stale.
+    pub touched: Vec<bool>,
+    /// classes x u, as [`SparseLayer::labels`].
+    pub labels: Vec<f32>,
+    /// u, as [`SparseLayer::bias`].
+    pub bias: Vec<f32>,
+}
+
+impl SparseSums {
+    /// The sums of a layer of `units` units, their inputs in `lines` lines, `classes` of them label pixels.
+    pub fn new(units: usize, lines: usize, classes: usize) -> Self {
+        let width = units.next_multiple_of(LINE);
+        Self {
+            kernel: UnitLines::zeros(units, lines),
+            touched: vec![false; units],
+            labels: vec![0.0; classes * width],
+            bias: vec![0.0; width],
+        }
+    }
+
+    /// Makes the gradients of `units` usable.
+    #[inline(always)]
+    pub fn touch(&mut self, units: &[u32]) {
+        for &unit in units {
+            if !std::mem::replace(&mut self.touched[unit as usize], true) {
+                let [gradient] = self.kernel.units_mut([unit as usize]);
+                gradient.fill(Line::ZERO);
+            }
+        }
+    }
+
+    /// Sets the sums to zero.
+    pub fn clear(&mut self) {
+        self.touched.fill(false);
+        self.labels.fill(0.0);
+        self.bias.fill(0.0);
+    }
+}
+
+/// Adds the parts' sums, in their order, to `gradient`, whose input `i` is packed input `positions[i]`; `total` is scratch
+/// of the shape of their kernels.
+pub fn add_sums(parts: &[&SparseSums], positions: &[usize], total: &mut UnitLines, gradient: &mut Parameters) {
+    let Some(first) = parts.first() else { return };
+    let u = gradient.u;
+    total.lines.par_chunks_mut(total.per_unit).enumerate().for_each(|(unit, total)| {
+        total.fill(Line::ZERO);
+        for part in parts.iter().filter(|part| part.touched[unit]) {
+            for (total, line) in total.iter_mut().zip(part.kernel.unit(unit)) {
+                total.0.iter_mut().zip(line.0).for_each(|(total, term)| *total += term);
+            }
+        }
+    });
+    gradient.kernel.par_chunks_mut(u).zip(positions).for_each(|(row, &position)| {
+        for (unit, to) in row.iter_mut().enumerate() {
+            *to += total.unit(unit)[position / LINE].0[position % LINE];
+        }
+    });
+    let width = first.bias.len();
+    for part in parts {
+        for (row, labels) in gradient.kernel.chunks_exact_mut(u).zip(part.labels.chunks_exact(width)) {
+            row.iter_mut().zip(labels).for_each(|(to, &term)| *to += term);
+        }
+        gradient.bias.iter_mut().zip(&part.bias).for_each(|(to, &term)| *to += term);
+    }
+}

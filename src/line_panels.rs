@@ -1,0 +1,89 @@
+//! Micro-panels with their zero lines left out: the operand of products in which few elements of the result are wanted.
+//!
+//! A matrix of `rows` x `depth` is cut into panels of [`MR`] rows and lines of [`LINE`] inputs, a cache line each. A panel
+//! lists the lines in which any of its rows has a non-zero input, and the `MR` lines of each. The order of the inputs is the
+//! caller's: those that are non-zero together belong in one line.
+
+use crate::simd::{LINE, MR};
+
+/// The floats of one line, in one cache line: a vector that straddles two costs two loads, and a store more.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C, align(64))]
+pub struct Line(pub [f32; LINE]);
+
+impl Line {
+    /// Sixteen zeros.
+    pub const ZERO: Self = Self([0.0; LINE]);
+}
+
+/// A matrix packed into micro-panels of lines.
+pub struct LinePanels {
+    /// Where each panel's entries begin; one more than there are panels.
+    starts: Vec<usize>,
+    /// The number of each entry's line, ascending within a panel.
+    numbers: Vec<u32>,
+    /// The lines of each entry; rows beyond the matrix are zero.
+    lines: Vec<[Line; MR]>,
+}
+
+/// One panel: `MR` rows, zero lines left out.
+#[derive(Clone, Copy)]
+pub struct LinePanel<'a> {
+    /// Line numbers, ascending.
+    pub numbers: &'a [u32],
+    /// The panel's `MR` lines at each number.
+    pub lines: &'a [[Line; MR]],
+}
+
+impl LinePanels {
+    /// Packs the row-major matrix `dense`, which has a column for each entry of `order`: packed column `i` is column
+    /// `order[i]`.
+    pub fn pack(dense: &[f32], order: &[u32]) -> Self {
+        let depth = order.len();
+        assert!(depth > 0 && dense.len().is_multiple_of(depth), "whole rows of {depth}");
+        let most = dense.len().div_ceil(MR * depth) * depth.div_ceil(LINE);
+        let mut panels = Self { starts: vec![0], numbers: Vec::with_capacity(most), lines: Vec::with_capacity(most) };
+        for rows in dense.chunks(MR * depth) {
+            for (number, columns) in order.chunks(LINE).enumerate() {
+                let mut lines = [Line::ZERO; MR];
+                for (line, row) in lines.iter_mut().zip(rows.chunks_exact(depth)) {
+                    line.0.iter_mut().zip(columns).for_each(|(to, &column)| *to = row[column as usize]);
+                }
+                if lines != [Line::ZERO; MR] {
+                    panels.numbers.push(number as u32);
+                    panels.lines.push(lines);
+                }
+            }
+            panels.starts.push(panels.lines.len());
+        }
+        // In memory of their size: the room for a dense matrix can be had again, while shrinking would leave a hole behind.
+        Self { numbers: panels.numbers.to_vec(), lines: panels.lines.to_vec(), ..panels }
+    }
+
+    /// The panels in the order of their rows.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = LinePanel<'_>> {
+        self.starts.windows(2).map(|w| LinePanel { numbers: &self.numbers[w[0]..w[1]], lines: &self.lines[w[0]..w[1]] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_keep_the_lines_that_are_not_zero_in_the_given_order() {
+        let depth = 2 * LINE + 3;
+        let order: Vec<u32> = (0..depth as u32).rev().collect();
+        let mut dense = vec![0.0; (MR + 1) * depth];
+        dense[0] = 5.0;
+        dense[depth + 3] = 7.0;
+        dense[2 * depth + 2 + LINE] = 8.0;
+        let panels = LinePanels::pack(&dense, &order);
+        let [first, second] = panels.iter().collect::<Vec<_>>().try_into().ok().unwrap();
+        assert_eq!(first.numbers, [1, 2], "the first input comes last");
+        assert_eq!(first.lines[1][0].0[2], 5.0);
+        assert_eq!((first.lines[0][1].0[LINE - 1], first.lines[0][2].0[0]), (7.0, 8.0));
+        assert_eq!(first.lines[0][0], Line::ZERO);
+        assert!(second.numbers.is_empty(), "a panel of zeros has no line");
+    }
+}
