@@ -38,6 +38,7 @@ pub mod isa;
 pub mod labels;
 pub mod layer;
 mod line_panels;
+mod memory;
 pub mod network;
 pub mod objective;
 pub mod optimizer;

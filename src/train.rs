@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::labels;
 use crate::layer::LayerTrainer;
+use crate::memory;
 use crate::network::Network;
 use crate::objective::TRAINING_VARIANTS;
 use crate::similar;
@@ -74,7 +75,7 @@ impl<'a> Trainer<'a> {
         let trainer =
             |parameters| LayerTrainer::new(backend.isa(), config.rule(), config.objective(), config.l2(), parameters);
         let mut places = vec![0; set.labels.len()];
-        let order = similar::order(set.pixels, network.rows, network.cols);
+        let order = similar::images(set.pixels, network.rows, network.cols);
         order.iter().zip(0..).for_each(|(&sample, place)| places[sample as usize] = place);
         Self {
             layers: network.layers.iter().map(trainer).collect(),
@@ -162,6 +163,8 @@ impl<'a> Trainer<'a> {
             let mut outputs = vec![0.0; if index == last { 0 } else { rows * parameters.u }];
             tally.active += step.forward(parameters, (index != last).then_some(outputs.as_mut_slice()), None);
             tally.activations += (rows * parameters.u) as u64;
+            drop(step);
+            memory::release_freed();
             input = Input::Activations(Activations { rows: outputs, k: parameters.u, variants });
         }
     }
