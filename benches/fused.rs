@@ -36,7 +36,7 @@ fn backends() -> Backends {
     backends
 }
 
-/// The fused backend with all strips dense, and with all strips sparse once a first step has been taken.
+/// The fused backend with all strips dense, and with all strips sparse.
 fn forms() -> Backends {
     let mut backends = Backends::new();
     for isa in Isa::available() {
@@ -78,7 +78,7 @@ fn bench_step<'a>(
     for (backend_name, backend) in backends {
         let mut step = backend.prepare(input(), UNITS);
         let mut take = || step.gradient(black_box(parameters), &Objective { threshold: 1.5 }, &mut gradient);
-        // The first step of a batch also decides on the form of its strips.
+        // The first step of a batch decides on the form of its strips, and packs them.
         take();
         let id = BenchmarkId::new(format!("{name} {}x{k}x{UNITS}", 2 * N), backend_name);
         group.bench_function(id, |bencher| bencher.iter(&mut take));

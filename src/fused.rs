@@ -86,7 +86,7 @@ impl Fused {
     }
 
     /// The same, but a strip becomes sparse where less than `share` of its units are on: 0 keeps all strips dense, and
-    /// above 1 all become sparse after a batch's first step. For tests and measurements.
+    /// above 1 all become sparse in a batch's first step. For tests and measurements.
     pub fn with_sparse_below(self, share: f64) -> Self {
         Self { sparse_below: share, ..self }
     }
