@@ -20,7 +20,7 @@
 //! - slices of units that are off in a whole strip are left out of its gradient, and units that cannot be on in any dense
 //!   strip out of everything (units.rs);
 //! - in a strip in which few units are on, only those are computed that could be on, row by row (sparse.rs);
-//! - no activation reaches memory; what does is, in sparse strips, half a float for each row and unit.
+//! - no activation reaches memory; what does is, in sparse strips, half a float for each panel and unit.
 //!
 //! Relies on [`crate::panels`], [`crate::slices`] and [`crate::line_panels`] for packing, on [`crate::similar`] for the order
 //! of inputs in lines and on [`crate::simd`] for the vectors.

@@ -1,14 +1,14 @@
 //! The step of a strip in which few units are on: only activations that could be on are computed.
 //!
-//! For each base row and unit the strip remembers a *bound*: `z` of the row's image or activations (label and bias apart)
-//! when it was last computed, less the unit's *drift* at that time. The drift of a unit is the length of the path its
+//! For each panel of rows and each unit the strip remembers a *bound*: the rows' largest `z` (label and bias apart) when it
+//! was last computed, less the unit's *drift* at that time. The drift of a unit is the length of the path its
 //! weights have moved, so by Cauchy and Schwarz, a normalised row having norm <= 1, `z <= bound + drift` in every later step
-//! (drift.rs). A unit is computed for a row only where bound + drift + label + bias is above zero; everywhere else its
-//! activation is exactly 0.
+//! (drift.rs). A unit is computed for a panel only where bound + drift + label + bias is above zero; everywhere else its
+//! activations are exactly 0.
 //!
 //! ```text
 //! for each panel of MR rows
-//!     candidates = units whose bound, drift, label and bias add up to more than zero in any row
+//!     candidates = units whose bound, drift, label and bias add up to more than zero
 //!     z    = the rows times the weights of each candidate         zero lines of the panel left out
 //!     h    = max(scale z + label W_label + b, 0)                  for each variant: goodness, loss, coefficient
 //! for each panel
@@ -39,8 +39,8 @@ pub(super) const SPARSE_SHARE: f64 = 0.3;
 /// The inputs of a strip and what is known of its activations.
 pub(super) struct Sparse {
     inputs: LinePanels,
-    /// base rows, filled up to whole panels, x u, filled up to whole lines; the upper halves of floats ([`raised`]), which
-    /// loosen a bound by at most 1/128 of itself and are half the memory to stream in each step.
+    /// panels x u, filled up to whole lines; the upper halves of floats ([`raised`]), which loosen a bound by at most 1/128 of
+    /// itself and are half the memory to stream in each step.
     bounds: Vec<u16>,
 }
 
@@ -70,18 +70,19 @@ impl Sparse {
     /// A strip of `rows` base rows whose bounds are not known: every unit will be computed for every row.
     pub fn new(inputs: LinePanels, rows: usize, units: usize) -> Self {
         let width = units.next_multiple_of(LINE);
-        let mut bounds = vec![raised(f32::NEG_INFINITY); rows.next_multiple_of(MR) * width];
-        bounds.chunks_exact_mut(width).take(rows).for_each(|row| row[..units].fill(raised(f32::INFINITY)));
+        let mut bounds = vec![raised(f32::NEG_INFINITY); rows.div_ceil(MR) * width];
+        bounds.chunks_exact_mut(width).for_each(|panel| panel[..units].fill(raised(f32::INFINITY)));
         Self { inputs, bounds }
     }
 
     /// Takes in what the dense step computed: `z(r, c)` is row `r`'s product with unit `units[c]`, for the first `computed`
     /// columns.
     pub fn learn(&mut self, rows: &Rows, z: &Slices, (units, computed): (&[u32], usize), layer: &SparseLayer) {
-        for (r, bounds) in self.bounds.chunks_exact_mut(layer.width()).take(rows.count()).enumerate() {
+        for (p, bounds) in self.bounds.chunks_exact_mut(layer.width()).enumerate() {
             for (j, units) in units[..computed].chunks(z.nr()).enumerate() {
-                for (&z, &unit) in z.row(j, r).iter().zip(units) {
-                    bounds[unit as usize] = raised(rows.scale(r) * z - layer.drift[unit as usize]);
+                for (i, &unit) in units.iter().enumerate() {
+                    let largest = panel_rows(rows, p).map(|r| rows.scale(r) * z.row(j, r)[i]).fold(f32::MIN, f32::max);
+                    bounds[unit as usize] = raised(largest - layer.drift[unit as usize]);
                 }
             }
         }
@@ -102,8 +103,8 @@ impl Sparse {
         let mut loss = 0.0;
         gradients.clear();
         for (p, panel) in self.inputs.iter().enumerate() {
-            let bounds = &mut self.bounds[p * MR * layer.width()..][..MR * layer.width()];
-            compute(simd, panel, bounds, rows, p * MR, layer, candidates);
+            let bounds = &mut self.bounds[p * layer.width()..][..layer.width()];
+            compute(simd, panel, bounds, rows, p, layer, candidates);
             gradients.add_panel(candidates);
             for r in panel_rows(rows, p) {
                 loss += differentiate(simd, rows, r, layer, objective, candidates, sums);
@@ -131,8 +132,8 @@ impl Sparse {
         let simd = simd.one();
         let mut active = 0;
         for (p, panel) in self.inputs.iter().enumerate() {
-            let bounds = &mut self.bounds[p * MR * layer.width()..][..MR * layer.width()];
-            compute(simd, panel, bounds, rows, p * MR, layer, candidates);
+            let bounds = &mut self.bounds[p * layer.width()..][..layer.width()];
+            compute(simd, panel, bounds, rows, p, layer, candidates);
             for (r, variant) in panel_rows(rows, p).flat_map(|r| (0..rows.variants()).map(move |v| (r, v))) {
                 let squares = activate(simd, rows, r, variant, layer, candidates);
                 let row = rows.output(r, variant);
@@ -152,34 +153,26 @@ impl Sparse {
     }
 }
 
-/// Finds the candidates of the panel that begins with base row `first`, and computes their `z` and bounds.
+/// Finds the candidates of panel `p`, and computes their `z` and bounds.
 #[inline(always)]
 fn compute<S: Simd>(
     simd: S,
     panel: LinePanel<'_>,
     bounds: &mut [u16],
     rows: &Rows,
-    first: usize,
+    p: usize,
     layer: &SparseLayer,
     candidates: &mut Candidates,
 ) {
-    find(simd, bounds, rows, first, layer, candidates);
+    find(simd, bounds, rows, p, layer, candidates);
     // The sums, the inputs and one vector of weights fit 32 registers, or 16; the portable vectors spill.
     if S::REGISTERS >= 32 {
         multiply::<S, 4>(simd, panel, layer, candidates);
     } else {
         multiply::<S, 2>(simd, panel, layer, candidates);
     }
-    let (count, padded) = (candidates.count, candidates.padded());
-    for (i, z) in candidates.z.iter_mut().enumerate().take(rows.count() - first) {
-        let scale = rows.scale(first + i);
-        let bounds = &mut bounds[i * layer.width()..][..layer.width()];
-        for (z, &unit) in z.iter_mut().zip(&candidates.units[..count]) {
-            *z *= scale;
-            bounds[unit as usize] = raised(*z - layer.drift[unit as usize]);
-        }
-        z[count..padded].fill(0.0);
-    }
+    candidates.scale(simd, rows, p);
+    candidates.bound(layer, bounds);
     candidates.begin(layer);
 }
 

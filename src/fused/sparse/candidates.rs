@@ -2,6 +2,7 @@
 //! needs of them gathered into vectors.
 
 use super::layer::{SparseLayer, SparseSums};
+use super::raised;
 use crate::fused::strip::Rows;
 use crate::simd::{LINE, MR, Simd};
 
@@ -10,8 +11,12 @@ pub struct Candidates {
     /// Filled up with copies of the last candidate.
     pub units: Vec<u32>,
     pub count: usize,
-    /// For each row.
+    /// For each row; those beyond the strip are zero.
     pub z: [Vec<f32>; MR],
+    /// The largest `z` of the panel's rows.
+    largest: Vec<f32>,
+    /// The label pixels of the panel's rows, each once.
+    labels: Vec<usize>,
     pub bias: Vec<f32>,
     /// The sum over the panel's rows of the gradient of `z`.
     pub bias_gradient: Vec<f32>,
@@ -37,6 +42,8 @@ impl Candidates {
             units: vec![0; units.next_multiple_of(LINE)],
             count: 0,
             z: std::array::from_fn(|_| line()),
+            largest: line(),
+            labels: Vec::with_capacity(MR * variants),
             bias: line(),
             bias_gradient: line(),
             variants: (0..variants).map(|_| variant()).collect(),
@@ -49,6 +56,31 @@ impl Candidates {
         self.count.next_multiple_of(LINE)
     }
 
+    /// Scales the products of panel `p`'s rows, and finds the largest.
+    #[inline(always)]
+    pub fn scale<S: Simd>(&mut self, simd: S, rows: &Rows, p: usize) {
+        let (count, padded) = (self.count, self.padded());
+        self.largest[..padded].fill(f32::MIN);
+        for (r, z) in panel_rows(rows, p).zip(&mut self.z) {
+            z[count..padded].fill(0.0);
+            let scale = simd.splat(rows.scale(r));
+            for at in (0..padded).step_by(S::NR) {
+                let scaled = simd.mul(scale, simd.load(&z[at..]));
+                simd.store(&mut z[at..], scaled);
+                let largest = simd.max(scaled, simd.load(&self.largest[at..]));
+                simd.store(&mut self.largest[at..], largest);
+            }
+        }
+    }
+
+    /// Renews the bounds of a panel, u (filled up), from its rows' largest `z`.
+    #[inline(always)]
+    pub fn bound(&self, layer: &SparseLayer, bounds: &mut [u16]) {
+        for (&unit, &largest) in self.units[..self.count].iter().zip(&self.largest) {
+            bounds[unit as usize] = raised(largest - layer.drift[unit as usize]);
+        }
+    }
+
     /// Gathers what the epilogue needs of a panel's candidates besides `z`.
     #[inline(always)]
     pub fn begin(&mut self, layer: &SparseLayer) {
@@ -56,6 +88,22 @@ impl Candidates {
         gather(&layer.bias, &self.units[..count], &mut self.bias[..padded]);
         self.bias_gradient[..padded].fill(0.0);
         self.variants.iter_mut().for_each(|variant| variant.label = None);
+    }
+
+    /// Lists the label pixels of panel `p`; returns the least and the largest of their values.
+    #[inline(always)]
+    fn list_labels(&mut self, rows: &Rows, p: usize) -> (f32, f32) {
+        self.labels.clear();
+        let (mut least, mut most) = (f32::MAX, 0.0_f32);
+        for (r, variant) in panel_rows(rows, p).flat_map(|r| (0..rows.variants()).map(move |v| (r, v))) {
+            if let Some((pixel, value)) = rows.label(r, variant) {
+                (least, most) = (least.min(value), most.max(value));
+                if !self.labels.contains(&pixel) {
+                    self.labels.push(pixel);
+                }
+            }
+        }
+        (least, most)
     }
 
     /// Makes `label` the label of variant `variant`.
@@ -101,34 +149,23 @@ pub fn panel_rows(rows: &Rows, p: usize) -> std::ops::Range<usize> {
     p * MR..rows.count().min((p + 1) * MR)
 }
 
-/// Lists the units that could be on in a variant of a row of the panel.
+/// Lists the units that could be on in a variant of a row of panel `p`.
 #[inline(always)]
-pub fn find<S: Simd>(
-    simd: S,
-    bounds: &[u16],
-    rows: &Rows,
-    first: usize,
-    layer: &SparseLayer,
-    candidates: &mut Candidates,
-) {
-    let width = layer.width();
+pub fn find<S: Simd>(simd: S, bounds: &[u16], rows: &Rows, p: usize, layer: &SparseLayer, candidates: &mut Candidates) {
+    let (least, most) = candidates.list_labels(rows, p);
+    let (least, most) = (simd.splat(least), simd.splat(most));
     let mut count = 0;
-    for at in (0..width).step_by(S::NR) {
-        let reach = simd.load(&layer.reach[at..]);
-        let mut bits = 0;
-        for r in panel_rows(rows, first / MR) {
-            let mut most = simd.add(simd.load_halves(&bounds[(r - first) * width + at..]), reach);
-            if let Some((pixel, value)) = rows.label(r, 0) {
-                let mut label = simd.load(&layer.label(pixel)[at..]);
-                for variant in 1..rows.variants() {
-                    if let Some((pixel, _)) = rows.label(r, variant) {
-                        label = simd.max(label, simd.load(&layer.label(pixel)[at..]));
-                    }
-                }
-                most = simd.mul_add(simd.splat(value), label, most);
+    for at in (0..layer.width()).step_by(S::NR) {
+        let mut z = simd.add(simd.load_halves(&bounds[at..]), simd.load(&layer.reach[at..]));
+        if let Some((&first, others)) = candidates.labels.split_first() {
+            let mut label = simd.load(&layer.label(first)[at..]);
+            for &other in others {
+                label = simd.max(label, simd.load(&layer.label(other)[at..]));
             }
-            bits |= simd.positive(most);
+            // A weight below zero lowers `z` the least where the label's value is least.
+            z = simd.add(z, simd.max(simd.mul(least, label), simd.mul(most, label)));
         }
+        let mut bits = simd.positive(z);
         while bits != 0 {
             candidates.units[count] = at as u32 + bits.trailing_zeros();
             count += 1;
