@@ -3,7 +3,10 @@
 //! A matrix of `rows` x `depth` is cut into panels of [`MR`] rows and lines of [`LINE`] inputs, a cache line each. A panel
 //! lists the lines in which any of its rows has a non-zero input, and the `MR` lines of each. The order of the inputs is the
 //! caller's: those that are non-zero together belong in one line.
+//!
+//! Relies on [`crate::panels`] for the matrix: its panels are of the same rows.
 
+use crate::panels::{Index, Panels};
 use crate::simd::{LINE, MR};
 
 /// The floats of one line, in one cache line: a vector that straddles two costs two loads, and a store more.
@@ -36,27 +39,27 @@ pub struct LinePanel<'a> {
 }
 
 impl LinePanels {
-    /// Packs the row-major matrix `dense`, which has a column for each entry of `order`: packed column `i` is column
-    /// `order[i]`.
-    pub fn pack(dense: &[f32], order: &[u32]) -> Self {
-        let depth = order.len();
-        assert!(depth > 0 && dense.len().is_multiple_of(depth), "whole rows of {depth}");
-        let most = dense.len().div_ceil(MR * depth) * depth.div_ceil(LINE);
-        let mut panels = Self { starts: vec![0], numbers: Vec::with_capacity(most), lines: Vec::with_capacity(most) };
-        for rows in dense.chunks(MR * depth) {
-            for (number, columns) in order.chunks(LINE).enumerate() {
-                let mut lines = [Line::ZERO; MR];
-                for (line, row) in lines.iter_mut().zip(rows.chunks_exact(depth)) {
-                    line.0.iter_mut().zip(columns).for_each(|(to, &column)| *to = row[column as usize]);
-                }
-                if lines != [Line::ZERO; MR] {
+    /// Packs a matrix that is already in panels: input `i` becomes packed column `positions[i]`.
+    pub fn pack<I: Index>(matrix: &Panels<I>, positions: &[usize]) -> Self {
+        assert_eq!(matrix.depth(), positions.len(), "a position for each input");
+        let mut panels = Self { starts: vec![0], numbers: Vec::new(), lines: Vec::new() };
+        let mut all = vec![[Line::ZERO; MR]; positions.len().div_ceil(LINE)];
+        let mut touched = vec![false; all.len()];
+        for panel in matrix.iter() {
+            for (index, values) in panel.indices.iter().zip(panel.values) {
+                let position = positions[index.get()];
+                touched[position / LINE] = true;
+                all[position / LINE].iter_mut().zip(values).for_each(|(line, &value)| line.0[position % LINE] = value);
+            }
+            for (number, (lines, touched)) in all.iter_mut().zip(&mut touched).enumerate() {
+                if std::mem::take(touched) {
                     panels.numbers.push(number as u32);
-                    panels.lines.push(lines);
+                    panels.lines.push(std::mem::replace(lines, [Line::ZERO; MR]));
                 }
             }
             panels.starts.push(panels.lines.len());
         }
-        // In memory of their size: the room for a dense matrix can be had again, while shrinking would leave a hole behind.
+        // In memory of their size: the room they grew in can be had again, while shrinking would leave a hole behind.
         Self { numbers: panels.numbers.to_vec(), lines: panels.lines.to_vec(), ..panels }
     }
 
@@ -73,12 +76,12 @@ mod tests {
     #[test]
     fn panels_keep_the_lines_that_are_not_zero_in_the_given_order() {
         let depth = 2 * LINE + 3;
-        let order: Vec<u32> = (0..depth as u32).rev().collect();
+        let positions: Vec<usize> = (0..depth).rev().collect();
         let mut dense = vec![0.0; (MR + 1) * depth];
         dense[0] = 5.0;
         dense[depth + 3] = 7.0;
         dense[2 * depth + 2 + LINE] = 8.0;
-        let panels = LinePanels::pack(&dense, &order);
+        let panels = LinePanels::pack(&Panels::<u32>::pack(&dense, depth), &positions);
         let [first, second] = panels.iter().collect::<Vec<_>>().try_into().ok().unwrap();
         assert_eq!(first.numbers, [1, 2], "the first input comes last");
         assert_eq!(first.lines[1][0].0[2], 5.0);

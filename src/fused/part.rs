@@ -116,8 +116,8 @@ fn becomes_sparse<S: Simd>(
     let (slices, units) = (layer.slices(), layer.units.len());
     let share = epilogue::share_on(simd, rows, (layer.weights, layer.bias), (slices, units), workspace);
     (share < sparse_below).then(|| {
-        let mut sparse = Sparse::new(dense.lines(&orders.lines.inputs), rows.count(), units);
-        sparse.learn(rows, &workspace.z, (layer.units, layer.columns), layer.sparse);
+        let mut sparse = Sparse::new(dense.lines(&orders.lines.positions), rows.count(), units);
+        sparse.learn(simd, rows, &workspace.z, (layer.units, layer.columns), layer.sparse);
         sparse
     })
 }

@@ -26,7 +26,7 @@ pub(super) use layer::{SparseLayer, SparseSums, UnitLines, add_sums};
 
 use super::strip::{BatchObjective, Rows};
 use crate::line_panels::{LinePanel, LinePanels};
-use crate::simd::{LINE, MR, Simd};
+use crate::simd::{LINE, MAX_NR, MR, Simd};
 use crate::slices::Slices;
 use candidates::{Candidates, Variant, find, panel_rows, scatter_add};
 use products::{Gradients, multiply};
@@ -77,11 +77,24 @@ impl Sparse {
 
     /// Takes in what the dense step computed: `z(r, c)` is row `r`'s product with unit `units[c]`, for the first `computed`
     /// columns.
-    pub fn learn(&mut self, rows: &Rows, z: &Slices, (units, computed): (&[u32], usize), layer: &SparseLayer) {
+    #[inline(always)]
+    pub fn learn<S: Simd>(
+        &mut self,
+        simd: S,
+        rows: &Rows,
+        z: &Slices,
+        (units, computed): (&[u32], usize),
+        layer: &SparseLayer,
+    ) {
         for (p, bounds) in self.bounds.chunks_exact_mut(layer.width()).enumerate() {
-            for (j, units) in units[..computed].chunks(z.nr()).enumerate() {
-                for (i, &unit) in units.iter().enumerate() {
-                    let largest = panel_rows(rows, p).map(|r| rows.scale(r) * z.row(j, r)[i]).fold(f32::MIN, f32::max);
+            for (j, units) in units[..computed].chunks(S::NR).enumerate() {
+                let mut largest = simd.splat(f32::MIN);
+                for r in panel_rows(rows, p) {
+                    largest = simd.max(simd.mul(simd.splat(rows.scale(r)), simd.load(z.row(j, r))), largest);
+                }
+                let mut floats = [0.0; MAX_NR];
+                simd.store(&mut floats, largest);
+                for (largest, &unit) in floats.iter().zip(units) {
                     bounds[unit as usize] = raised(largest - layer.drift[unit as usize]);
                 }
             }

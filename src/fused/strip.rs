@@ -141,9 +141,9 @@ impl Dense {
         self.transposed.as_ref().expect("packed above")
     }
 
-    /// The rows in lines, packed column `i` being input `order[i]`.
-    pub fn lines(&self, order: &[u32]) -> LinePanels {
-        LinePanels::pack(&self.unpacked(), order)
+    /// The rows in lines; input `i` becomes packed column `positions[i]`.
+    pub fn lines(&self, positions: &[usize]) -> LinePanels {
+        LinePanels::pack(&self.forward, positions)
     }
 
     /// Adds to `counts` how many base rows have each input non-zero.
