@@ -1,0 +1,64 @@
+"""What the workers run in: a virtual environment filled from PyPI, the built Rust worker, and their variables."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from peers import HERE
+
+VENV = HERE / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+REQUIREMENTS = HERE / "requirements.txt"
+RUST = HERE / "rust"
+RUST_WORKER = RUST / "target" / "release" / ("ffwd-peers.exe" if os.name == "nt" else "ffwd-peers")
+
+
+def cpus() -> int:
+    """CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def variables() -> dict:
+    """The environment of the workers: as many threads as CPUs, ordinary pages for everyone's operands, no GPU."""
+    threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+    return {
+        **os.environ,
+        **{name: str(cpus()) for name in threads},
+        "NUMPY_MADVISE_HUGEPAGE": "0",
+        "CUDA_VISIBLE_DEVICES": "",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
+
+
+def failure(command: list) -> str:
+    """Runs a command with its output on standard error; where it fails, why in one line, and otherwise nothing."""
+    try:
+        done = subprocess.run(command, stdout=sys.stderr.fileno(), stderr=subprocess.PIPE, text=True)
+    except OSError as error:
+        return f"{command[0]}: {error.strerror}"
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    if done.returncode == 0:
+        return ""
+    print(done.stderr, file=sys.stderr)
+    errors = [line for line in lines if line.lower().startswith("error")]
+    return (errors or lines or [f"{command[0]} ended with code {done.returncode}"])[-1]
+
+
+def build_rust() -> str:
+    """Builds the Rust worker; why not, if it cannot be built."""
+    places = ["--manifest-path", str(RUST / "Cargo.toml"), "--target-dir", str(RUST / "target")]
+    return failure(["cargo", "build", "--release", "--quiet", *places])
+
+
+def install(packages: list) -> dict:
+    """Installs packages one by one, so that one that cannot be had leaves the others; why not, for each that failed."""
+    if not PYTHON.exists():
+        reason = failure([sys.executable, "-m", "venv", str(VENV)])
+        if reason:
+            return {package: reason for package in packages}
+    pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "-c", str(REQUIREMENTS)]
+    reasons = {package: failure([*pip, package]) for package in packages}
+    return {package: reason for package, reason in reasons.items() if reason}

@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""Measures ffwd beside other libraries, all in turns in one run, and writes a table.
+
+    python3 tools/peers/run.py --save peers.json --readme README.md     everything: about 20 minutes on two cores
+    python3 tools/peers/run.py --quick                                  small sizes: does every worker work?
+    python3 tools/peers/run.py --only products --peers ffwd,mkl,openblas
+    python3 tools/peers/run.py --load peers.json --markdown peers.md    the table of an earlier run
+
+Products of dense matrices: `ffwd::gemm`, MKL, OpenBLAS, matrixmultiply and gemm in f32, MKL and oneDNN (through PyTorch)
+in bf16. Outer epochs of the Keras example "Using the Forward-Forward Algorithm for Image Classification": ffwd, and the
+same algorithm in TensorFlow (with Keras) and in PyTorch.
+
+Each library runs in a process of its own with as many threads as this process has CPUs, and otherwise as it comes;
+between two runs all threads are given time to fall asleep. Operands are uniform in +-1 and made before the clock starts;
+a product runs once unmeasured, and three of its elements are checked. An outer epoch of TensorFlow is traced before the
+clock starts. The Python libraries come from PyPI into tools/peers/.venv (8 GB with PyTorch, whose package for Linux
+brings CUDA along; see requirements.txt). A library that cannot be had or fails is named in the notes, and the exit code
+is 1.
+
+Needs Python 3.9 (the packages of requirements.txt may need a newer one), cargo, 8 GB of memory, and a machine that does
+nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Optional
+
+import environment
+import machine
+import measure
+import table
+from measure import Session, say
+from peers import FULL, NAMES, OURS, QUICK, Peer, Scale
+from worker import Worker, WorkerError
+
+SCHEMA = "ffwd/peers/v1"
+
+
+def arguments(words: Optional[list] = None) -> argparse.Namespace:
+    lines = (__doc__ or "").splitlines()
+    parser = argparse.ArgumentParser(
+        description=lines[0], epilog="\n".join(lines[1:]), formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--only", choices=("products", "epochs"), help="measure one of the two")
+    parser.add_argument("--peers", default=",".join(NAMES), help=f"whom to measure, default all: {','.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything works")
+    parser.add_argument("--rounds", type=positive, help=f"runs of each product, default {FULL.rounds}")
+    parser.add_argument("--epochs", type=positive, help=f"outer epochs, default {FULL.epochs}")
+    parser.add_argument("--data", help="data set, as fast-train takes it; default mnist, with --quick digits")
+    parser.add_argument("--save", type=Path, metavar="FILE.json", help="write all samples")
+    parser.add_argument("--load", type=Path, metavar="FILE.json", help="take an earlier run's samples, measure nothing")
+    parser.add_argument("--markdown", type=Path, metavar="FILE.md", help="write the table")
+    parser.add_argument(
+        "--readme", type=Path, metavar="README.md", help=f"put the table between {table.BEGIN} and {table.END}"
+    )
+    options = parser.parse_args(words)
+    options.peers = options.peers.split(",")
+    unknown = [name for name in options.peers if name not in NAMES]
+    if unknown:
+        parser.error(f"--peers: found {unknown[0]!r}, expected some of {','.join(NAMES)}")
+    if options.quick and options.readme:
+        parser.error("--readme: found --quick, whose figures mean nothing")
+    try:
+        if options.readme:
+            table.around(options.readme)
+        options.report = load(options.load) if options.load else None
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    return options
+
+
+def load(path: Path) -> dict:
+    """The report of an earlier run."""
+    try:
+        report = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+    found = report.get("schema") if isinstance(report, dict) else None
+    if found != SCHEMA:
+        raise ValueError(f"{path}: found schema {found!r}, expected {SCHEMA!r}")
+    return report
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def scale(options: argparse.Namespace) -> Scale:
+    default = QUICK if options.quick else FULL
+    return replace(default, rounds=options.rounds or default.rounds, epochs=options.epochs or default.epochs)
+
+
+class Comparison:
+    """One run and its report."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.scale = scale(options)
+        self.missing: dict[str, str] = {}  # why a peer cannot start
+        self.report = {
+            "schema": SCHEMA,
+            "date": machine.now(),
+            "quick": options.quick,
+            "system": machine.system(),
+            "build": machine.build(),
+            "peers": {},
+            "products": [],
+            "epochs": None,
+            "notes": [],
+        }
+
+    def roles(self) -> list:
+        return [self.options.only] if self.options.only else ["products", "epochs"]
+
+    def prepare(self) -> None:
+        """Builds and installs what the chosen peers need."""
+        peers = {peer for role in self.roles() for peer in measure.chosen(role, self.options.peers)}
+        say("building and installing")
+        reason = environment.build_rust()
+        packages = sorted({package for peer in peers for package in peer.packages})
+        failed = environment.install(packages) if packages else {}
+        for peer in peers:
+            reasons = [reason] if peer.script is None else [failed[p] for p in peer.packages if p in failed]
+            self.missing.update({peer.name: why for why in reasons if why})
+
+    def start(self, peer: Peer) -> Worker:
+        if peer.name in self.missing:
+            raise WorkerError(self.missing[peer.name])
+        return Worker(peer.command(environment.PYTHON, environment.RUST_WORKER), environment.variables())
+
+    def note(self, text: str) -> None:
+        say(f"  {text}")
+        self.report["notes"].append(text)
+
+    def measure(self) -> dict:
+        self.prepare()
+        self.report["system"]["load_before"] = machine.system()["load_before"]
+        for role in self.roles():
+            say(role)
+            session = Session(measure.chosen(role, self.options.peers), self.start, self.note)
+            try:
+                if role == "products":
+                    self.report["products"] = measure.products(session, self.scale)
+                else:
+                    self.report["epochs"] = self.epochs(session)
+            finally:
+                session.stop()
+            self.report["peers"].update(session.versions)
+        return self.report
+
+    def epochs(self, session: Session) -> Optional[dict]:
+        """Outer epochs on the data set that ffwd finds by its name."""
+        try:
+            data = self.locate()
+        except WorkerError as error:
+            self.note(f"outer epochs: {error}")
+            return None
+        rows = measure.epochs(session, self.scale, data["directory"])
+        return {"data": data["name"], "samples": self.scale.samples, "steps": self.scale.steps, "rows": rows}
+
+    def locate(self) -> dict:
+        worker = self.start(OURS)
+        try:
+            return worker.ask(f"data {self.options.data or ('digits' if self.options.quick else 'mnist')}")
+        finally:
+            worker.stop()
+
+
+def main() -> int:
+    options = arguments()
+    report = options.report or Comparison(options).measure()
+    if options.save:
+        options.save.write_text(json.dumps(report, indent=1) + "\n")
+    text = table.markdown(report)
+    print(text, end="")
+    if options.markdown:
+        options.markdown.write_text(text)
+    if options.readme:
+        table.fill(options.readme, text)
+    return 0 if options.load or not report["notes"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
