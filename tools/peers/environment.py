@@ -44,7 +44,7 @@ def failure(command: list) -> str:
         return ""
     print(done.stderr, file=sys.stderr)
     errors = [line for line in lines if line.lower().startswith("error")]
-    return (errors or lines or [f"{command[0]} ended with code {done.returncode}"])[-1]
+    return (errors or lines[-1:] or [f"{command[0]} ended with code {done.returncode}"])[0]
 
 
 def build_rust() -> str:

@@ -7,9 +7,9 @@ import numpy as np
 OPERATIONS = ("NN", "TN")
 
 
-def uniform(rows: int, columns: int) -> np.ndarray:
+def uniform(random: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     """f32 [rows, columns], uniform in +-1."""
-    values = np.random.default_rng(rows * columns).random((rows, columns), dtype=np.float32)
+    values = random.random((rows, columns), dtype=np.float32)
     values *= 2
     values -= 1
     return values
@@ -19,7 +19,8 @@ def make(operation: str, m: int, k: int, n: int) -> tuple[np.ndarray, np.ndarray
     """A as it is stored, and B."""
     if operation not in OPERATIONS:
         raise ValueError(f"found operation {operation!r}, expected one of {', '.join(OPERATIONS)}")
-    return uniform(*((k, m) if operation == "TN" else (m, k))), uniform(k, n)
+    random = np.random.default_rng(1)
+    return uniform(random, *((k, m) if operation == "TN" else (m, k))), uniform(random, k, n)
 
 
 def to_bf16(values: np.ndarray) -> np.ndarray:

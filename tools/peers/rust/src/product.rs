@@ -39,6 +39,8 @@ impl Product {
             "TN" => (1, m),
             other => bail!("found operation {other:?}, expected NN or TN"),
         };
+        let rng = &mut Xoshiro256PlusPlus::seed_from_u64(1);
+        let mut random = |length| (0..length).map(|_| rng.random_range(-1.0..1.0)).collect();
         Ok(Self { m, k, n, strides, a: random(m * k), b: random(k * n), c: vec![0.0; m * n] })
     }
 
@@ -54,12 +56,6 @@ impl Product {
         };
         [(0, 0), (m / 2, n / 3), (m - 1, n - 1)].into_iter().map(|(i, j)| at(i, j)).fold(0.0, f64::max)
     }
-}
-
-/// Uniform in +-1.
-fn random(length: usize) -> Vec<f32> {
-    let rng = &mut Xoshiro256PlusPlus::seed_from_u64(length as u64);
-    (0..length).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
 /// Who multiplies.
