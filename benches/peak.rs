@@ -2,10 +2,11 @@
 //!
 //! Two operations each, so that `Gelem/s` reads as GFLOP/s.
 
+mod common;
+
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ffwd::isa::Isa;
 use ffwd::simd::{Kernel, MR, Simd};
 
 const STEPS: usize = 1 << 20;
@@ -32,8 +33,8 @@ impl Kernel for Registers {
 
 fn peak(criterion: &mut Criterion) {
     let threads = rayon::current_num_threads();
-    let mut group = criterion.benchmark_group("peak");
-    for isa in Isa::available() {
+    let mut group = common::group(criterion, "peak");
+    for isa in common::isas() {
         let operations = (2 * STEPS * MR * isa.nr()) as u64;
         group.throughput(Throughput::Elements(operations));
         group.bench_function(format!("{isa}/1 thread"), |bencher| bencher.iter(|| isa.run(Registers)));

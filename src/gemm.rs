@@ -27,6 +27,7 @@ mod kernel;
 mod matrix;
 mod pack;
 mod prefetch;
+mod workloads;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -38,6 +39,7 @@ use block::{Block, PackB};
 use blocking::{Blocking, PackedB, cuts};
 use caches::Caches;
 pub use matrix::{Matrix, MatrixMut};
+pub(crate) use workloads::pack_only_b;
 
 /// Columns of B that a thread packs at a time: 2 KB of each row, long enough for the hardware to read ahead.
 const PACK_COLUMNS: usize = 512;

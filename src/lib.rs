@@ -23,6 +23,7 @@
 //! 5. [`optimizer`] and [`layer`]: one layer's inner steps.
 //! 6. [`network`], [`train`], [`predict`]: all layers, all epochs, all labels; [`similar`] orders samples and inputs.
 //!    [`checkpoint`] stores a network, [`config`] describes a run.
+//! 7. [`workloads`]: every kernel with its shapes and operations, as `cargo bench` measures them.
 //!
 //! The same seed, instruction set and precision give bit-identical weights on any number of threads: work is cut by the
 //! shape of the batch alone, and partial sums are added in the order of that cut.
@@ -45,10 +46,12 @@ pub mod optimizer;
 pub mod panels;
 pub mod predict;
 pub mod reference;
+pub mod report;
 pub mod simd;
 pub mod similar;
 pub mod slices;
 pub mod step;
 pub mod train;
+pub mod workloads;
 
 pub use error::{Error, Result};

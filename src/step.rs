@@ -117,7 +117,7 @@ impl Parameters {
 }
 
 /// A batch prepared for one layer.
-pub trait LayerStep {
+pub trait LayerStep: Send {
     /// The batch's mean loss under `parameters`, and its gradient, written over `gradient`.
     ///
     /// The batch has the two training variants and at least one sample. The loss is the mean over all `2n` rows.

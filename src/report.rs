@@ -1,0 +1,247 @@
+//! The benchmark report, `ffwd/report/v1`: what was measured on which machine, in one self-contained JSON object.
+//!
+//! What a machine does not tell is null; nothing is estimated. Times are nanoseconds of one run, and every sample is kept. A rate
+//! is work by the median: GFLOP/s where the work is operations (two for each multiply-add, counted as the algorithm is written),
+//! GB/s where it is bytes.
+//!
+//! Relies on serde for both directions: what `fast-train bench` writes, `fast-train compare` reads.
+
+use serde::{Deserialize, Serialize};
+
+/// The name and version of this schema, the field `schema` of every report.
+pub const SCHEMA: &str = "ffwd/report/v1";
+
+/// One report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The machine.
+    pub system: System,
+    /// The program.
+    pub build: Build,
+    /// The circumstances.
+    pub run: Run,
+    /// The limits of the machine, measured: on one thread and on all.
+    pub peaks: Vec<Peak>,
+    /// Every kernel on its shapes.
+    pub kernels: Vec<Kernel>,
+    /// One inner step on 1, 2, ... threads.
+    pub scaling: Vec<Scaling>,
+    /// Whole outer epochs and prediction.
+    pub training: Vec<Training>,
+}
+
+/// The machine, as CPUID, `/proc` and `/sys` tell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct System {
+    /// The name the CPU gives itself.
+    pub cpu_model: Option<String>,
+    /// The vendor, as CPUID spells it.
+    pub vendor: Option<String>,
+    /// Family, extended family added.
+    pub family: Option<u32>,
+    /// Model, extended model in front.
+    pub model: Option<u32>,
+    /// Stepping.
+    pub stepping: Option<u32>,
+    /// Logical CPUs that this process may run on.
+    pub cpus: Option<usize>,
+    /// Cores of these.
+    pub cores: Option<usize>,
+    /// Threads of a core (SMT).
+    pub threads_per_core: Option<usize>,
+    /// The caches of the first CPU.
+    pub caches: Vec<Cache>,
+    /// NUMA nodes.
+    pub numa_nodes: Option<usize>,
+    /// Memory, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Instruction sets that CPUID shows, among those that the kernels know.
+    pub isa_detected: Vec<String>,
+    /// Those that the kernels can use here, fastest first.
+    pub isa_usable: Vec<String>,
+    /// The kernel's name and release.
+    pub kernel: Option<String>,
+    /// The hypervisor, as CPUID spells it; null where there is none.
+    pub hypervisor: Option<String>,
+    /// The frequency governor of the first CPU.
+    pub governor: Option<String>,
+    /// CPUs that the control group allows; null where it sets no limit.
+    pub cgroup_cpus: Option<f64>,
+    /// Memory that the control group allows, in bytes; null where it sets no limit.
+    pub cgroup_memory_bytes: Option<u64>,
+}
+
+/// One cache.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cache {
+    /// 1 is the closest to the core.
+    pub level: u32,
+    /// `Data`, `Instruction` or `Unified`.
+    pub kind: String,
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// Logical CPUs that share it.
+    pub shared_by: Option<usize>,
+}
+
+/// The program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Build {
+    /// The package's version.
+    pub version: String,
+    /// The commit it was built from; null outside a repository.
+    pub commit: Option<String>,
+    /// Whether files differed from that commit.
+    pub dirty: Option<bool>,
+    /// The compiler's version.
+    pub rustc: Option<String>,
+    /// `release` or `debug`.
+    pub profile: String,
+}
+
+/// The circumstances of a report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// All threads: what rows of more than one thread were measured with.
+    pub threads: usize,
+    /// The seed of operands and weights.
+    pub seed: u64,
+    /// When it began, UTC: `2026-01-31T12:00:00Z`.
+    pub date: String,
+    /// Whether fewer samples of smaller shapes were taken.
+    pub quick: bool,
+    /// The system's load averages over 1, 5 and 15 minutes before it began.
+    pub load_before: Option<[f64; 3]>,
+}
+
+/// A limit of the machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Peak {
+    /// `fma` (multiply-adds on registers), `tile` (tile products on registers), `copy` or `triad` (memory).
+    pub op: String,
+    /// `f32`, `bf16` or `int8`.
+    pub dtype: String,
+    /// The instruction set; null for memory.
+    pub isa: Option<String>,
+    /// Threads it was measured with.
+    pub threads: usize,
+    /// `GFLOP/s` or `GB/s`.
+    pub unit: String,
+    /// Operations or bytes of one run.
+    pub work: u64,
+    /// Every sample, in nanoseconds.
+    pub samples_ns: Vec<f64>,
+    /// Work by the median; null where it could not be measured.
+    pub rate: Option<f64>,
+}
+
+/// One kernel on one shape: rows of two reports are the same kernel where the first five fields agree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kernel {
+    /// What is computed, with what distinguishes its data.
+    pub op: String,
+    /// Sizes: m x k x n of a product, rows x k x u of a layer.
+    pub shape: String,
+    /// The number format of its products.
+    pub dtype: String,
+    /// The instruction set; `library` where a library chooses for itself.
+    pub isa: String,
+    /// Threads it was measured with.
+    pub threads: usize,
+    /// Operations of one run, as the algorithm is written; 0 where the kernel moves data only.
+    pub flops: u64,
+    /// Bytes that one run has to move between memory and the CPU at least: each operand read or written once.
+    pub bytes: u64,
+    /// Every sample, in nanoseconds.
+    pub samples_ns: Vec<f64>,
+    /// Their median.
+    pub median_ns: f64,
+    /// Operations by the median; null where there are none.
+    pub gflops: Option<f64>,
+    /// The same for each thread.
+    pub gflops_per_core: Option<f64>,
+    /// Of the multiply-add peak of the same instruction set and number of threads. Above 100 where work is saved.
+    pub percent_of_peak: Option<f64>,
+    /// Of the smaller of that peak and what the memory peak allows for the kernel's bytes.
+    pub percent_of_roofline: Option<f64>,
+}
+
+/// One inner step on some number of threads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scaling {
+    /// Which layer's step.
+    pub op: String,
+    /// rows x k x u.
+    pub shape: String,
+    /// The number format of its products.
+    pub dtype: String,
+    /// The instruction set.
+    pub isa: String,
+    /// Threads.
+    pub threads: usize,
+    /// Every sample, in nanoseconds.
+    pub samples_ns: Vec<f64>,
+    /// Their median.
+    pub median_ns: f64,
+    /// The median on one thread by this one.
+    pub speedup: f64,
+}
+
+/// Training from the first epoch on, then prediction.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// The data set's name.
+    pub dataset: String,
+    /// Its sum.
+    pub dataset_sha256: String,
+    /// Images trained on.
+    pub samples: usize,
+    /// Units of each layer.
+    pub layers: Vec<usize>,
+    /// Inner steps of each layer in an outer epoch.
+    pub inner_steps: usize,
+    /// The backend.
+    pub backend: String,
+    /// The number format of its products.
+    pub dtype: String,
+    /// The instruction set.
+    pub isa: String,
+    /// Threads.
+    pub threads: usize,
+    /// Each outer epoch, in seconds.
+    pub epoch_seconds: Vec<f64>,
+    /// Images by the median outer epoch.
+    pub samples_per_second: f64,
+    /// The loss after the last epoch, as the Keras example prints it.
+    pub final_loss: f64,
+    /// Images whose ten labels are tried in a second.
+    pub predictions_per_second: f64,
+    /// The sum of the weights after the last epoch.
+    pub weights_sha256: String,
+}
+
+/// The median; of an even number of samples the mean of the middle two, of none not a number.
+pub fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => f64::NAN,
+        length if length % 2 == 1 => sorted[middle],
+        _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle_whatever_the_order() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), 2.5);
+        assert!(median(&[]).is_nan());
+    }
+}

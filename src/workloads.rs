@@ -1,0 +1,218 @@
+//! Every kernel with its shapes, operations and bytes: what `cargo bench` and `fast-train bench` measure.
+//!
+//! One file for each group of kernels. Random operands come from [`SEED`]; where what a kernel does depends on the content, its
+//! images are the built-in digits (digits.rs), drawn in memory.
+
+mod adam;
+mod data;
+mod digits;
+mod fused;
+mod gemm;
+mod packing;
+mod predict;
+mod step;
+mod trained;
+
+use rand::distr::uniform::SampleRange;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
+use crate::isa::Isa;
+pub use trained::trained;
+
+/// The seed of operands and weights.
+pub const SEED: u64 = 1;
+
+/// The groups of kernels: the first part of every workload's `op`.
+pub const GROUPS: [&str; 7] = ["gemm", "fused", "step", "adam", "packing", "data", "predict"];
+
+/// Pixels of an image, the inputs of layer 1.
+const PIXELS: usize = SIDE * SIDE;
+/// Rows and columns of an image.
+const SIDE: usize = 28;
+/// Units of each layer.
+const UNITS: usize = 500;
+/// Labels, and pixels that the overlay replaces.
+const CLASSES: usize = 10;
+/// Samples of the batches that steps are taken on: a sixth of MNIST, beyond every cache and short enough to repeat.
+const SAMPLES: usize = 10_000;
+/// `isa` of kernels that no instruction set was chosen for.
+const PORTABLE: &str = "portable";
+/// `isa` of kernels that choose for themselves.
+const LIBRARY: &str = "library";
+/// Bytes of a float, in the unit of [`Workload::bytes`].
+const FLOAT: u64 = size_of::<f32>() as u64;
+
+/// One kernel on one shape.
+pub struct Workload {
+    /// What is computed, with what distinguishes its data: `gemm/NN`, `step/activations 5%`. The first part groups kernels.
+    pub op: String,
+    /// Sizes: m x k x n of a product, rows x k x u of a layer.
+    pub shape: String,
+    /// The number format of its products.
+    pub dtype: &'static str,
+    /// The instruction set; `library` where a library chooses for itself.
+    pub isa: String,
+    /// Operations of one run, as the algorithm is written; 0 where the kernel moves data only.
+    pub flops: u64,
+    /// Bytes that one run has to move between memory and the CPU at least: each operand read or written once.
+    pub bytes: u64,
+    prepare: Box<dyn Fn() -> Run + Send + Sync>,
+}
+
+/// A kernel with its operands in memory: each call runs it once, on the threads of the current rayon pool.
+pub type Run = Box<dyn FnMut() + Send>;
+
+/// How much to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// The reference problem's shapes, but steps on a sixth of its samples.
+    Full,
+    /// A tenth of the rows; a square of half the side.
+    Quick,
+}
+
+impl Size {
+    /// How many of `full` rows to take.
+    fn rows(self, full: usize) -> usize {
+        match self {
+            Self::Full => full,
+            Self::Quick => full / 10,
+        }
+    }
+}
+
+impl Workload {
+    /// Makes the operands, in the pool that the kernel will run in. They are large: one workload's should be dropped before the
+    /// next one's are made. What is kept for the next ones is 8 MB of digits.
+    ///
+    /// # Panics
+    ///
+    /// Where the operand is a file and the directory for temporary files cannot be written.
+    pub fn prepare(&self) -> Run {
+        (self.prepare)()
+    }
+
+    /// The group of kernels that this one belongs to, one of [`GROUPS`].
+    pub fn group(&self) -> &str {
+        self.op.split_once('/').map_or(&self.op, |(group, _)| group)
+    }
+}
+
+/// The workloads of the instruction sets `isas`, grouped by kernel and shape. Kernels that choose for themselves, or that are
+/// compiled once for all, are listed once.
+pub fn all(isas: &[Isa], size: Size) -> Vec<Workload> {
+    [
+        gemm::workloads(isas, size),
+        fused::workloads(isas, size),
+        step::workloads(isas, size),
+        adam::workloads(isas),
+        packing::workloads(isas, size),
+        data::workloads(size),
+        predict::workloads(isas, size),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// A kernel on a shape, before an instruction set is chosen.
+struct Work {
+    op: String,
+    shape: String,
+    flops: u64,
+    bytes: u64,
+}
+
+impl Work {
+    /// The workload on `isa`, in 32-bit floats.
+    fn on(&self, isa: impl ToString, prepare: impl Fn() -> Run + Send + Sync + 'static) -> Workload {
+        let Self { op, shape, flops, bytes } = self;
+        Workload {
+            op: op.clone(),
+            shape: shape.clone(),
+            dtype: "f32",
+            isa: isa.to_string(),
+            flops: *flops,
+            bytes: *bytes,
+            prepare: Box::new(prepare),
+        }
+    }
+}
+
+/// Sizes as a shape: `60000x784x500`.
+fn shape(sizes: &[usize]) -> String {
+    sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
+}
+
+/// How many elements a matrix of these sizes has; with operations for each among them, how many operations.
+fn count(sizes: &[usize]) -> u64 {
+    sizes.iter().map(|&size| size as u64).product()
+}
+
+/// A generator of operands.
+fn generator() -> Xoshiro256PlusPlus {
+    Xoshiro256PlusPlus::seed_from_u64(SEED)
+}
+
+/// Uniform floats.
+pub(crate) fn random(length: usize, range: impl SampleRange<f32> + Clone) -> Vec<f32> {
+    let rng = &mut generator();
+    (0..length).map(|_| rng.random_range(range.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_workload_has_a_name_of_its_own_in_a_known_group() {
+        for size in [Size::Full, Size::Quick] {
+            let isas = Isa::available();
+            let list: Vec<Workload> = all(&isas, size).into_iter().chain(trained(&isas)).collect();
+            let mut names = HashSet::new();
+            for Workload { op, shape, isa, .. } in &list {
+                assert!(names.insert((op, shape, isa)), "{op} {shape} {isa} twice");
+            }
+            for workload in &list {
+                assert!(GROUPS.contains(&workload.group()) && workload.op.contains('/'), "{}", workload.op);
+                assert!(workload.bytes > 0, "{}", workload.op);
+            }
+            for group in GROUPS {
+                assert!(list.iter().any(|workload| workload.group() == group), "nothing in {group}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_has_the_same_kernels() {
+        let isas = Isa::available();
+        let list = all(&isas, Size::Full);
+        let kernels = |isa: &Isa| {
+            let mine = list.iter().filter(|workload| workload.isa == isa.name());
+            // Those that are compiled once are the portable set's.
+            mine.filter(|workload| isas.len() == 1 || !once(workload)).map(|w| (&w.op, &w.shape)).collect::<Vec<_>>()
+        };
+        let expected = kernels(&isas[0]);
+        assert!(isas.iter().all(|isa| kernels(isa) == expected));
+    }
+
+    fn once(workload: &Workload) -> bool {
+        workload.group() == "data" || workload.op.starts_with("packing/") && !workload.op.contains("gemm")
+    }
+
+    #[test]
+    fn every_portable_kernel_runs_from_several_pools() {
+        let portable = Isa::named(PORTABLE).unwrap();
+        for workload in all(&[portable], Size::Quick) {
+            // One product takes as long as everything else.
+            if workload.group() == "gemm" && workload.shape != "784x6000x500" {
+                continue;
+            }
+            let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut run = pool(1).install(|| workload.prepare());
+            pool(2).install(&mut run);
+        }
+    }
+}

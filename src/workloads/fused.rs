@@ -1,0 +1,45 @@
+//! The stages of a dense strip, each over a whole batch: rows x k x u, where positive and negative rows count apart.
+//!
+//! A strip's Z and D stay in cache from one stage to the next, so they count no bytes.
+
+use super::step::{self, Batch, OBJECTIVE};
+use super::{FLOAT, PIXELS, Size, UNITS, Work, Workload, count, shape};
+use crate::fused::{Stage, stage};
+use crate::isa::Isa;
+
+/// Operations of the epilogue for each row and unit: bias, ReLU, square and its sum, coefficient, gradient of the bias.
+const EPILOGUE_OPERATIONS: usize = 6;
+
+/// Makes the batch of a layer.
+type Make = fn(Size) -> Batch;
+
+pub(super) fn workloads(isas: &[Isa], size: Size) -> Vec<Workload> {
+    let batches: [(&str, usize, Make); 2] =
+        [("images", PIXELS, step::images), ("activations", UNITS, |size| step::activations(size, 1.0))];
+    let mut list = Vec::new();
+    for (name, which) in [("forward", Stage::Forward), ("epilogue", Stage::Epilogue), ("gradient", Stage::Gradient)] {
+        for (rows, k, make) in batches {
+            let work = work(format!("fused/{name} {rows}"), which, k, size);
+            list.extend(isas.iter().map(|&isa| {
+                work.on(isa, move || {
+                    let Batch { input, parameters } = make(size);
+                    stage(isa, which, input, &parameters, OBJECTIVE)
+                })
+            }));
+        }
+    }
+    list
+}
+
+fn work(op: String, stage: Stage, k: usize, size: Size) -> Work {
+    let rows = step::rows(size);
+    let (flops, bytes) = match stage {
+        // The input is read, and weights read or their gradient written.
+        Stage::Forward | Stage::Gradient => {
+            (count(&[2, rows, k, UNITS]), step::input_bytes(k, size) + FLOAT * count(&[k, UNITS]))
+        }
+        // The bias is read, its gradient written.
+        Stage::Epilogue => (count(&[EPILOGUE_OPERATIONS, rows, UNITS]), FLOAT * count(&[2, UNITS])),
+    };
+    Work { op, shape: shape(&[rows, k, UNITS]), flops, bytes }
+}

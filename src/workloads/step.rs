@@ -1,0 +1,207 @@
+//! One inner step of each layer, forward and gradient: rows x k x u, where positive and negative rows count apart.
+//!
+//! Images are digits. Activations are random: dense, as in the first outer epochs, or 95% zeros, as in the last. In these three, half of
+//! the units are on, because weights are random. In those called `few on` each unit is on in 5% of the rows; these are
+//! computed both ways, with all strips dense and with all of them sparse.
+
+use std::hint::black_box;
+
+use rand::RngExt;
+use rayon::prelude::*;
+
+use super::digits::Digits;
+use super::{
+    CLASSES, FLOAT, LIBRARY, PIXELS, Run, SAMPLES, Size, UNITS, Work, Workload, count, generator, random, shape,
+};
+use crate::fused::Fused;
+use crate::isa::Isa;
+use crate::labels;
+use crate::objective::{self, Objective, TRAINING_VARIANTS};
+use crate::reference::Reference;
+use crate::step::{Activations, Backend, Images, Input, Parameters};
+
+/// The threshold of the reference problem.
+pub(super) const OBJECTIVE: Objective = Objective { threshold: 1.5 };
+
+/// Names of the two forms of a strip, and below which share of units on a strip becomes sparse.
+const FORMS: [(&str, f64); 2] = [("dense form", 0.0), ("sparse form", 2.0)];
+
+/// The share of rows in which a unit is on, where few are.
+const FEW: f64 = 0.05;
+
+/// What a step is taken on.
+pub(super) struct Batch {
+    pub input: Input<'static>,
+    pub parameters: Parameters,
+}
+
+/// Makes a batch; what has to be computed for it is computed on the instruction set.
+type Make = fn(Isa, Size) -> Batch;
+
+pub(super) fn workloads(isas: &[Isa], size: Size) -> Vec<Workload> {
+    let random: [(&str, usize, Make); 3] = [
+        ("images", PIXELS, |_, size| images(size)),
+        ("activations dense", UNITS, |_, size| activations(size, 1.0)),
+        ("activations 5%", UNITS, |_, size| activations(size, 0.05)),
+    ];
+    let few_on: [(&str, usize, Make); 2] =
+        [("images, few on", PIXELS, images_few_on), ("activations, few on", UNITS, activations_few_on)];
+    let random = random.into_iter().flat_map(|(name, k, make)| as_it_comes(name, k, isas, size, make));
+    let few_on =
+        few_on.into_iter().flat_map(|(name, k, make)| in_both_forms(name, k, size, isas, move |isa| make(isa, size)));
+    random.chain(few_on).collect()
+}
+
+/// The fused backend, and the reference backend beside it.
+fn as_it_comes(name: &str, k: usize, isas: &[Isa], size: Size, make: Make) -> Vec<Workload> {
+    let ours = work(name, k, size);
+    let mut list: Vec<Workload> =
+        isas.iter().map(|&isa| ours.on(isa, move || run(&Fused::new(isa), make(isa, size)))).collect();
+    // No step depends on the reference backend's own instruction set, which is the optimiser's.
+    let best = Isa::best();
+    let prepare = move || run(&Reference::new(best), make(best, size));
+    list.push(work(&format!("{name} reference"), k, size).on(LIBRARY, prepare));
+    list
+}
+
+/// The fused backend with all strips dense, and with all of them sparse.
+pub(super) fn in_both_forms(
+    name: &str,
+    k: usize,
+    size: Size,
+    isas: &[Isa],
+    make: impl Fn(Isa) -> Batch + Copy + Send + Sync + 'static,
+) -> Vec<Workload> {
+    let in_form = |(form, share)| {
+        let work = work(&format!("{name}, {form}"), k, size);
+        let backend = move |isa| Fused::new(isa).with_sparse_below(share);
+        isas.iter().map(|&isa| work.on(isa, move || run(&backend(isa), make(isa)))).collect::<Vec<_>>()
+    };
+    FORMS.into_iter().flat_map(in_form).collect()
+}
+
+/// Two products of all rows, each with two operations for a multiply-add; inputs and weights are read, the gradient is written.
+fn work(name: &str, k: usize, size: Size) -> Work {
+    let rows = rows(size);
+    Work {
+        op: format!("step/{name}"),
+        shape: shape(&[rows, k, UNITS]),
+        flops: count(&[2, 2, rows, k, UNITS]),
+        bytes: input_bytes(k, size) + FLOAT * count(&[2, k, UNITS]),
+    }
+}
+
+/// Rows of a batch, positive and negative.
+pub(super) fn rows(size: Size) -> usize {
+    TRAINING_VARIANTS.len() * size.rows(SAMPLES)
+}
+
+/// Bytes of a batch as it is given: a byte for each pixel of a sample, a float for each activation of a row.
+pub(super) fn input_bytes(k: usize, size: Size) -> u64 {
+    if k == PIXELS { count(&[size.rows(SAMPLES), k]) } else { FLOAT * count(&[rows(size), k]) }
+}
+
+/// Steps on one batch, the first already taken: it decides on the form of the strips, and packs them.
+fn run(backend: &dyn Backend, Batch { input, parameters }: Batch) -> Run {
+    let mut gradient = Parameters::zeros(parameters.k, parameters.u, true);
+    let mut step = backend.prepare(input, parameters.u);
+    let mut run = move || _ = black_box(step.gradient(&parameters, &OBJECTIVE, &mut gradient));
+    run();
+    Box::new(run)
+}
+
+/// Layer 1 with random weights.
+pub(super) fn images(size: Size) -> Batch {
+    Batch { input: Input::Images(Digits::of(size).images()), parameters: random_parameters(PIXELS) }
+}
+
+/// Layer 2 with random weights and activations, of which `share` are not zero.
+pub(super) fn activations(size: Size, share: f64) -> Batch {
+    let rng = &mut generator();
+    let value = |_| if rng.random_bool(share) { rng.random_range(0.1..1.0) } else { 0.0 };
+    let rows = (0..rows(size) * UNITS).map(value).collect();
+    Batch { input: activation_rows(rows), parameters: random_parameters(UNITS) }
+}
+
+fn random_parameters(k: usize) -> Parameters {
+    Parameters { k, u: UNITS, kernel: random(k * UNITS, -0.07..0.07), bias: random(UNITS, -0.07..0.07) }
+}
+
+/// The input of layer 2.
+pub(super) fn activation_rows(rows: Vec<f32>) -> Input<'static> {
+    Input::Activations(Activations { rows, k: UNITS, variants: TRAINING_VARIANTS.len() })
+}
+
+fn images_few_on(isa: Isa, size: Size) -> Batch {
+    let images = Digits::of(size).images();
+    let overlaid: Vec<f32> = (0..UNITS).flat_map(|unit| positive_row(&images, unit)).collect();
+    let input = || Input::Images(images);
+    Batch { input: input(), parameters: few_on(isa, &overlaid, input) }
+}
+
+/// What a layer 1 with few units on puts out.
+fn activations_few_on(isa: Isa, size: Size) -> Batch {
+    let Batch { input, parameters } = images_few_on(isa, size);
+    let mut hidden = vec![0.0; rows(size) * UNITS];
+    Fused::new(isa).prepare(input, UNITS).forward(&parameters, Some(&mut hidden), None);
+    let first_rows: Vec<f32> =
+        (0..UNITS).flat_map(|unit| &hidden[spread(unit, rows(size)) * UNITS..][..UNITS]).copied().collect();
+    let parameters = few_on(isa, &first_rows, || activation_rows(hidden.clone()));
+    Batch { input: activation_rows(hidden), parameters }
+}
+
+/// One of `count` things for each unit, spread evenly.
+fn spread(unit: usize, count: usize) -> usize {
+    unit * count / UNITS
+}
+
+/// The positive row of one sample for each unit.
+fn positive_row(images: &Images<'_>, unit: usize) -> Vec<f32> {
+    let s = spread(unit, images.samples.len());
+    let mut row = vec![0.0; PIXELS];
+    labels::overlay(
+        &images.pixels[images.samples[s] as usize * PIXELS..][..PIXELS],
+        images.labels[0][s],
+        CLASSES,
+        &mut row,
+    );
+    row
+}
+
+/// A layer each of whose units is on in the [`FEW`] rows of the input most like its own of `prototypes` (u x k, none negative):
+/// its weights are the prototype, normalised, and its bias takes off what the other rows reach.
+fn few_on(isa: Isa, prototypes: &[f32], input: impl Fn() -> Input<'static>) -> Parameters {
+    let k = prototypes.len() / UNITS;
+    let mut parameters = Parameters::zeros(k, UNITS, true);
+    for (unit, prototype) in prototypes.chunks_exact(k).enumerate() {
+        let scale = objective::row_scale(objective::squared_norm(prototype));
+        (0..k).for_each(|i| parameters.kernel[i * UNITS + unit] = scale * prototype[i]);
+    }
+    let input = input();
+    let rows = input.samples() * input.variants();
+    let mut z = vec![0.0; rows * UNITS];
+    Fused::new(isa).prepare(input, UNITS).forward(&parameters, Some(&mut z), None);
+    parameters.bias.par_iter_mut().enumerate().for_each(|(unit, bias)| {
+        let mut column: Vec<f32> = z.iter().skip(unit).step_by(UNITS).copied().collect();
+        let few = (FEW * rows as f64) as usize;
+        *bias = -*column.select_nth_unstable_by(few, |a, b| b.total_cmp(a)).1;
+    });
+    parameters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_on_is_a_twentieth_of_the_units_in_both_layers() {
+        let isa = Isa::best();
+        for make in [images_few_on, activations_few_on] {
+            let Batch { input, parameters } = make(isa, Size::Quick);
+            let on = Fused::new(isa).prepare(input, UNITS).forward(&parameters, None, None);
+            let share = on as f64 / (rows(Size::Quick) * UNITS) as f64;
+            // The row at the bound may be on by rounding, with those like it; in layer 2 many rows are zero.
+            assert!((0.03..0.055).contains(&share), "{share}");
+        }
+    }
+}
