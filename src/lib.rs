@@ -51,6 +51,7 @@ pub mod simd;
 pub mod similar;
 pub mod slices;
 pub mod step;
+pub mod system;
 pub mod train;
 pub mod workloads;
 
