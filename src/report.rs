@@ -4,7 +4,22 @@
 //! is work by the median: GFLOP/s where the work is operations (two for each multiply-add, counted as the algorithm is written),
 //! GB/s where it is bytes.
 //!
-//! Relies on serde for both directions: what `fast-train bench` writes, `fast-train compare` reads.
+//! Relies on serde for both directions: what `fast-train bench` writes, `fast-train compare` reads. `measure` takes the
+//! measurement, from [`crate::workloads`] and [`crate::system`], in rounds (`sample`); `csv` and `markdown` are its other forms.
+
+mod build;
+mod csv;
+mod kernels;
+mod markdown;
+mod measure;
+pub mod peaks;
+mod sample;
+mod scaling;
+mod training;
+
+pub use csv::csv;
+pub use markdown::markdown;
+pub use measure::{Watch, measure};
 
 use serde::{Deserialize, Serialize};
 
@@ -237,6 +252,69 @@ pub fn median(samples: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A small report in which every part has rows.
+    pub(super) fn report() -> Report {
+        let peak = |op: &str, rate: Option<f64>| Peak {
+            op: op.into(),
+            dtype: "f32".into(),
+            isa: Some("avx2".into()),
+            threads: 2,
+            unit: "GFLOP/s".into(),
+            work: 1,
+            samples_ns: rate.into_iter().collect(),
+            rate,
+        };
+        let kernel = |op: &str, gflops: Option<f64>| Kernel {
+            op: op.into(),
+            shape: "2x3x4".into(),
+            dtype: "f32".into(),
+            isa: "avx2".into(),
+            threads: 2,
+            flops: gflops.map_or(0, |_| 50_000),
+            bytes: 20_000,
+            samples_ns: vec![1_000.0, 3_000.0, 2_000.0],
+            median_ns: 2_000.0,
+            gflops,
+            gflops_per_core: gflops.map(|gflops| gflops / 2.0),
+            percent_of_peak: gflops.map(|gflops| 2.0 * gflops),
+            percent_of_roofline: Some(62.5),
+        };
+        Report {
+            schema: SCHEMA.into(),
+            system: System { cpu_model: Some("Some CPU".into()), ..System::default() },
+            build: Build { version: "0.0.1".into(), commit: None, dirty: None, rustc: None, profile: "release".into() },
+            run: Run { threads: 2, seed: 1, date: "2026-01-31T12:00:00Z".into(), quick: false, load_before: None },
+            peaks: vec![peak("fma", Some(100.0)), peak("tile", None)],
+            kernels: vec![kernel("gemm/NN", Some(25.0)), kernel("pack | rows", None)],
+            scaling: vec![Scaling {
+                op: "step/a".into(),
+                shape: "2x3x4".into(),
+                dtype: "f32".into(),
+                isa: "avx2".into(),
+                threads: 1,
+                samples_ns: vec![5.0],
+                median_ns: 5.0,
+                speedup: 1.0,
+            }],
+            training: vec![Training {
+                dataset: "digits".into(),
+                dataset_sha256: "0".into(),
+                samples: 10,
+                layers: vec![5, 4],
+                inner_steps: 3,
+                backend: "fused".into(),
+                dtype: "f32".into(),
+                isa: "avx2".into(),
+                threads: 2,
+                epoch_seconds: vec![1.0, 3.0, 2.0],
+                samples_per_second: 5.0,
+                final_loss: 0.5,
+                predictions_per_second: 7.0,
+                weights_sha256: "1".into(),
+            }],
+        }
+    }
 
     #[test]
     fn the_median_is_in_the_middle_whatever_the_order() {

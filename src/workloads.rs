@@ -216,3 +216,12 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+impl Workload {
+    /// A workload that does next to nothing but has numbers, for tests of what is made of them.
+    pub(crate) fn of_numbers(op: &str, isa: &str, flops: u64, bytes: u64) -> Self {
+        let prepare = Box::new(|| Box::new(std::thread::yield_now) as Run);
+        Self { op: op.into(), shape: "2x3x4".into(), dtype: "f32", isa: isa.into(), flops, bytes, prepare }
+    }
+}

@@ -1,0 +1,194 @@
+//! The report as Markdown, for people: the machine, then a table for each part.
+
+use std::fmt::Display;
+
+use super::csv::shape;
+use super::{Cache, Kernel, Peak, Report, Scaling, Training};
+
+/// What stands where something is not known or does not apply.
+const NONE: &str = "-";
+
+/// The report's tables, each under its heading; those without rows are left out.
+pub fn markdown(report: &Report) -> String {
+    let name = report.system.cpu_model.as_deref().unwrap_or("an unknown CPU");
+    let parts = [
+        table("Machine", "|  |  |", about(report)),
+        table("Peaks", "| op | dtype | ISA | threads | rate | unit |", report.peaks.iter().map(peak)),
+        table(
+            "Kernels",
+            "| op | shape | dtype | ISA | threads | samples | median ms | GFLOP/s | per core | % of peak | % of roofline |",
+            report.kernels.iter().map(kernel),
+        ),
+        table(
+            "Scaling",
+            "| op | shape | dtype | ISA | threads | median ms | speed-up |",
+            report.scaling.iter().map(scaling),
+        ),
+        table(
+            "Training",
+            "| data set | images x units | inner steps | backend | dtype | ISA | threads | outer epochs s | images/s | predictions/s |",
+            report.training.iter().map(training),
+        ),
+    ];
+    format!("# ffwd on {}\n{}", cell(name), parts.concat())
+}
+
+/// A table below its heading; nothing where it has no rows.
+fn table<const COLUMNS: usize>(
+    heading: &str,
+    header: &str,
+    rows: impl IntoIterator<Item = [String; COLUMNS]>,
+) -> String {
+    let line = |row: [String; COLUMNS]| format!("| {} |\n", row.map(|text| cell(&text)).join(" | "));
+    let lines: String = rows.into_iter().map(line).collect();
+    if lines.is_empty() {
+        return lines;
+    }
+    format!("\n## {heading}\n\n{header}\n|{}\n{lines}", " --- |".repeat(COLUMNS))
+}
+
+/// Text that stays within its cell and is not read as Markdown.
+fn cell(text: &str) -> String {
+    let mut cell = String::new();
+    for letter in text.chars() {
+        match letter {
+            '|' | '<' | '>' | '`' | '*' | '_' | '[' | '\\' => cell.extend(['\\', letter]),
+            letter if letter.is_control() => cell.push(' '),
+            letter => cell.push(letter),
+        }
+    }
+    cell
+}
+
+fn or_none<T: Display>(value: Option<T>) -> String {
+    value.map_or_else(|| NONE.to_owned(), |value| value.to_string())
+}
+
+/// With so many decimals that three digits are seen.
+fn number(value: f64) -> String {
+    let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    format!("{value:.decimals$}")
+}
+
+fn number_or_none(value: Option<f64>) -> String {
+    or_none(value.map(number))
+}
+
+/// A size in the largest unit of which it is at least one.
+fn bytes(bytes: u64) -> String {
+    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.into_iter().find(|&(_, size)| bytes >= size) {
+        Some((unit, size)) => format!("{} {unit}", (10.0 * bytes as f64 / size as f64).round() / 10.0),
+        None => format!("{bytes} B"),
+    }
+}
+
+/// The machine, the program and the circumstances.
+fn about(report: &Report) -> Vec<[String; 2]> {
+    let row = |name: &str, value: String| [name.to_owned(), value];
+    let (system, build, run) = (&report.system, &report.build, &report.run);
+    let [family, model, stepping] = [system.family, system.model, system.stepping].map(or_none);
+    let [cpus, cores, threads, nodes] =
+        [system.cpus, system.cores, system.threads_per_core, system.numa_nodes].map(or_none);
+    let [vendor, kernel, hypervisor, governor] =
+        [&system.vendor, &system.kernel, &system.hypervisor, &system.governor].map(|text| or_none(text.as_ref()));
+    let caches: Vec<String> = system.caches.iter().map(cache).collect();
+    let [memory, group_memory] = [system.memory_bytes, system.cgroup_memory_bytes].map(|size| or_none(size.map(bytes)));
+    let [commit, rustc] = [&build.commit, &build.rustc].map(|text| or_none(text.as_ref()));
+    let changed = if build.dirty == Some(true) { " with changes" } else { "" };
+    let load = or_none(run.load_before.map(|load| load.map(|average| format!("{average:.2}")).join(" ")));
+    let extent = if run.quick { ", quick" } else { "" };
+    vec![
+        row("CPU", format!("{vendor}, family {family}, model {model}, stepping {stepping}")),
+        row("CPUs, cores, threads of a core, NUMA nodes", format!("{cpus}, {cores}, {threads}, {nodes}")),
+        row("caches", caches.join(", ")),
+        row("memory", memory),
+        row("ISA detected, usable", format!("{}; {}", system.isa_detected.join(" "), system.isa_usable.join(" "))),
+        row("kernel, hypervisor, governor", format!("{kernel}, {hypervisor}, {governor}")),
+        row("control group's CPUs, memory", format!("{}, {group_memory}", or_none(system.cgroup_cpus))),
+        row("build", format!("ffwd {}, commit {commit}{changed}, {rustc}, {}", build.version, build.profile)),
+        row("run", format!("{}, {} threads, seed {}, load {load} before{extent}", run.date, run.threads, run.seed)),
+    ]
+}
+
+fn cache(cache: &Cache) -> String {
+    let shared = cache.shared_by.map(|cpus| format!(" for {cpus} CPUs")).unwrap_or_default();
+    format!("L{} {} {}{shared}", cache.level, cache.kind, bytes(cache.bytes))
+}
+
+fn peak(peak: &Peak) -> [String; 6] {
+    let Peak { op, dtype, isa, threads, unit, rate, .. } = peak;
+    [op.clone(), dtype.clone(), or_none(isa.as_ref()), threads.to_string(), number_or_none(*rate), unit.clone()]
+}
+
+fn kernel(kernel: &Kernel) -> [String; 11] {
+    let Kernel { op, shape, dtype, isa, threads, samples_ns, median_ns, .. } = kernel;
+    let [gflops, per_core, of_peak, of_roofline] =
+        [kernel.gflops, kernel.gflops_per_core, kernel.percent_of_peak, kernel.percent_of_roofline].map(number_or_none);
+    let (samples, milliseconds) = (samples_ns.len(), format!("{:.3}", median_ns / 1e6));
+    let [op, shape, dtype, isa] = [op, shape, dtype, isa].map(String::clone);
+    let (threads, samples) = (threads.to_string(), samples.to_string());
+    [op, shape, dtype, isa, threads, samples, milliseconds, gflops, per_core, of_peak, of_roofline]
+}
+
+fn scaling(point: &Scaling) -> [String; 7] {
+    let Scaling { op, shape, dtype, isa, threads, median_ns, speedup, .. } = point;
+    let [op, shape, dtype, isa] = [op, shape, dtype, isa].map(String::clone);
+    [op, shape, dtype, isa, threads.to_string(), format!("{:.3}", median_ns / 1e6), number(*speedup)]
+}
+
+fn training(training: &Training) -> [String; 10] {
+    let Training { dataset, inner_steps, backend, dtype, isa, threads, epoch_seconds, .. } = training;
+    let seconds: Vec<String> = epoch_seconds.iter().map(|&seconds| number(seconds)).collect();
+    let [dataset, backend, dtype, isa] = [dataset, backend, dtype, isa].map(String::clone);
+    let (steps, threads) = (inner_steps.to_string(), threads.to_string());
+    let [images, predictions] = [training.samples_per_second, training.predictions_per_second].map(number);
+    let epochs = seconds.join(" ");
+    [dataset, shape(training), steps, backend, dtype, isa, threads, epochs, images, predictions]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::report;
+    use super::*;
+
+    #[test]
+    fn every_row_of_a_report_has_a_line_and_every_line_its_columns() {
+        let report = report();
+        let text = markdown(&report);
+        for heading in ["# ffwd on Some CPU\n", "## Machine", "## Peaks", "## Kernels", "## Scaling", "## Training"] {
+            assert!(text.contains(heading), "{heading} in\n{text}");
+        }
+        for table in text.split("\n## ").skip(1) {
+            let lines: Vec<&str> = table.lines().filter(|line| line.starts_with('|')).collect();
+            let columns = |line: &str| line.replace("\\|", "").matches('|').count();
+            assert!(lines.len() > 2 && lines.iter().all(|line| columns(line) == columns(lines[0])), "{table}");
+        }
+        for kernel in &report.kernels {
+            let line = format!("| {} | {} | f32 | avx2 | 2 | ", cell(&kernel.op), kernel.shape);
+            assert_eq!(text.matches(&line).count(), 1, "{line} in\n{text}");
+        }
+        assert!(text.contains("| 0.002 | 25.0 | 12.5 | 50.0 | 62.5 |"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_a_dash_and_tables_without_rows_are_left_out() {
+        let mut report = report();
+        report.system = Default::default();
+        report.scaling.clear();
+        let text = markdown(&report);
+        assert!(text.contains("# ffwd on an unknown CPU\n") && text.contains("| memory | - |"), "{text}");
+        assert!(!text.contains("Scaling"));
+    }
+
+    #[test]
+    fn text_stays_in_its_cell() {
+        assert_eq!(cell("a|b\nc <d>"), "a\\|b c \\<d\\>");
+    }
+
+    #[test]
+    fn sizes_have_their_unit() {
+        assert_eq!([512, 32 << 10, 3 << 19, 24 << 30].map(bytes), ["512 B", "32 KiB", "1.5 MiB", "24 GiB"]);
+        assert_eq!([3.456, 34.56, 345.6].map(number), ["3.46", "34.6", "346"]);
+    }
+}

@@ -1,0 +1,96 @@
+//! The row of training: outer epochs of the reference network from its start, then prediction.
+
+use std::time::Instant;
+
+use super::{Run, Training, Watch, median};
+use crate::backend;
+use crate::checkpoint;
+use crate::config::Config;
+use crate::data::Dataset;
+use crate::error::Result;
+use crate::isa::Isa;
+use crate::network::Network;
+use crate::predict::predict;
+use crate::step::Backend;
+use crate::train::{Trainer, TrainingSet};
+
+/// Outer epochs, and as many times all images are predicted.
+const REPEATS: usize = 3;
+
+/// What this part of the measurement is called.
+const PART: &str = "training";
+
+/// How much of the work of a real run is done: images, and inner steps of each layer.
+pub(super) struct Extent {
+    images: usize,
+    inner_steps: usize,
+}
+
+impl Extent {
+    pub(super) const FULL: Self = Self { images: 10_000, inner_steps: 50 };
+    pub(super) const QUICK: Self = Self { images: 1_000, inner_steps: 10 };
+}
+
+/// Trains the network of the preset on the first images of `dataset` and predicts them, in the current pool. `watch` hears what
+/// is next.
+///
+/// # Errors
+///
+/// None with a sound preset.
+pub(super) fn measure(
+    run: &Run,
+    isa: Isa,
+    dataset: &Dataset,
+    extent: &Extent,
+    watch: &mut Watch<'_>,
+) -> Result<Training> {
+    let mut config = Config::resolve(None, toml::Table::new())?;
+    (config.seed, config.inner_steps) = (run.seed, extent.inner_steps);
+    let backend = &*backend::choose(config.backend, config.precision, isa);
+    let images = &dataset.train.images;
+    let samples = images.count().min(extent.images);
+    let pixels = &images.pixels()[..samples * images.pixels_per_image()];
+    let set = TrainingSet { pixels, labels: &dataset.train.labels.values()[..samples] };
+    let network =
+        Network::new(images.rows(), images.cols(), config.classes, &config.layers, config.initial(), config.seed);
+    let (network, epoch_seconds, final_loss) = train(Trainer::new(network, &config, backend, set), watch);
+    watch(PART, "prediction");
+    Ok(Training {
+        dataset: dataset.name.clone(),
+        dataset_sha256: dataset.sha256().to_owned(),
+        samples,
+        layers: config.layers,
+        inner_steps: config.inner_steps,
+        backend: backend.name().to_owned(),
+        dtype: backend.precision().to_owned(),
+        isa: backend.products().to_owned(),
+        threads: run.threads,
+        samples_per_second: samples as f64 / median(&epoch_seconds),
+        epoch_seconds,
+        final_loss,
+        predictions_per_second: samples as f64 / prediction_seconds(&network, backend, pixels),
+        weights_sha256: checkpoint::weights_sha256(&network),
+    })
+}
+
+/// The network after its outer epochs, their seconds, and the last loss.
+fn train(mut trainer: Trainer<'_>, watch: &mut Watch<'_>) -> (Network, Vec<f64>, f64) {
+    let reports: Vec<_> = (1..=REPEATS)
+        .map(|number| {
+            watch(PART, &format!("outer epoch {number} of {REPEATS}"));
+            trainer.epoch(&false.into()).expect("nothing stops it")
+        })
+        .collect();
+    let seconds = reports.iter().map(|report| report.seconds).collect();
+    (trainer.into_network(), seconds, reports[REPEATS - 1].final_loss)
+}
+
+/// The median time of predicting all of `pixels`.
+fn prediction_seconds(network: &Network, backend: &dyn Backend, pixels: &[u8]) -> f64 {
+    let seconds = |_| {
+        let start = Instant::now();
+        std::hint::black_box(predict(network, backend, pixels));
+        start.elapsed().as_secs_f64()
+    };
+    median(&(0..REPEATS).map(seconds).collect::<Vec<_>>())
+}
