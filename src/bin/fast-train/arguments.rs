@@ -53,6 +53,8 @@ pub enum Command {
     Predict(PredictArguments),
     /// Show what this machine offers: instruction sets, threads, data sets
     Info(InfoArguments),
+    /// Measure this machine: its peaks, every kernel, scaling and training
+    Bench(BenchArguments),
     /// List or download data sets
     Data {
         #[command(subcommand)]
@@ -175,6 +177,39 @@ pub struct InfoArguments {
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args)]
+pub struct BenchArguments {
+    /// Take fewer samples of smaller shapes: some 20 seconds instead of some 3 minutes
+    #[arg(long)]
+    pub quick: bool,
+    /// How to print the report
+    #[arg(short, long, value_enum, default_value_t = ReportForm::Md)]
+    pub output: ReportForm,
+    /// Write the report as JSON to a new file as well
+    #[arg(long, value_name = "FILE.json")]
+    pub save: Option<PathBuf>,
+    /// Directory of IDX files, or mnist, fashion-mnist, digits: what to train on
+    #[arg(long, value_name = "D", default_value = ffwd::data::digits::NAME)]
+    pub data: String,
+    /// Decides initial weights and negatives of training
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Threads; 0 is every core available to the process
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=4096))]
+    pub threads: u32,
+}
+
+/// The forms of a report.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum ReportForm {
+    /// Tables in Markdown
+    Md,
+    /// The whole report as JSON, schema ffwd/report/v1
+    Json,
+    /// One flat row for everything measured
+    Csv,
 }
 
 #[derive(Subcommand)]

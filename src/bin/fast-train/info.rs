@@ -7,17 +7,18 @@ use ffwd::config::{BackendName, PrecisionName};
 use ffwd::data::locate::{Finding, SurveyRow, survey};
 use ffwd::data::{Places, cache, known};
 use ffwd::isa::Isa;
+use ffwd::system;
 use serde_json::json;
 
-use crate::print;
+use crate::{print, threads_or_available};
 
 /// Prints the instruction sets, the threads and where the data sets are.
 pub fn run(as_json: bool) -> Result<ExitCode> {
     let isa = Isa::from_environment()?;
     let usable: Vec<&str> = Isa::available().iter().map(Isa::name).collect();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads_or_available(0);
     let cache = cache::user();
-    let cpu = cpu_model();
+    let cpu = system::detect().cpu_model;
     let precision = ffwd::backend::choose(BackendName::Auto, PrecisionName::Auto, isa).precision();
     let rows = survey(&Places::from_environment());
     let sets = known::NAMES.map(|name| (name, found(&rows, name)));
@@ -60,11 +61,4 @@ fn found<'a>(rows: &'a [SurveyRow], name: &str) -> Option<&'a SurveyRow> {
 
 fn words(row: Option<&SurveyRow>) -> String {
     row.map_or_else(|| "not found".to_owned(), ToString::to_string)
-}
-
-/// The name the CPU gives itself, where Linux tells it.
-fn cpu_model() -> Option<String> {
-    let cpus = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = cpus.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
 }

@@ -5,6 +5,7 @@
 //! Exit codes: 0 done, 2 usage, 1 anything else with one line on stderr, 130 interrupted.
 
 mod arguments;
+mod bench_command;
 mod data_command;
 mod dataset;
 mod info;
@@ -23,6 +24,7 @@ use anyhow::Context;
 use arguments::{Arguments, Command};
 
 const USAGE: u8 = 2;
+const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let arguments = Arguments::of_process();
@@ -48,12 +50,18 @@ fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
+/// `asked` threads, or, for none, one for each core that affinity and cgroup leave to this process.
+fn threads_or_available(asked: usize) -> usize {
+    if asked > 0 { asked } else { std::thread::available_parallelism().map_or(1, usize::from) }
+}
+
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         None => train_command::run(arguments.train),
         Some(Command::Eval(eval)) => model_commands::eval(&eval),
         Some(Command::Predict(predict)) => model_commands::predict(&predict),
         Some(Command::Info(info)) => info::run(info.json),
+        Some(Command::Bench(bench)) => bench_command::run(&bench),
         Some(Command::Data { command }) => data_command::run(command),
     }
 }

@@ -23,9 +23,8 @@ use crate::plots::Sample;
 use crate::progress::Progress;
 use crate::run_directory::{Place, Results, RunDirectory};
 use crate::summary::{self, DatasetSummary, Summary};
-use crate::{print, say};
+use crate::{INTERRUPTED, print, say, threads_or_available};
 
-const INTERRUPTED: u8 = 130;
 const SHOWN_SAMPLES: usize = 4;
 
 pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
@@ -61,9 +60,7 @@ pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
 
 /// A pool of `threads` threads, or of one for each core that affinity and cgroup leave to this process.
 fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
-    let available = || std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = if threads == 0 { available() } else { threads };
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("starting the threads")
+    rayon::ThreadPoolBuilder::new().num_threads(threads_or_available(threads)).build().context("starting the threads")
 }
 
 /// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.
