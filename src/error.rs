@@ -62,6 +62,18 @@ pub enum Error {
         /// What a model file holds there.
         expected: String,
     },
+    /// A file that is not the benchmark report it should be.
+    #[error("{path}: {field}: found {found}, expected {expected}", path = path.display())]
+    Report {
+        /// The file.
+        path: PathBuf,
+        /// The field with its place, `kernels[3].samples_ns`, or `content` for the file as a whole.
+        field: String,
+        /// What it holds.
+        found: String,
+        /// What a report holds there.
+        expected: String,
+    },
     /// A data set that is in none of the places where it may be.
     #[error(
         "data set {name}: not found in {}, expected its four IDX files; `fast-train data list` shows what each place holds",

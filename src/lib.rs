@@ -30,6 +30,7 @@
 
 pub mod backend;
 pub mod checkpoint;
+pub mod compare;
 pub mod config;
 pub mod data;
 pub mod error;

@@ -55,6 +55,8 @@ pub enum Command {
     Info(InfoArguments),
     /// Measure this machine: its peaks, every kernel, scaling and training
     Bench(BenchArguments),
+    /// Hold benchmark reports side by side
+    Compare(CompareArguments),
     /// List or download data sets
     Data {
         #[command(subcommand)]
@@ -210,6 +212,36 @@ pub enum ReportForm {
     Json,
     /// One flat row for everything measured
     Csv,
+}
+
+#[derive(Args)]
+pub struct CompareArguments {
+    /// Reports; the others are held against the first
+    #[arg(value_name = "REPORT.json", required = true, num_args = 2..)]
+    pub reports: Vec<PathBuf>,
+    /// How to print the comparison
+    #[arg(short, long, value_enum, default_value_t = ComparisonForm::Md)]
+    pub output: ComparisonForm,
+    /// Exit with 3 when the whole interval of a kernel is slower than the first report's by more than PCT percent
+    #[arg(long, value_name = "PCT", value_parser = percent, allow_negative_numbers = true)]
+    pub fail_over: Option<f64>,
+}
+
+/// How a comparison is printed.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum ComparisonForm {
+    /// Markdown tables
+    Md,
+    /// One page with charts
+    Html,
+    /// ffwd/comparison/v1
+    Json,
+}
+
+/// A finite number that is not negative.
+fn percent(text: &str) -> Result<f64, &'static str> {
+    let number = text.parse().ok().filter(|number| (0.0..f64::INFINITY).contains(number));
+    number.ok_or("expected a finite number of percent, not negative")
 }
 
 #[derive(Subcommand)]

@@ -2,10 +2,11 @@
 //!
 //! Arguments, progress, run directories and plots live here; every number comes from the library.
 //!
-//! Exit codes: 0 done, 2 usage, 1 anything else with one line on stderr, 130 interrupted.
+//! Exit codes: 0 done, 2 usage, 3 a kernel slower than `compare --fail-over` allows, 1 anything else with one line on stderr, 130 interrupted.
 
 mod arguments;
 mod bench_command;
+mod compare_command;
 mod data_command;
 mod dataset;
 mod info;
@@ -62,6 +63,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Command::Predict(predict)) => model_commands::predict(&predict),
         Some(Command::Info(info)) => info::run(info.json),
         Some(Command::Bench(bench)) => bench_command::run(&bench),
+        Some(Command::Compare(compare)) => compare_command::run(&compare),
         Some(Command::Data { command }) => data_command::run(command),
     }
 }

@@ -1,0 +1,194 @@
+//! A comparison as one page: no script, nothing loaded from anywhere, every string escaped by maud as it is put in.
+//!
+//! Charts are SVG laid out here. Their colours are those of the style sheet, so that they follow the reader's light or dark
+//! theme; a report is told by its letter, a kernel by its marker, never by colour alone. A chart is as wide as a phone, and wider
+//! screens show several side by side. Under each stands the table of its numbers.
+
+mod bars;
+mod rooflines;
+mod scale;
+mod scaling;
+mod svg;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::tables::{self, KEY, Table};
+use super::{Comparison, Heading};
+use svg::series;
+
+const STYLE: &str = include_str!("html/style.css");
+
+/// What a browser may do for the page: apply the style sheet within it.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+/// The whole page.
+pub fn page(comparison: &Comparison) -> String {
+    let letters: Vec<&str> = comparison.reports.iter().map(|report| &*report.letter).collect();
+    let title = format!("Reports {} compared", letters.join(", "));
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="referrer" content="no-referrer";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    p.kicker { "ffwd benchmark reports" }
+                    h1 { (title) }
+                }
+                main { (sections(comparison)) }
+                footer { p { "Written by fast-train compare " (env!("CARGO_PKG_VERSION")) "." } }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn sections(comparison: &Comparison) -> Markup {
+    let reports_legend = || legend(&comparison.reports);
+    let charts = [
+        Charts {
+            title: "Rates",
+            key: bars::KERNELS_KEY,
+            legend: reports_legend(),
+            layout: "columns",
+            figures: bars::kernels(comparison),
+            numbers: tables::best(comparison),
+        },
+        Charts {
+            title: "Roofline",
+            key: rooflines::KEY,
+            legend: rooflines::legend(comparison),
+            layout: "rows",
+            figures: rooflines::figures(comparison),
+            numbers: tables::rooflines(comparison),
+        },
+        Charts {
+            title: "Scaling",
+            key: scaling::KEY,
+            legend: reports_legend(),
+            layout: "rows",
+            figures: scaling::figures(comparison),
+            numbers: tables::scaling(comparison),
+        },
+        Charts {
+            title: "Training",
+            key: bars::TRAINING_KEY,
+            legend: reports_legend(),
+            layout: "columns",
+            figures: bars::training(comparison),
+            numbers: tables::training(comparison),
+        },
+    ];
+    html! {
+        (reports(comparison))
+        @for charts in charts.iter().filter(|charts| !charts.numbers.rows.is_empty()) { (charts.section()) }
+        (numbers(comparison))
+    }
+}
+
+/// A section of charts with the table of their numbers.
+struct Charts {
+    title: &'static str,
+    /// How to read them.
+    key: &'static str,
+    legend: Markup,
+    /// The class that places figures.
+    layout: &'static str,
+    figures: Vec<Markup>,
+    numbers: Table,
+}
+
+impl Charts {
+    fn section(&self) -> Markup {
+        html! {
+            section {
+                h2 { (self.title) }
+                p.key { (self.key) }
+                (self.legend)
+                div class=(self.layout) { @for figure in &self.figures { figure { (figure) } } }
+                details { summary { "Numbers" } (table(&self.numbers)) }
+            }
+        }
+    }
+}
+
+/// The machines, and what stands between them.
+fn reports(comparison: &Comparison) -> Markup {
+    html! {
+        section {
+            ol.cards {
+                @for (index, report) in comparison.reports.iter().enumerate() {
+                    li class=(series(index)) {
+                        span.chip { (report.letter) }
+                        div {
+                            p.name { (report.label) }
+                            p.file { (report.path) }
+                        }
+                    }
+                }
+            }
+            @if !comparison.notes.is_empty() {
+                div.notes {
+                    h2 { "What is not comparable" }
+                    ul {
+                        @for note in &comparison.notes { li { strong { (note.report) } span { (note.text) } } }
+                    }
+                }
+            }
+            details { summary { "Machines and builds" } (table(&tables::reports(comparison))) }
+        }
+    }
+}
+
+/// The reports' letters, colours and markers.
+fn legend(reports: &[Heading]) -> Markup {
+    html! {
+        ul.legend {
+            @for (index, report) in reports.iter().enumerate() {
+                li class=(series(index)) { span.chip { (report.letter) } (report.label) }
+            }
+        }
+    }
+}
+
+/// The tables that belong to no chart.
+fn numbers(comparison: &Comparison) -> Markup {
+    let tables = [tables::kernels(comparison), tables::peaks(comparison)];
+    html! {
+        section {
+            h2 { "All numbers" }
+            p.key { (KEY) }
+            @for numbers in tables.iter().filter(|table| !table.rows.is_empty()) {
+                h3 { (numbers.title) }
+                (table(numbers))
+            }
+        }
+    }
+}
+
+/// A table in a box of its own, which scrolls where the screen is narrower.
+fn table(table: &Table) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(table.title) {
+            table {
+                thead {
+                    tr { @for column in &table.columns { th.number[column.numeric] scope="col" { (column.head) } } }
+                }
+                tbody {
+                    @for row in &table.rows {
+                        tr {
+                            @for (column, text) in table.columns.iter().zip(row) { td.number[column.numeric] { (text) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

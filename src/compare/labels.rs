@@ -1,0 +1,79 @@
+//! What reports are called: a letter in tables and charts, a label in the legend.
+
+use super::text::shortened;
+use super::{Heading, Source};
+use crate::report::Report;
+
+/// Longer names of CPUs and files are cut.
+const MAX_CHARACTERS: usize = 60;
+
+/// The heading of each source.
+pub fn headings(sources: &[Source]) -> Vec<Heading> {
+    let short: Vec<String> = sources.iter().map(|source| short_label(&source.report)).collect();
+    let unique = |label: &String| short.iter().filter(|other| *other == label).count() == 1;
+    let headings = sources.iter().zip(&short).enumerate().map(|(index, (source, label))| {
+        let file = source.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        Heading {
+            letter: letter(index),
+            label: if unique(label) {
+                label.clone()
+            } else {
+                format!("{label} ({})", shortened(&file, MAX_CHARACTERS))
+            },
+            path: shortened(&source.path.to_string_lossy(), 4 * MAX_CHARACTERS),
+            system: source.report.system.clone(),
+            build: source.report.build.clone(),
+            run: source.report.run.clone(),
+        }
+    });
+    headings.collect()
+}
+
+/// `A` to `Z`, then `A2` and so on.
+pub fn letter(index: usize) -> String {
+    let letter = char::from(b'A' + (index % 26) as u8);
+    match index / 26 {
+        0 => letter.to_string(),
+        round => format!("{letter}{}", round + 1),
+    }
+}
+
+/// The CPU and the instruction set.
+fn short_label(report: &Report) -> String {
+    let cpu = report.system.cpu_model.as_deref().map_or_else(|| "unknown CPU".to_owned(), short_cpu);
+    selected_isa(report).map_or_else(|| cpu.clone(), |isa| format!("{cpu} {}", shortened(isa, MAX_CHARACTERS)))
+}
+
+/// A CPU's name without trade marks and nominal frequency.
+fn short_cpu(model: &str) -> String {
+    let name = model.split(" @").next().unwrap_or(model).replace("(R)", "").replace("(TM)", "").replace("(tm)", "");
+    let words: Vec<&str> = name.split_whitespace().filter(|word| !["CPU", "Processor"].contains(word)).collect();
+    shortened(&words.join(" "), MAX_CHARACTERS)
+}
+
+/// What training chose, else what the kernels would choose.
+fn selected_isa(report: &Report) -> Option<&str> {
+    let trained = report.training.first().map(|row| &row.isa);
+    let scaled = || report.scaling.first().map(|row| &row.isa);
+    trained.or_else(scaled).or_else(|| report.system.isa_usable.first()).map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cpu_is_named_in_few_words() {
+        for (model, short) in [
+            ("Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz", "Intel Xeon Platinum 8481C"),
+            ("AMD EPYC 9654 96-Core Processor", "AMD EPYC 9654 96-Core"),
+        ] {
+            assert_eq!(short_cpu(model), short);
+        }
+    }
+
+    #[test]
+    fn letters_do_not_run_out() {
+        assert_eq!([0, 25, 26, 53].map(letter), ["A", "Z", "A2", "B3"]);
+    }
+}
