@@ -1,6 +1,6 @@
 //! Rows of all reports that measured the same, matched, with the speed by the first report's.
 //!
-//! Peaks, kernels and scaling become [`Measured`] first, so that one function matches all of them.
+//! Peaks, kernels and scaling become `Measured` first, so that one function matches all of them.
 
 use indexmap::IndexMap;
 use serde::Serialize;

@@ -19,6 +19,8 @@ const LEFT: f64 = 38.0;
 const RIGHT: f64 = WIDTH - 8.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = HEIGHT - 34.0;
+/// The width of a letter, about.
+const LETTER: f64 = 6.6;
 
 /// The axes that all charts share.
 struct Axes {
@@ -82,11 +84,11 @@ fn figure(comparison: &Comparison, index: usize, axes: &Axes, kinds: &IndexSet<&
         @for (_, other) in others { @for roof in other.roofs().iter().take(1) { (line_of(axes, other, roof, "other")) } }
         g class=(series(index)) {
             @for roof in roofline.roofs() { (line_of(axes, roofline, roof, "roof")) }
+            (labels(axes, roofline))
             @for dot in &roofline.dots {
                 @let shape = kinds.get_index_of(kind(&dot.op)).unwrap_or_default();
                 (marker(shape, axes.point(dot.intensity, dot.rate), "dot", &tooltip(dot)))
             }
-            (labels(axes, roofline))
         }
     };
     html! {
@@ -132,28 +134,34 @@ fn grid(axes: &Axes) -> Markup {
     }
 }
 
-/// The rate of the slope and of every flat roof.
+/// The rates of the flat roofs and of the slope.
 fn labels(axes: &Axes, roofline: &Roofline) -> Markup {
+    let roofs = roofline.roofs();
     html! {
-        @for roof in roofline.roofs() {
-            @let isa = shortened(roof.isa.as_deref().unwrap_or_default(), 16);
-            @let text = format!("{} {isa} {}", roof.dtype, number(roof.rate));
-            (label(RIGHT, axes.y.at(roof.rate) - 5.0, "over end", &text))
-        }
-        @if let (Some(memory), Some(roof)) = (roofline.memory, roofline.roofs().first()) {
-            (slope_label(axes, memory, roof.rate))
-        }
+        @for roof in &roofs { (roof_label(axes, roofline, roof)) }
+        @if let (Some(memory), Some(roof)) = (roofline.memory, roofs.last()) { (slope_label(axes, memory, roof.rate)) }
     }
 }
 
-/// The memory's rate, along the middle of the slope up to the highest roof.
+/// The rate of a flat roof, left of where it begins and of the kernels there.
+fn roof_label(axes: &Axes, roofline: &Roofline, roof: &Ceiling) -> Markup {
+    let text =
+        format!("{} {} {}", roof.dtype, shortened(roof.isa.as_deref().unwrap_or_default(), 16), number(roof.rate));
+    let (ridge, y) = (axes.holds(roof.rate / roofline.memory.unwrap_or(f64::INFINITY)), axes.y.at(roof.rate));
+    let dots = roofline.dots.iter().map(|dot| axes.point(dot.intensity, dot.rate));
+    let near = dots.filter(|dot| (dot.1 - y).abs() < 12.0).map(|dot| dot.0 - 2.0);
+    let end = near.fold(axes.x.at(ridge), f64::min) - 7.0;
+    label(end.max(LEFT + LETTER * text.chars().count() as f64), y + 3.0, "over end", &text)
+}
+
+/// The memory's rate, below the slope as far as the lowest roof.
 fn slope_label(axes: &Axes, memory: f64, roof: f64) -> Markup {
     let (start, ridge) = (axes.start(memory), axes.holds(roof / memory));
     let (from, to) = (axes.point(start, memory * start), axes.point(ridge, memory * ridge));
     let angle = (to.1 - from.1).atan2(to.0 - from.0).to_degrees();
-    let turned =
-        format!("translate({},{}) rotate({})", px((from.0 + to.0) / 2.0), px((from.1 + to.1) / 2.0), px(angle));
-    html! { text transform=(turned) y="-5" class="over middle" { (number(memory)) " GB/s" } }
+    let (x, y) = (px((from.0 + to.0) / 2.0), px((from.1 + to.1) / 2.0));
+    let turned = format!("translate({x},{y}) rotate({})", px(angle));
+    html! { text transform=(turned) y="14" class="over middle" { (number(memory)) " GB/s" } }
 }
 
 /// The line of one roof: up the memory's slope, then flat; flat throughout where the memory's rate is not known.
