@@ -23,7 +23,8 @@
 //! 5. [`optimizer`] and [`layer`]: one layer's inner steps.
 //! 6. [`network`], [`train`], [`predict`]: all layers, all epochs, all labels; [`similar`] orders samples and inputs.
 //!    [`checkpoint`] stores a network, [`config`] describes a run.
-//! 7. [`workloads`]: every kernel with its shapes and operations, as `cargo bench` measures them.
+//! 7. [`workloads`]: every kernel with its shapes and operations, as `cargo bench` and [`mod@report`] measure them; a report
+//!    also holds the machine, as [`system`] reads it. [`compare`] puts reports side by side.
 //!
 //! The same seed, instruction set and precision give bit-identical weights on any number of threads: work is cut by the
 //! shape of the batch alone, and partial sums are added in the order of that cut.

@@ -162,6 +162,15 @@ pub(crate) fn random(length: usize, range: impl SampleRange<f32> + Clone) -> Vec
 }
 
 #[cfg(test)]
+impl Workload {
+    /// A workload that does next to nothing but has numbers, for tests of what is made of them.
+    pub(crate) fn of_numbers(op: &str, isa: &str, flops: u64, bytes: u64) -> Self {
+        let prepare = Box::new(|| Box::new(std::thread::yield_now) as Run);
+        Self { op: op.into(), shape: "2x3x4".into(), dtype: "f32", isa: isa.into(), flops, bytes, prepare }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::HashSet;
@@ -214,14 +223,5 @@ mod tests {
             let mut run = pool(1).install(|| workload.prepare());
             pool(2).install(&mut run);
         }
-    }
-}
-
-#[cfg(test)]
-impl Workload {
-    /// A workload that does next to nothing but has numbers, for tests of what is made of them.
-    pub(crate) fn of_numbers(op: &str, isa: &str, flops: u64, bytes: u64) -> Self {
-        let prepare = Box::new(|| Box::new(std::thread::yield_now) as Run);
-        Self { op: op.into(), shape: "2x3x4".into(), dtype: "f32", isa: isa.into(), flops, bytes, prepare }
     }
 }
