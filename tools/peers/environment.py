@@ -13,7 +13,8 @@ VENV = HERE / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 REQUIREMENTS = HERE / "requirements.txt"
 RUST = HERE / "rust"
-RUST_WORKER = RUST / "target" / "release" / ("ffwd-peers.exe" if os.name == "nt" else "ffwd-peers")
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or RUST / "target").resolve()
+RUST_WORKER = TARGET / "release" / ("ffwd-peers.exe" if os.name == "nt" else "ffwd-peers")
 
 
 def cpus() -> int:
@@ -49,7 +50,7 @@ def failure(command: list) -> str:
 
 def build_rust() -> str:
     """Builds the Rust worker; why not, if it cannot be built."""
-    places = ["--manifest-path", str(RUST / "Cargo.toml"), "--target-dir", str(RUST / "target")]
+    places = ["--manifest-path", str(RUST / "Cargo.toml"), "--target-dir", str(TARGET)]
     return failure(["cargo", "build", "--release", "--quiet", *places])
 
 

@@ -1,5 +1,4 @@
 //! Downloads against a small server on this machine that behaves, and misbehaves, as mirrors do.
-#![cfg(feature = "fetch")]
 
 use std::collections::HashMap;
 use std::fs;

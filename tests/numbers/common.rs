@@ -1,9 +1,4 @@
-//! What several test files share: the backends under test on every instruction set, small random data, and the program.
-
-#![allow(dead_code, reason = "each test file uses its own part")]
-
-use std::path::Path;
-use std::process::Command;
+//! What the tests share: the backends under test on every instruction set, and small random data.
 
 use ffwd::config::Config;
 use ffwd::fused::Fused;
@@ -78,23 +73,4 @@ pub fn gap(a: &[f32], b: &[f32]) -> f32 {
 /// The largest magnitude in a slice.
 pub fn largest(a: &[f32]) -> f32 {
     a.iter().fold(0.0, |largest, x| largest.max(x.abs()))
-}
-
-/// The program in `place`, with a cache of its own, no data of the user's and no network.
-pub fn program(place: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fast-train"));
-    let cache = place.join("cache");
-    command.current_dir(place);
-    // What the user has set, except the instruction set under test.
-    for (variable, _) in std::env::vars_os() {
-        let name = variable.to_string_lossy();
-        if (name.starts_with("FFWD_") && name != "FFWD_ISA") || name.eq_ignore_ascii_case("no_proxy") {
-            command.env_remove(&variable);
-        }
-    }
-    command.env("XDG_CACHE_HOME", cache);
-    for variable in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-        command.env(variable, "http://127.0.0.1:9");
-    }
-    command
 }

@@ -2,8 +2,6 @@
 //!
 //! Skipped with a message where no Chromium is on the path. Screenshots stay in Cargo's directory for the files of tests.
 
-mod reports;
-
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,7 +11,7 @@ use ffwd::compare::{Comparison, Source, html};
 use ffwd::report::Report;
 use serde_json::Value;
 
-use reports::{many_threads, tiles};
+use crate::reports::{many_threads, tiles};
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const WIDTHS: [u32; 2] = [1280, 390];

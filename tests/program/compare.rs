@@ -1,7 +1,5 @@
 //! `fast-train compare` from outside: what matches, what is not comparable, how it ends, and files that are no reports.
 
-mod reports;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -9,7 +7,7 @@ use ffwd::compare::{Comparison, Source, html, markdown, read};
 use ffwd::report::Report;
 use serde_json::{Value, json};
 
-use reports::{many_threads, samples, tiles};
+use crate::reports::{many_threads, samples, tiles};
 
 fn comparison(reports: &[Report]) -> Comparison {
     let sources = reports.iter().map(|report| Source { path: "report.json".into(), report: report.clone() });

@@ -1,12 +1,10 @@
 //! The program from outside: what it prints, which files it writes, how it ends.
 
-mod common;
-
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use common::program;
+use crate::program;
 use ffwd::data::idx;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};

@@ -1,7 +1,6 @@
 //! Every backend on every instruction set against golden runs computed in float64 by `tools/golden.py`.
 
-mod common;
-
+use crate::common;
 use std::path::Path;
 
 use ffwd::network::Network;

@@ -1,7 +1,6 @@
 //! The same seed, instruction set and precision give the same bits on any number of threads.
 
-mod common;
-
+use crate::common;
 use ffwd::checkpoint::weights_sha256;
 use ffwd::network::Network;
 use ffwd::predict;

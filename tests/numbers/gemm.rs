@@ -1,7 +1,6 @@
 //! Products against a float64 naive product, at sizes around micro-panels and blocks, on every instruction set.
 
-mod common;
-
+use crate::common;
 use ffwd::gemm::{Matrix, MatrixMut, Workspace, product, sgemm};
 use ffwd::isa::Isa;
 use rand::RngExt;

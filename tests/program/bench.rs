@@ -1,11 +1,9 @@
 //! `fast-train bench` from outside: the report, its file, and how it ends.
 
-mod common;
-
 use std::io::{BufRead, BufReader};
 use std::process::{Output, Stdio};
 
-use common::program;
+use crate::program;
 use ffwd::report::{Report, SCHEMA, median};
 use tempfile::TempDir;
 

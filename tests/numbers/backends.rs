@@ -1,8 +1,6 @@
 //! The fused kernels against the plain reference backend, at sizes that do not fit vectors, panels, strips or parts.
 
-mod common;
-
-use common::{gap, largest};
+use crate::common::{self, gap, largest};
 use ffwd::isa::Isa;
 use ffwd::objective::Objective;
 use ffwd::reference::Reference;

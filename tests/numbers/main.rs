@@ -1,0 +1,9 @@
+//! What the library computes: against float64, against the plain reference backend, on every instruction set of the machine.
+//!
+//! One program, because building it takes longer than running it.
+
+mod backends;
+mod common;
+mod gemm;
+mod golden;
+mod threads;
