@@ -4,6 +4,7 @@
 //! of BLIS (Van Zee and van de Geijn, "BLIS: a framework for rapidly instantiating BLAS functionality", 2015):
 //!
 //! ```text
+//! loop 6  slices of a long k             each its own sum; the sums are then added (slices.rs)
 //! loop 5  jc: nc columns of B and C
 //! loop 4a pb:   kb steps                 B, kb x nc, packed into L3 by all threads (here)
 //!               C, m x nc, is halved into blocks, one task each (here)
@@ -13,10 +14,11 @@
 //! loop 1  ir:           mr rows          a micro-panel of A, streamed from L2; the micro-kernel multiplies the two (kernel.rs)
 //! ```
 //!
-//! Loop 4 is cut in two: threads meet once for kb steps, not for kc, and a block of C stays in L2 from one kc to the next.
+//! Loop 4 is cut in two: threads meet once for kb steps, not for kc, and a block of C stays in L2 from one kc to the next. In a
+//! product of slices a thread takes whole slices, and threads meet where two of them are added.
 //!
-//! An element of C is the sum over blocks of kc steps, in their order, and kc depends on k alone: results are
-//! bit-identical on any number of threads, and for any cut of C into tasks.
+//! An element of C is the sum over slices of sums over blocks of kc steps, in their order. The slices depend on m, n and k alone,
+//! and kc on k: results are bit-identical on any number of threads, and for any cut of C into tasks.
 //!
 //! Relies on [`crate::simd`] for the vectors and on `/sys` (caches.rs) for the sizes that the blocks are cut for.
 
@@ -27,6 +29,7 @@ mod kernel;
 mod matrix;
 mod pack;
 mod prefetch;
+mod slices;
 mod workloads;
 
 use std::sync::{Mutex, PoisonError};
@@ -39,6 +42,7 @@ use block::{Block, PackB};
 use blocking::{Blocking, PackedB, cuts};
 use caches::Caches;
 pub use matrix::{Matrix, MatrixMut};
+use slices::Slices;
 pub(crate) use workloads::pack_only_b;
 
 /// Columns of B that a thread packs at a time: 2 KB of each row, long enough for the hardware to read ahead.
@@ -61,8 +65,10 @@ impl Scale {
 /// Memory for packed operands: grows to what the largest product needs, and is then used again without an allocation.
 #[derive(Debug, Default)]
 pub struct Workspace {
-    /// Packed B, shared by all threads: at most kb x nc.
-    b: Vec<f32>,
+    /// Of each slice packed B, at most kb x nc.
+    b: Vec<Vec<f32>>,
+    /// The sums of all slices but the first, m x n.
+    sums: Vec<Vec<f32>>,
     /// Each thread's packed A, mc x kc; never contended, because a thread works on one task at a time.
     a: Vec<Mutex<Vec<f32>>>,
 }
@@ -75,8 +81,9 @@ impl Workspace {
 
     /// Floats that it holds now.
     pub fn capacity(&self) -> usize {
-        let floats = |a: &Mutex<Vec<f32>>| a.lock().unwrap_or_else(PoisonError::into_inner).capacity();
-        self.b.capacity() + self.a.iter().map(floats).sum::<usize>()
+        let shared = self.b.iter().chain(&self.sums).map(Vec::capacity);
+        let own = |a: &Mutex<Vec<f32>>| a.lock().unwrap_or_else(PoisonError::into_inner).capacity();
+        shared.chain(self.a.iter().map(own)).sum()
     }
 }
 
@@ -123,13 +130,13 @@ pub fn sgemm(
     }
 }
 
-/// [`sgemm`] with micro-panels of `MR` rows and NR columns: loops 5 and 4a.
+/// [`sgemm`] with micro-panels of `MR` rows and NR columns.
 fn multiply<S: Simd, const MR: usize>(
     simd: S,
     scale: Scale,
     a: Matrix<'_>,
     b: Matrix<'_>,
-    mut c: MatrixMut<'_>,
+    c: MatrixMut<'_>,
     workspace: &mut Workspace,
 ) {
     let (m, k, n) = (a.rows(), a.columns(), b.columns());
@@ -137,31 +144,61 @@ fn multiply<S: Simd, const MR: usize>(
         return scale_rows(scale.beta, c);
     }
     let blocking = Blocking::new((m, k, n), (MR, S::NR), Caches::detected());
-    let Blocking { mc, kc, kb, nc } = blocking;
-    let threads = rayon::current_num_threads();
-    if workspace.a.len() < threads {
-        workspace.a.resize_with(threads, Mutex::default);
+    let (product, slices) = workspace.lend::<S, MR>(simd, blocking, (m, n));
+    product.add_slices(scale, a, b, c, slices);
+}
+
+impl Workspace {
+    /// What all slices of a product of m x n share, and what each has for itself.
+    fn lend<S: Simd, const MR: usize>(
+        &mut self,
+        simd: S,
+        blocking: Blocking,
+        (m, n): (usize, usize),
+    ) -> (Product<'_, S, MR>, Slices<'_>) {
+        let threads = rayon::current_num_threads();
+        if self.a.len() < threads {
+            self.a.resize_with(threads, Mutex::default);
+        }
+        let slices = Slices::new(&mut self.b, &mut self.sums, blocking.slices, m * n);
+        (Product { simd, blocking, packed_a: &self.a }, slices)
     }
-    let Workspace { b: packed_b, a: packed_a } = workspace;
-    // Loop 5, jc: columns of B and C.
-    for columns in cuts(n, nc) {
-        // Loop 4a, pb: steps of the reduction, packed into L3.
-        for steps in cuts(k, kb) {
-            let scale = scale.at_step(steps.start);
-            let (a, b) = (a.block(0..m, steps.clone()), b.block(steps.clone(), columns.clone()));
-            let width = columns.len().next_multiple_of(S::NR);
-            let packed_b = aligned(packed_b, steps.len() * width);
-            pack_b(simd, b, kc, packed_b);
-            let packed_b = PackedB { data: packed_b, steps: steps.len(), kc, width };
-            let c = c.block(0..m, columns.clone());
-            let tasks = blocking.tasks((m, steps.len(), columns.len()), threads);
-            for_each_task(c, (0, 0), (MR, S::NR), tasks, &|c, i, j| {
-                let packed_a = &packed_a[rayon::current_thread_index().unwrap_or(0) % packed_a.len()];
-                let packed_a = &mut *packed_a.lock().unwrap_or_else(PoisonError::into_inner);
-                let packed_a = aligned(packed_a, mc * kc);
-                let a = a.block(i..i + c.rows(), 0..a.columns());
-                simd.run(Block::<MR> { a, b: packed_b, j, scale, c, mc, packed_a });
-            });
+}
+
+/// How a product is computed, the same for all its slices.
+struct Product<'a, S, const MR: usize> {
+    simd: S,
+    blocking: Blocking,
+    /// Memory of each thread for mc x kc floats.
+    packed_a: &'a [Mutex<Vec<f32>>],
+}
+
+impl<S: Simd, const MR: usize> Product<'_, S, MR> {
+    /// `c = alpha a b + beta c` in one slice: loops 5 and 4a. `packed_b` is memory for kb x nc floats.
+    fn add_blocks(&self, scale: Scale, a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, packed_b: &mut Vec<f32>) {
+        let Self { simd, blocking, packed_a } = *self;
+        let Blocking { mc, kc, kb, nc, .. } = blocking;
+        let (m, k, n) = (a.rows(), a.columns(), b.columns());
+        // Loop 5, jc: columns of B and C.
+        for columns in cuts(n, nc) {
+            // Loop 4a, pb: steps of the reduction, packed into L3.
+            for steps in cuts(k, kb) {
+                let scale = scale.at_step(steps.start);
+                let (a, b) = (a.block(0..m, steps.clone()), b.block(steps.clone(), columns.clone()));
+                let width = columns.len().next_multiple_of(S::NR);
+                let packed_b = aligned(packed_b, steps.len() * width);
+                pack_b(simd, b, kc, packed_b);
+                let packed_b = PackedB { data: packed_b, steps: steps.len(), kc, width };
+                let c = c.block(0..m, columns.clone());
+                let tasks = blocking.tasks((m, steps.len(), columns.len()), packed_a.len());
+                for_each_task(c, (0, 0), (MR, S::NR), tasks, &|c, i, j| {
+                    let packed_a = &packed_a[rayon::current_thread_index().unwrap_or(0) % packed_a.len()];
+                    let packed_a = &mut *packed_a.lock().unwrap_or_else(PoisonError::into_inner);
+                    let packed_a = aligned(packed_a, mc * kc);
+                    let a = a.block(i..i + c.rows(), 0..a.columns());
+                    simd.run(Block::<MR> { a, b: packed_b, j, scale, c, mc, packed_a });
+                });
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How a product is cut into blocks: mc, kc and nc from the sizes of the caches, and packed B as it is cut.
+//! How a product is cut into slices and blocks: mc, kc and nc from the sizes of the caches, and packed B as it is cut.
 
 use std::ops::Range;
 
@@ -25,7 +25,18 @@ pub(super) const TASK_COLUMNS: usize = 128;
 /// finish are short.
 const TASK_BLOCKS: usize = 8;
 
-/// The blocks of one product.
+/// The fewest steps of a slice: adding its sum to another's is then less than 1 for each 8,192 operations, from a level of cache
+/// at least as near as C's own.
+const SLICE_STEPS: usize = 4_096;
+
+/// The most slices, whose sums take memory: 16 leave each of 8 threads two, so that they end together.
+const MAX_SLICES: usize = 16;
+
+/// The largest C of a product in slices: 4 MB, the L2 or share of L3 of a core. A larger one is long work between two meetings of
+/// threads, whatever its steps.
+pub(super) const SLICE_SIZE: usize = 1 << 20;
+
+/// The slices and blocks of one product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Blocking {
     /// Rows of packed A, a multiple of mr.
@@ -36,6 +47,8 @@ pub(super) struct Blocking {
     pub kb: usize,
     /// Columns of packed B, a multiple of nr.
     pub nc: usize,
+    /// Slices of the reduction.
+    pub slices: usize,
 }
 
 impl Blocking {
@@ -45,12 +58,15 @@ impl Blocking {
         let kc = even_part(k, KC);
         // Packed A takes half of L2; the micro-panel of B, tiles of C and A fetched ahead share the other half.
         let mc = even_part(m.div_ceil(mr), floats(caches.l2 / 2) / kc / mr) * mr;
+        let in_slices = (1..=SLICE_SIZE).contains(&(m * n));
+        let slices = if in_slices { (k / SLICE_STEPS).clamp(1, MAX_SLICES) } else { 1 };
         // Packed B takes twice L2, so that what the threads packed is still close when their tasks read it, and at most a quarter of
         // L3, through the rest of which A and C pass; it has as many columns as one kc leaves room for.
         let b = floats((caches.l3 / 4).min(caches.l2 * 2));
         let nc = even_part(n.div_ceil(nr), b / kc / nr) * nr;
-        let kb = (b / nc / kc).max(1) * kc;
-        Self { mc, kc, kb, nc }
+        // One thread packs and reads the B of its slice, and meets nobody: the shorter, the closer.
+        let kb = if slices > 1 { kc } else { (b / nc / kc).max(1) * kc };
+        Self { mc, kc, kb, nc, slices }
     }
 
     /// Into how many tasks a part of the product, m x n with k steps, is cut.
@@ -102,11 +118,12 @@ mod tests {
         let lengths = [1, 13, 500, 784, 2048, 60_000, 1 << 20];
         for (mr, nr) in [(14, 32), (6, 16), (4, 8)] {
             for (m, k, n) in lengths.iter().flat_map(|&m| lengths.map(|k| lengths.map(|n| (m, k, n)))).flatten() {
-                let Blocking { mc, kc, kb, nc } = Blocking::new((m, k, n), (mr, nr), CACHES);
+                let Blocking { mc, kc, kb, nc, slices } = Blocking::new((m, k, n), (mr, nr), CACHES);
                 assert!(mc % mr == 0 && nc % nr == 0 && kb % kc == 0 && mc * kc * kb * nc > 0);
                 assert!(mc < m + mr && kc <= k && nc < n + nr);
                 assert!(kc <= KC && mc * kc * 4 <= CACHES.l2 / 2);
                 assert!(kb * nc * 4 <= CACHES.l2 * 2);
+                assert!(slices == 1 || m * n * (slices - 1) * 4 <= 60 << 20 && k / kc >= slices);
             }
         }
     }
@@ -119,7 +136,7 @@ mod tests {
 
     #[test]
     fn tasks_are_worth_a_thread_and_none_is_too_long() {
-        let blocking = Blocking { mc: 140, kc: 392, kb: 3920, nc: 512 };
+        let blocking = Blocking { mc: 140, kc: 392, kb: 3920, nc: 512, slices: 1 };
         assert_eq!(blocking.tasks((10, 10, 10), 16), 1);
         assert_eq!(blocking.tasks((784, 3920, 500), 16), 32);
         assert_eq!(blocking.tasks((60_000, 784, 500), 2), 53);

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::digits::Digits;
 use super::{FLOAT, PIXELS, PORTABLE, Run, SAMPLES, Size, UNITS, Work, Workload, count, random, shape};
-use crate::gemm::{self, Matrix, Workspace};
+use crate::gemm::{self, Matrix};
 use crate::isa::Isa;
 use crate::line_panels::LinePanels;
 use crate::panels::Panels;
@@ -73,6 +73,6 @@ fn line_order(rows: &[f32]) -> Vec<u32> {
 /// B of layer 1's gradient as a product of dense matrices.
 fn pack_b(isa: Isa, steps: usize) -> Run {
     let b = random(steps * UNITS, -1.0..1.0);
-    let mut workspace = Workspace::new();
-    Box::new(move || gemm::pack_only_b(isa, Matrix::new(&b, steps, UNITS), &mut workspace))
+    let mut packed = Vec::new();
+    Box::new(move || gemm::pack_only_b(isa, Matrix::new(&b, steps, UNITS), &mut packed))
 }

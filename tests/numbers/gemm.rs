@@ -137,6 +137,20 @@ fn reductions_of_several_blocks() {
     }
 }
 
+/// Reductions in an even, an odd and the largest number of slices, and a C that is too large for them.
+#[test]
+fn reductions_in_slices() {
+    for isa in common::isas() {
+        let workspace = &mut Workspace::new();
+        for k in [8_192, 12_289, 70_001] {
+            check(isa, (15, k, 17), (1.5, 0.5), NN, workspace);
+            check(isa, (9, k, 33), (-0.5, 1.0), TN, workspace);
+            check(isa, (0, k, 3), PLAIN, TN, workspace);
+        }
+        check(isa, (1_025, 8_192, 1_024), PLAIN, TN, workspace);
+    }
+}
+
 /// So many rows or columns, or both, that C is cut into tasks and A and B into blocks.
 #[test]
 fn shapes_of_several_tasks_and_blocks() {
@@ -152,7 +166,7 @@ fn shapes_of_several_tasks_and_blocks() {
 #[test]
 fn the_same_bits_on_any_number_of_threads() {
     for isa in common::isas() {
-        for (m, k, n) in [(784, 3_000, 100), (500, 100, 70), (40, 70, 900), (2_000, 17, 19)] {
+        for (m, k, n) in [(784, 3_000, 100), (50, 30_000, 40), (500, 100, 70), (40, 70, 900), (2_000, 17, 19)] {
             let rng = &mut common::rng(5);
             let a = Operand::random(m, k, Layout::Columns, rng);
             let b = Operand::random(k, n, Layout::Rows, rng);
