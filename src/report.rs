@@ -121,7 +121,7 @@ pub struct Build {
 pub struct Run {
     /// All threads: what rows of more than one thread were measured with.
     pub threads: usize,
-    /// The seed of operands and weights.
+    /// The seed of training's initial weights and negatives; operands of kernels are always the same.
     pub seed: u64,
     /// When it began, UTC: `2026-01-31T12:00:00Z`.
     pub date: String,

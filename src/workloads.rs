@@ -17,6 +17,7 @@ use rand::distr::uniform::SampleRange;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
+use crate::error::Result;
 use crate::isa::Isa;
 pub use trained::trained;
 
@@ -57,7 +58,7 @@ pub struct Workload {
     pub flops: u64,
     /// Bytes that one run has to move between memory and the CPU at least: each operand read or written once.
     pub bytes: u64,
-    prepare: Box<dyn Fn() -> Run + Send + Sync>,
+    prepare: Box<dyn Fn() -> Result<Run> + Send + Sync>,
 }
 
 /// A kernel with its operands in memory: each call runs it once, on the threads of the current rayon pool.
@@ -86,10 +87,10 @@ impl Workload {
     /// Makes the operands, in the pool that the kernel will run in. They are large: one workload's should be dropped before the
     /// next one's are made. What is kept for the next ones is 8 MB of digits.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// Where the operand is a file and the directory for temporary files cannot be written.
-    pub fn prepare(&self) -> Run {
+    /// The operand is a file, and the directory for temporary files cannot be written.
+    pub fn prepare(&self) -> Result<Run> {
         (self.prepare)()
     }
 
@@ -127,6 +128,11 @@ struct Work {
 impl Work {
     /// The workload on `isa`, in 32-bit floats.
     fn on(&self, isa: impl ToString, prepare: impl Fn() -> Run + Send + Sync + 'static) -> Workload {
+        self.try_on(isa, move || Ok(prepare()))
+    }
+
+    /// The same, where operands cannot always be made.
+    fn try_on(&self, isa: impl ToString, prepare: impl Fn() -> Result<Run> + Send + Sync + 'static) -> Workload {
         let Self { op, shape, flops, bytes } = self;
         Workload {
             op: op.clone(),
@@ -165,7 +171,7 @@ pub(crate) fn random(length: usize, range: impl SampleRange<f32> + Clone) -> Vec
 impl Workload {
     /// A workload that does next to nothing but has numbers, for tests of what is made of them.
     pub(crate) fn of_numbers(op: &str, isa: &str, flops: u64, bytes: u64) -> Self {
-        let prepare = Box::new(|| Box::new(std::thread::yield_now) as Run);
+        let prepare = Box::new(|| Ok(Box::new(std::thread::yield_now) as Run));
         Self { op: op.into(), shape: "2x3x4".into(), dtype: "f32", isa: isa.into(), flops, bytes, prepare }
     }
 }
@@ -220,7 +226,7 @@ mod tests {
                 continue;
             }
             let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let mut run = pool(1).install(|| workload.prepare());
+            let mut run = pool(1).install(|| workload.prepare()).unwrap();
             pool(2).install(&mut run);
         }
     }

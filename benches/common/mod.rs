@@ -38,6 +38,10 @@ pub fn bench_group(criterion: &mut Criterion, name: &str) {
 }
 
 /// Benches workloads of the group `name`. Operands are made where a bench passes the filter, and dropped behind it.
+///
+/// # Panics
+///
+/// The operands of one cannot be made.
 pub fn bench(criterion: &mut Criterion, name: &str, list: impl IntoIterator<Item = Workload>) {
     let mut group = group(criterion, name);
     for workload in list {
@@ -46,7 +50,7 @@ pub fn bench(criterion: &mut Criterion, name: &str, list: impl IntoIterator<Item
         let what = op.split_once('/').map_or("", |(_, what)| what);
         let mut run = None;
         group.throughput(throughput).bench_function(BenchmarkId::new(format!("{what} {shape}"), isa), |bencher| {
-            bencher.iter(run.get_or_insert_with(|| workload.prepare()));
+            bencher.iter(run.get_or_insert_with(|| workload.prepare().unwrap_or_else(|error| panic!("{error}"))));
         });
     }
 }

@@ -11,7 +11,10 @@ const LIBRARY: &str = "library";
 pub(super) fn subject(workload: &Workload, threads: usize) -> Subject<'_> {
     let Workload { op, shape, dtype, isa, .. } = workload;
     let name = format!("{op} {shape} {dtype} {isa}, {threads} threads");
-    Subject::new(name, threads, |timer: &mut Timer<'_>| timer.time(workload.prepare()))
+    Subject::new(name, threads, |timer: &mut Timer<'_>| {
+        timer.time(workload.prepare()?);
+        Ok(())
+    })
 }
 
 /// The row of `workload` on `threads` threads, against the measured `peaks`.

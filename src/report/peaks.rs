@@ -139,7 +139,10 @@ impl Limit {
     pub(super) fn subject(&self) -> Subject<'_> {
         let Peak { op, isa, threads, .. } = &self.peak;
         let name = format!("peak {op} {}, {threads} threads", isa.as_deref().unwrap_or("of memory"));
-        Subject::new(name, *threads, |timer| (self.measure)(timer))
+        Subject::new(name, *threads, |timer| {
+            (self.measure)(timer);
+            Ok(())
+        })
     }
 
     /// The row with its samples.

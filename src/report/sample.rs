@@ -28,19 +28,22 @@ pub struct Plan {
 /// A long visit has this many samples; each is then the mean of as many runs as fit.
 const SAMPLES_OF_A_VISIT: u32 = 10;
 
+/// Makes operands and gives what is to be timed to [`Timer::time`].
+type Body<'a> = dyn Fn(&mut Timer<'_>) -> Result<()> + Send + Sync + 'a;
+
 /// Something that can be timed.
 pub struct Subject<'a> {
     /// What to call it while it is measured.
     pub name: String,
     /// Threads of the pool it runs in.
     pub threads: usize,
-    body: Box<dyn Fn(&mut Timer<'_>) + Send + Sync + 'a>,
+    body: Box<Body<'a>>,
 }
 
 impl<'a> Subject<'a> {
     /// A subject whose `body` makes operands and gives what is to be timed to [`Timer::time`]; it does so in a pool of `threads`
     /// threads, and again in every round.
-    pub fn new(name: String, threads: usize, body: impl Fn(&mut Timer<'_>) + Send + Sync + 'a) -> Self {
+    pub fn new(name: String, threads: usize, body: impl Fn(&mut Timer<'_>) -> Result<()> + Send + Sync + 'a) -> Self {
         Self { name, threads, body: Box::new(body) }
     }
 }
@@ -84,7 +87,7 @@ fn warm_up(run: &mut impl FnMut(), at_least: Duration) -> Duration {
 ///
 /// # Errors
 ///
-/// The system does not start as many threads as a subject asks for.
+/// The system does not start as many threads as a subject asks for, or a subject cannot make its operands.
 pub fn take(subjects: &[Subject<'_>], plan: Plan, watch: &mut Watch<'_>) -> Result<Vec<Vec<f64>>> {
     let pools = pools(subjects)?;
     let mut samples = vec![Vec::new(); subjects.len()];
@@ -94,7 +97,7 @@ pub fn take(subjects: &[Subject<'_>], plan: Plan, watch: &mut Watch<'_>) -> Resu
         let name = format!("round {round} of {fewest} to {most}");
         for (subject, samples) in subjects.iter().zip(&mut samples) {
             watch(&name, &subject.name);
-            pools[&subject.threads].install(|| (subject.body)(&mut Timer { plan, samples }));
+            pools[&subject.threads].install(|| (subject.body)(&mut Timer { plan, samples }))?;
         }
         let length_of_a_round = start.elapsed() / round as u32;
         if round >= fewest && start.elapsed() + length_of_a_round / 2 > plan.total {
@@ -136,6 +139,7 @@ mod tests {
             Subject::new(format!("on {threads}"), threads, move |timer: &mut Timer<'_>| {
                 visits.lock().unwrap().push(rayon::current_num_threads());
                 timer.time(|| ());
+                Ok(())
             })
         };
         let mut heard = Vec::new();
@@ -149,7 +153,10 @@ mod tests {
 
     #[test]
     fn rounds_go_on_while_there_is_time() {
-        let subject = Subject::new(String::new(), 1, |timer: &mut Timer<'_>| timer.time(|| ()));
+        let subject = Subject::new(String::new(), 1, |timer: &mut Timer<'_>| {
+            timer.time(|| ());
+            Ok(())
+        });
         let plan = Plan { total: Duration::from_secs(3600), ..NO_TIME };
         assert_eq!(take(&[subject], plan, &mut |_, _| ()).unwrap()[0].len(), 5 * 3);
     }
@@ -160,6 +167,7 @@ mod tests {
         let plan = Plan { rounds: (1, 1), visit: Duration::from_millis(20), samples: 1, ..NO_TIME };
         let subject = Subject::new(String::new(), 1, |timer: &mut Timer<'_>| {
             timer.time(|| _ = count.fetch_add(1, Ordering::Relaxed));
+            Ok(())
         });
         let samples = take(&[subject], plan, &mut |_, _| ()).unwrap();
         assert!(count.load(Ordering::Relaxed) > 4 * samples[0].len(), "{count:?} runs, {samples:?}");

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::digits::Digits;
 use super::{CLASSES, FLOAT, PIXELS, PORTABLE, Run, SAMPLES, SIDE, Size, Work, Workload, count, generator, shape};
 use crate::data::{IdxImages, idx};
+use crate::error::{Error, Result};
 use crate::labels;
 use rand::Rng;
 
@@ -26,7 +27,7 @@ pub(super) fn workloads(size: Size) -> Vec<Workload> {
         bytes: count(&[images, PIXELS]) * pixel_bytes,
     };
     let overlay = work("data/overlay", batch, 1 + FLOAT).on(PORTABLE, move || overlay(size));
-    let idx = work("data/IDX", in_file, 1).on(PORTABLE, move || read_idx(in_file));
+    let idx = work("data/IDX", in_file, 1).try_on(PORTABLE, move || read_idx(in_file, &std::env::temp_dir()));
     vec![overlay, Workload { dtype: "u8", ..idx }]
 }
 
@@ -43,18 +44,31 @@ fn overlay(size: Size) -> Run {
     })
 }
 
-/// The sum of all bytes of a file of random images, which the operating system holds in memory.
-fn read_idx(images: usize) -> Run {
+/// The sum of all bytes of a file of random images in a directory of its own below `place`, which the operating system holds
+/// in memory.
+fn read_idx(images: usize, place: &Path) -> Result<Run> {
     let mut pixels = vec![0; images * PIXELS];
     generator().fill_bytes(&mut pixels);
-    let directory = tempfile::tempdir().expect("a directory for temporary files");
+    let directory = tempfile::tempdir_in(place).map_err(Error::io(place, "create a directory in it"))?;
     let path = directory.path().join("images");
-    idx::write_images(&path, SIDE, SIDE, &pixels).expect("a temporary file");
-    Box::new(move || _ = black_box(sum(&path, directory.path())))
+    idx::write_images(&path, SIDE, SIDE, &pixels)?;
+    Ok(Box::new(move || _ = black_box(sum(&path, directory.path()))))
 }
 
 fn sum(path: &Path, cache: &Path) -> u64 {
     let images = IdxImages::open_with(path, cache).expect("the file just written");
     let sum = |block: &[u8]| block.iter().map(|&byte| u64::from(byte)).sum::<u64>();
     images.pixels().par_chunks(BLOCK).map(sum).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_named() {
+        let place = tempfile::tempdir().unwrap().path().join("missing");
+        let error = read_idx(1, &place).err().expect("nothing can be written there").to_string();
+        assert!(error.starts_with(&format!("{}: cannot create a directory", place.display())), "{error}");
+    }
 }
