@@ -129,6 +129,13 @@ mod tests {
     }
 
     #[test]
+    fn only_a_long_reduction_to_a_small_c_is_sliced() {
+        let slices = |m, k, n| Blocking::new((m, k, n), (14, 32), CACHES).slices;
+        assert_eq!([slices(500, 120_000, 500), slices(784, 60_000, 500), slices(15, 12_289, 17)], [16, 14, 3]);
+        assert_eq!([slices(500, 8_191, 500), slices(1_025, 60_000, 1_024), slices(0, 60_000, 5)], [1; 3]);
+    }
+
+    #[test]
     fn parts_are_as_equal_as_they_can_be() {
         assert_eq!([even_part(784, 500), even_part(500, 500), even_part(501, 500)], [392, 500, 251]);
         assert_eq!([even_part(0, 500), even_part(7, 0)], [1, 1]);
