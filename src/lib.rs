@@ -24,7 +24,7 @@
 //! 6. [`network`], [`train`], [`predict`]: all layers, all epochs, all labels; [`similar`] orders samples and inputs.
 //!    [`checkpoint`] stores a network, [`config`] describes a run.
 //! 7. [`workloads`]: every kernel with its shapes and operations, as `cargo bench` and [`mod@report`] measure them; a report
-//!    also holds the machine, as [`system`] reads it. [`compare`] puts reports side by side.
+//!    also holds the machine, as [`machine`] reads it. [`compare`] puts reports side by side.
 //!
 //! The same seed, instruction set and precision give bit-identical weights on any number of threads: work is cut by the
 //! shape of the batch alone, and partial sums are added in the order of that cut.
@@ -41,6 +41,7 @@ pub mod isa;
 pub mod labels;
 pub mod layer;
 pub mod line_panels;
+pub mod machine;
 mod memory;
 pub mod network;
 pub mod objective;
@@ -53,7 +54,6 @@ pub mod simd;
 pub mod similar;
 pub mod slices;
 pub mod step;
-pub mod system;
 pub mod train;
 pub mod workloads;
 

@@ -5,7 +5,7 @@
 //! GB/s where it is bytes.
 //!
 //! Relies on serde for both directions: what `fast-train bench` writes, `fast-train compare` reads. `measure` takes the
-//! measurement, from [`crate::workloads`] and [`crate::system`], in rounds (`sample`); `csv` and `markdown` are its other forms.
+//! measurement, from [`crate::workloads`] and [`crate::machine`], in rounds (`sample`); `csv` and `markdown` are its other forms.
 
 mod build;
 mod csv;
@@ -15,6 +15,7 @@ mod measure;
 pub mod peaks;
 mod sample;
 mod scaling;
+mod system;
 mod training;
 
 pub use csv::csv;
@@ -22,6 +23,8 @@ pub use markdown::markdown;
 pub use measure::{Watch, measure};
 
 use serde::{Deserialize, Serialize};
+
+pub use crate::machine::Cache;
 
 /// The name and version of this schema, the field `schema` of every report.
 pub const SCHEMA: &str = "ffwd/report/v1";
@@ -47,7 +50,7 @@ pub struct Report {
     pub training: Vec<Training>,
 }
 
-/// The machine, as CPUID, `/proc` and `/sys` tell.
+/// The machine, as CPUID, `/proc` and `/sys` tell, and what the kernels can use of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct System {
     /// The name the CPU gives itself.
@@ -86,19 +89,6 @@ pub struct System {
     pub cgroup_cpus: Option<f64>,
     /// Memory that the control group allows, in bytes; null where it sets no limit.
     pub cgroup_memory_bytes: Option<u64>,
-}
-
-/// One cache.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Cache {
-    /// 1 is the closest to the core.
-    pub level: u32,
-    /// `Data`, `Instruction` or `Unified`.
-    pub kind: String,
-    /// Its size, in bytes.
-    pub bytes: u64,
-    /// Logical CPUs that share it.
-    pub shared_by: Option<usize>,
 }
 
 /// The program.

@@ -1,12 +1,11 @@
 //! The sizes of the caches that blocks are cut for.
 //!
-//! Relies on what [`crate::system`] finds; where it finds nothing, on sizes that nearly all x86-64 and
+//! Relies on what [`crate::machine`] finds; where it finds nothing, on sizes that nearly all x86-64 and
 //! AArch64 server cores of the last ten years come near.
 
 use std::sync::OnceLock;
 
-use crate::report::Cache;
-use crate::system;
+use crate::machine::{self, Cache};
 
 /// Sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +23,7 @@ impl Caches {
     /// Those of this machine, found once.
     pub fn detected() -> Self {
         static DETECTED: OnceLock<Caches> = OnceLock::new();
-        *DETECTED.get_or_init(|| Self::among(&system::caches()))
+        *DETECTED.get_or_init(|| Self::among(&machine::caches()))
     }
 
     /// The sizes of the levels that `caches` describe.

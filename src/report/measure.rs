@@ -4,11 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use super::sample::{self, Plan, Subject};
 use super::training::{self, Extent};
-use super::{Build, Report, Run, SCHEMA, kernels, peaks, scaling};
+use super::{Build, Report, Run, SCHEMA, System, kernels, peaks, scaling};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::isa::Isa;
-use crate::system;
+use crate::machine;
 use crate::workloads::{self, Size, Workload};
 
 /// At least three rounds, and about two minutes and a half where there are many kernels.
@@ -26,7 +26,7 @@ impl Run {
     /// The circumstances of a report that begins now.
     pub fn beginning(threads: usize, seed: u64, quick: bool) -> Self {
         let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        Self { threads, seed, date, quick, load_before: system::load() }
+        Self { threads, seed, date, quick, load_before: machine::load() }
     }
 }
 
@@ -49,7 +49,7 @@ pub fn measure(run: Run, isa: Isa, dataset: &Dataset, watch: &mut Watch<'_>) -> 
 
 /// All of a report but training.
 fn of_workloads(run: Run, isa: Isa, workloads: &[Workload], plan: Plan, watch: &mut Watch<'_>) -> Result<Report> {
-    let system = system::detect();
+    let system = System::of_this_machine();
     let threads = run.threads;
     let limits = peaks::limits(threads, &system);
     let points = scaling::points(workloads, isa.name(), threads);

@@ -7,7 +7,7 @@ use ffwd::config::{BackendName, PrecisionName};
 use ffwd::data::locate::{Finding, SurveyRow, survey};
 use ffwd::data::{Places, cache, known};
 use ffwd::isa::Isa;
-use ffwd::system;
+use ffwd::machine;
 use serde_json::json;
 
 use crate::{print, threads_or_available};
@@ -18,7 +18,7 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
     let usable: Vec<&str> = Isa::available().iter().map(Isa::name).collect();
     let threads = threads_or_available(0);
     let cache = cache::user();
-    let cpu = system::detect().cpu_model;
+    let cpu = machine::detect().cpu_model;
     let precision = ffwd::backend::choose(BackendName::Auto, PrecisionName::Auto, isa).precision();
     let rows = survey(&Places::from_environment());
     let sets = known::NAMES.map(|name| (name, found(&rows, name)));

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Files;
-use crate::report::Cache;
+use super::{Cache, Files};
 
 /// Where the CPUs are described.
 const CPUS: &str = "/sys/devices/system/cpu";
@@ -97,7 +96,7 @@ fn parse_size(size: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::Machine;
+    use super::super::tests::Imitation;
     use super::*;
 
     #[test]
@@ -113,43 +112,43 @@ mod tests {
     }
 
     /// Four logical CPUs on two cores.
-    fn two_cores() -> Machine {
-        let machine = Machine::new(&[("/sys/devices/system/cpu/online", "0-3")]);
+    fn two_cores() -> Imitation {
+        let imitation = Imitation::new(&[("/sys/devices/system/cpu/online", "0-3")]);
         for (cpu, siblings) in ["0,2", "1,3", "0,2", "1,3"].iter().enumerate() {
-            machine.write(&format!("{CPUS}/cpu{cpu}/topology/thread_siblings_list"), siblings);
+            imitation.write(&format!("{CPUS}/cpu{cpu}/topology/thread_siblings_list"), siblings);
         }
-        machine
+        imitation
     }
 
     #[test]
     fn two_threads_of_a_core_are_one_core() {
-        let system = two_cores().files().system();
-        assert_eq!((system.cpus, system.cores, system.threads_per_core), (Some(4), Some(2), Some(2)));
+        let machine = two_cores().files().machine();
+        assert_eq!((machine.cpus, machine.cores, machine.threads_per_core), (Some(4), Some(2), Some(2)));
     }
 
     #[test]
     fn affinity_is_respected() {
-        let machine = two_cores();
-        machine.write("/proc/self/status", "Name:\tx\nCpus_allowed:\tfffe\nCpus_allowed_list:\t3-127");
-        assert_eq!(machine.files().cpus(), Some(vec![3]));
-        let system = machine.files().system();
-        assert_eq!((system.cpus, system.cores, system.threads_per_core), (Some(1), Some(1), Some(2)));
+        let imitation = two_cores();
+        imitation.write("/proc/self/status", "Name:\tx\nCpus_allowed:\tfffe\nCpus_allowed_list:\t3-127");
+        assert_eq!(imitation.files().cpus(), Some(vec![3]));
+        let machine = imitation.files().machine();
+        assert_eq!((machine.cpus, machine.cores, machine.threads_per_core), (Some(1), Some(1), Some(2)));
     }
 
     #[test]
     fn cores_are_not_guessed_where_one_cpu_is_not_described() {
-        let machine = two_cores();
-        machine.write("/sys/devices/system/cpu/online", "0-4");
-        assert_eq!((machine.files().system().cpus, machine.files().system().cores), (Some(5), None));
+        let imitation = two_cores();
+        imitation.write("/sys/devices/system/cpu/online", "0-4");
+        assert_eq!((imitation.files().machine().cpus, imitation.files().machine().cores), (Some(5), None));
     }
 
     #[test]
     fn caches_are_those_of_the_first_allowed_cpu_and_in_order() {
-        let machine = two_cores();
-        machine.write("/proc/self/status", "Cpus_allowed_list:\t1-3");
+        let imitation = two_cores();
+        imitation.write("/proc/self/status", "Cpus_allowed_list:\t1-3");
         let describe = |index: usize, fields: [&str; 4]| {
             for (name, value) in ["level", "type", "size", "shared_cpu_list"].iter().zip(fields) {
-                machine.write(&format!("{CPUS}/cpu1/cache/index{index}/{name}"), value);
+                imitation.write(&format!("{CPUS}/cpu1/cache/index{index}/{name}"), value);
             }
         };
         describe(0, ["3", "Unified", "32M", "0-3"]);
@@ -158,6 +157,6 @@ mod tests {
         let expected = [(1, "Data", 48 << 10, Some(2)), (3, "Unified", 32 << 20, Some(4))];
         let expected =
             expected.map(|(level, kind, bytes, shared_by)| Cache { level, kind: kind.into(), bytes, shared_by });
-        assert_eq!(machine.files().system().caches, expected);
+        assert_eq!(imitation.files().machine().caches, expected);
     }
 }

@@ -2,26 +2,26 @@
 //!
 //! Relies on `raw-cpuid`; on CPUs without that instruction nothing is told.
 
-use crate::report::System;
+use super::Machine;
 
 /// Fills in the fields that CPUID knows, in place of what files told.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn describe(system: &mut System) {
+pub(super) fn describe(machine: &mut Machine) {
     let cpu = raw_cpuid::CpuId::new();
     if let Some(name) = cpu.get_processor_brand_string().map(|name| name.as_str().trim().to_owned()) {
-        system.cpu_model = Some(name).filter(|name| !name.is_empty()).or(system.cpu_model.take());
+        machine.cpu_model = Some(name).filter(|name| !name.is_empty()).or(machine.cpu_model.take());
     }
-    system.vendor = cpu.get_vendor_info().map(|vendor| vendor.as_str().to_owned());
+    machine.vendor = cpu.get_vendor_info().map(|vendor| vendor.as_str().to_owned());
     if let Some(features) = cpu.get_feature_info() {
-        system.family = Some(features.family_id().into());
-        system.model = Some(features.model_id().into());
-        system.stepping = Some(features.stepping_id().into());
-        system.hypervisor = features.has_hypervisor().then(hypervisor).flatten();
+        machine.family = Some(features.family_id().into());
+        machine.model = Some(features.model_id().into());
+        machine.stepping = Some(features.stepping_id().into());
+        machine.hypervisor = features.has_hypervisor().then(hypervisor).flatten();
     }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) fn describe(_: &mut System) {}
+pub(super) fn describe(_: &mut Machine) {}
 
 /// The twelve letters of the hypervisor's leaf.
 #[cfg(target_arch = "x86_64")]
@@ -33,8 +33,8 @@ fn hypervisor() -> Option<String> {
     Some(name).filter(|name| !name.is_empty())
 }
 
-/// The instruction sets that the CPU has, whether the operating system lets programs use them or not, by the names of
-/// [`Isa`](crate::isa::Isa), fastest first.
+/// The instruction sets that the CPU has, whether the operating system lets programs use them or not, by the names that
+/// `FFWD_ISA` takes, fastest first.
 pub(super) fn instruction_sets() -> Vec<String> {
     vectors().into_iter().chain(["portable"]).map(str::to_owned).collect()
 }

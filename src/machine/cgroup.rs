@@ -84,17 +84,17 @@ fn share(quota_and_period: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::Machine;
+    use super::super::tests::Imitation;
 
     const UNIFIED: &str = "29 22 0:25 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate";
 
-    fn limits(machine: &Machine) -> (Option<f64>, Option<u64>) {
-        (machine.files().cgroup_cpus(), machine.files().cgroup_memory_bytes())
+    fn limits(imitation: &Imitation) -> (Option<f64>, Option<u64>) {
+        (imitation.files().cgroup_cpus(), imitation.files().cgroup_memory_bytes())
     }
 
     #[test]
     fn version_2_takes_the_smallest_limit_around() {
-        let machine = Machine::new(&[
+        let imitation = Imitation::new(&[
             ("/proc/self/cgroup", "0::/slice/task"),
             ("/proc/self/mountinfo", UNIFIED),
             ("/sys/fs/cgroup/slice/task/cpu.max", "max 100000"),
@@ -102,14 +102,14 @@ mod tests {
             ("/sys/fs/cgroup/slice/task/memory.max", "1073741824"),
             ("/sys/fs/cgroup/slice/memory.max", "max"),
         ]);
-        assert_eq!(limits(&machine), (Some(1.5), Some(1 << 30)));
-        machine.write("/sys/fs/cgroup/slice/task/cpu.max", "50000 100000");
-        assert_eq!(limits(&machine).0, Some(0.5));
+        assert_eq!(limits(&imitation), (Some(1.5), Some(1 << 30)));
+        imitation.write("/sys/fs/cgroup/slice/task/cpu.max", "50000 100000");
+        assert_eq!(limits(&imitation).0, Some(0.5));
     }
 
     #[test]
     fn version_1_has_a_hierarchy_for_each_controller() {
-        let machine = Machine::new(&[
+        let imitation = Imitation::new(&[
             ("/proc/self/cgroup", "5:memory:/a/b\n4:cpu,cpuacct:/c\n0::/"),
             (
                 "/proc/self/mountinfo",
@@ -122,33 +122,33 @@ mod tests {
             ("/cgroups/memory/a/b/memory.limit_in_bytes", "9223372036854771712"),
             ("/cgroups/memory/a/memory.limit_in_bytes", "2147483648"),
         ]);
-        assert_eq!(limits(&machine), (Some(4.0), Some(2 << 30)));
-        machine.write("/cgroups/cpu/c/cpu.cfs_quota_us", "-1");
-        machine.write("/cgroups/memory/a/memory.limit_in_bytes", "9223372036854771712");
-        assert_eq!(limits(&machine), (None, None));
+        assert_eq!(limits(&imitation), (Some(4.0), Some(2 << 30)));
+        imitation.write("/cgroups/cpu/c/cpu.cfs_quota_us", "-1");
+        imitation.write("/cgroups/memory/a/memory.limit_in_bytes", "9223372036854771712");
+        assert_eq!(limits(&imitation), (None, None));
     }
 
     /// A container that sees its own group mounted, and the path from outside.
     #[test]
     fn a_group_that_is_mounted_itself_is_found() {
-        let machine = Machine::new(&[
+        let imitation = Imitation::new(&[
             ("/proc/self/cgroup", "0::/docker/1234"),
             ("/proc/self/mountinfo", &UNIFIED.replace(" / ", " /docker/1234 ")),
             ("/sys/fs/cgroup/cpu.max", "200000 100000"),
         ]);
-        assert_eq!(limits(&machine), (Some(2.0), None));
-        machine.write("/proc/self/cgroup", "0::/../other");
-        assert_eq!(limits(&machine).0, Some(2.0));
+        assert_eq!(limits(&imitation), (Some(2.0), None));
+        imitation.write("/proc/self/cgroup", "0::/../other");
+        assert_eq!(limits(&imitation).0, Some(2.0));
     }
 
     #[test]
     fn what_is_malformed_sets_no_limit() {
-        let machine = Machine::new(&[
+        let imitation = Imitation::new(&[
             ("/proc/self/cgroup", "nothing\n0::/"),
             ("/proc/self/mountinfo", &format!("short - x\n{UNIFIED}")),
             ("/sys/fs/cgroup/cpu.max", "1 0"),
             ("/sys/fs/cgroup/memory.max", "-7"),
         ]);
-        assert_eq!(limits(&machine), (None, None));
+        assert_eq!(limits(&imitation), (None, None));
     }
 }

@@ -1,7 +1,8 @@
-//! The machine: what CPUID, `/proc` and `/sys` tell, as the [`System`] of a report.
+//! The machine: what CPUID, `/proc` and `/sys` tell, as plain values.
 //!
 //! `cpuid` asks the CPU, `topology` and `cgroup` read the files of Linux, from any root directory, so that tests can lay out a
-//! machine of their own. Nothing here needs privileges, and what cannot be read is `None`.
+//! machine of their own. Nothing here needs privileges, and what cannot be read is `None`. This module relies on no other of
+//! this crate.
 
 mod cgroup;
 mod cpuid;
@@ -9,16 +10,66 @@ mod topology;
 
 use std::path::PathBuf;
 
-use crate::isa::Isa;
-use crate::report::{Cache, System};
+use serde::{Deserialize, Serialize};
+
+/// What is known of a machine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Machine {
+    /// The name the CPU gives itself.
+    pub cpu_model: Option<String>,
+    /// The vendor, as CPUID spells it.
+    pub vendor: Option<String>,
+    /// Family, extended family added.
+    pub family: Option<u32>,
+    /// Model, extended model in front.
+    pub model: Option<u32>,
+    /// Stepping.
+    pub stepping: Option<u32>,
+    /// Logical CPUs that this process may run on.
+    pub cpus: Option<usize>,
+    /// Cores of these.
+    pub cores: Option<usize>,
+    /// Threads of a core (SMT).
+    pub threads_per_core: Option<usize>,
+    /// The caches of the first CPU.
+    pub caches: Vec<Cache>,
+    /// NUMA nodes.
+    pub numa_nodes: Option<usize>,
+    /// Memory, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Instruction sets that CPUID shows, by the names that `FFWD_ISA` takes, fastest first.
+    pub isa_detected: Vec<String>,
+    /// The kernel's name and release.
+    pub kernel: Option<String>,
+    /// The hypervisor, as CPUID spells it; `None` where there is none.
+    pub hypervisor: Option<String>,
+    /// The frequency governor of the first CPU.
+    pub governor: Option<String>,
+    /// CPUs that the control group allows; `None` where it sets no limit.
+    pub cgroup_cpus: Option<f64>,
+    /// Memory that the control group allows, in bytes; `None` where it sets no limit.
+    pub cgroup_memory_bytes: Option<u64>,
+}
+
+/// One cache.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cache {
+    /// 1 is the closest to the core.
+    pub level: u32,
+    /// `Data`, `Instruction` or `Unified`.
+    pub kind: String,
+    /// Its size, in bytes.
+    pub bytes: u64,
+    /// Logical CPUs that share it.
+    pub shared_by: Option<usize>,
+}
 
 /// This machine.
-pub fn detect() -> System {
-    let mut system = Files::of_this_machine().system();
-    cpuid::describe(&mut system);
-    system.isa_detected = cpuid::instruction_sets();
-    system.isa_usable = Isa::available().iter().map(|isa| isa.name().to_owned()).collect();
-    system
+pub fn detect() -> Machine {
+    let mut machine = Files::of_this_machine().machine();
+    cpuid::describe(&mut machine);
+    machine.isa_detected = cpuid::instruction_sets();
+    machine
 }
 
 /// The caches of the first CPU that this process may run on, those closest to the core first; empty where nothing tells.
@@ -49,10 +100,10 @@ impl Files {
     }
 
     /// Everything that files tell.
-    fn system(&self) -> System {
+    fn machine(&self) -> Machine {
         let cpus = self.cpus();
         let first = self.first_cpu();
-        System {
+        Machine {
             cpu_model: self.field("/proc/cpuinfo", "model name"),
             cpus: cpus.as_ref().map(Vec::len),
             cores: cpus.and_then(|cpus| self.cores(&cpus)),
@@ -64,7 +115,7 @@ impl Files {
             governor: self.read(&format!("/sys/devices/system/cpu/cpu{first}/cpufreq/scaling_governor")),
             cgroup_cpus: self.cgroup_cpus(),
             cgroup_memory_bytes: self.cgroup_memory_bytes(),
-            ..System::default()
+            ..Machine::default()
         }
     }
 
@@ -100,16 +151,16 @@ mod tests {
 
     use super::*;
 
-    /// A machine of its own, made of the files that are given as (path, content).
-    pub(super) struct Machine {
+    /// A machine that is not this one, made of the files that are given as (path, content).
+    pub(super) struct Imitation {
         directory: TempDir,
     }
 
-    impl Machine {
+    impl Imitation {
         pub(super) fn new(files: &[(&str, &str)]) -> Self {
-            let machine = Self { directory: TempDir::new().unwrap() };
-            files.iter().for_each(|(path, content)| machine.write(path, content));
-            machine
+            let imitation = Self { directory: TempDir::new().unwrap() };
+            files.iter().for_each(|(path, content)| imitation.write(path, content));
+            imitation
         }
 
         pub(super) fn write(&self, path: &str, content: &str) {
@@ -125,14 +176,14 @@ mod tests {
 
     #[test]
     fn a_machine_without_files_tells_nothing() {
-        let machine = Machine::new(&[]);
-        assert_eq!(machine.files().system(), System::default());
-        assert_eq!(machine.files().load(), None);
+        let imitation = Imitation::new(&[]);
+        assert_eq!(imitation.files().machine(), Machine::default());
+        assert_eq!(imitation.files().load(), None);
     }
 
     #[test]
     fn every_file_is_read() {
-        let machine = Machine::new(&[
+        let imitation = Imitation::new(&[
             ("/proc/cpuinfo", "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nmodel\t: 7\n"),
             ("/proc/meminfo", "MemTotal:       24684084 kB\nMemFree:  1 kB"),
             ("/proc/sys/kernel/ostype", "Linux"),
@@ -141,30 +192,23 @@ mod tests {
             ("/sys/devices/system/node/online", "0-1"),
             ("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave"),
         ]);
-        let system = machine.files().system();
-        assert_eq!(system.cpu_model.as_deref(), Some("Some CPU @ 2 GHz"));
-        assert_eq!(system.memory_bytes, Some(24_684_084 * 1024));
-        assert_eq!(system.kernel.as_deref(), Some("Linux 6.1.0"));
-        assert_eq!((system.numa_nodes, system.governor.as_deref()), (Some(2), Some("powersave")));
-        assert_eq!(machine.files().load(), Some([0.5, 1.25, 2.0]));
+        let machine = imitation.files().machine();
+        assert_eq!(machine.cpu_model.as_deref(), Some("Some CPU @ 2 GHz"));
+        assert_eq!(machine.memory_bytes, Some(24_684_084 * 1024));
+        assert_eq!(machine.kernel.as_deref(), Some("Linux 6.1.0"));
+        assert_eq!((machine.numa_nodes, machine.governor.as_deref()), (Some(2), Some("powersave")));
+        assert_eq!(imitation.files().load(), Some([0.5, 1.25, 2.0]));
     }
 
     #[test]
     fn what_is_malformed_counts_as_not_told() {
-        let machine = Machine::new(&[
+        let imitation = Imitation::new(&[
             ("/proc/meminfo", "MemTotal: much"),
             ("/proc/sys/kernel/ostype", "Linux"),
             ("/proc/loadavg", "0.50 x"),
             ("/sys/devices/system/node/online", "0-x"),
         ]);
-        assert_eq!(machine.files().system(), System::default());
-        assert_eq!(machine.files().load(), None);
-    }
-
-    #[test]
-    fn what_can_be_used_was_detected() {
-        let system = detect();
-        assert!(system.isa_usable.iter().all(|isa| system.isa_detected.contains(isa)), "{system:?}");
-        assert_eq!(system.isa_usable.last().map(String::as_str), Some("portable"));
+        assert_eq!(imitation.files().machine(), Machine::default());
+        assert_eq!(imitation.files().load(), None);
     }
 }
