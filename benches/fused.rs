@@ -4,7 +4,7 @@
 mod common;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ffwd::workloads;
+use ffwd::bench::workloads;
 
 fn stages(criterion: &mut Criterion) {
     common::bench_group(criterion, "fused");

@@ -5,7 +5,7 @@
 mod common;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ffwd::report::peaks::{multiply_adds, operations};
+use ffwd::bench::report::peaks::{multiply_adds, operations};
 
 fn peak(criterion: &mut Criterion) {
     let threads = rayon::current_num_threads();

@@ -31,9 +31,9 @@ mod orders;
 mod part;
 mod product;
 mod sparse;
+mod stages;
 mod strip;
 mod units;
-mod workloads;
 
 use std::sync::Mutex;
 
@@ -48,9 +48,9 @@ use drift::Drift;
 use orders::Orders;
 use part::{LayerView, PartForward, PartGradient, Partial, Workspace};
 use sparse::{Scratch, SparseLayer, SparseSums, UnitLines};
+pub(crate) use stages::{Stage, stage};
 use strip::{Dense, Strip};
 use units::Units;
-pub(crate) use workloads::{Stage, stage};
 
 /// Partial gradient sums of a batch. A fixed number makes the sum independent of the threads; 32 keep 16 threads busy
 /// with two parts each and cost 32 x 1.6 MB of traffic for a 784 x 500 layer, about 2% of its step on two cores.

@@ -23,15 +23,14 @@
 //! 5. [`optimizer`] and [`layer`]: one layer's inner steps.
 //! 6. [`network`], [`train`], [`predict`]: all layers, all epochs, all labels; [`similar`] orders samples and inputs.
 //!    [`checkpoint`] stores a network, [`config`] describes a run.
-//! 7. [`workloads`]: every kernel with its shapes and operations, as `cargo bench` and [`mod@report`] measure them; a report
-//!    also holds the machine, as [`machine`] reads it. [`compare`] puts reports side by side.
+//! 7. [`mod@bench`]: every kernel with its shapes and operations, the report of a measurement, and reports side by side.
 //!
 //! The same seed, instruction set and precision give bit-identical weights on any number of threads: work is cut by the
 //! shape of the batch alone, and partial sums are added in the order of that cut.
 
 pub mod backend;
+pub mod bench;
 pub mod checkpoint;
-pub mod compare;
 pub mod config;
 pub mod data;
 pub mod error;
@@ -49,12 +48,10 @@ pub mod optimizer;
 pub mod panels;
 pub mod predict;
 pub mod reference;
-pub mod report;
 pub mod simd;
 pub mod similar;
 pub mod slices;
 pub mod step;
 pub mod train;
-pub mod workloads;
 
 pub use error::{Error, Result};

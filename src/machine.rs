@@ -1,8 +1,8 @@
 //! The machine: what CPUID, `/proc` and `/sys` tell, as plain values.
 //!
-//! `cpuid` asks the CPU, `topology` and `cgroup` read the files of Linux, from any root directory, so that tests can lay out a
-//! machine of their own. Nothing here needs privileges, and what cannot be read is `None`. This module relies on no other of
-//! this crate.
+//! `cpuid` asks the CPU, `topology` and `cgroup` read the files of Linux, from any root directory, so that tests can lay
+//! out a machine of their own. Nothing here needs privileges, and what cannot be read is `None`. This module relies on no
+//! other of this crate.
 
 mod cgroup;
 mod cpuid;
@@ -72,7 +72,8 @@ pub fn detect() -> Machine {
     machine
 }
 
-/// The caches of the first CPU that this process may run on, those closest to the core first; empty where nothing tells.
+/// The caches of the first CPU that this process may run on, those closest to the core first; empty where nothing
+/// tells.
 pub fn caches() -> Vec<Cache> {
     let files = Files::of_this_machine();
     files.caches(files.first_cpu())
@@ -93,7 +94,8 @@ impl Files {
         Self { root: PathBuf::from("/") }
     }
 
-    /// What the file at the absolute `path` holds, without white space around it; `None` where it cannot be read or is empty.
+    /// What the file at the absolute `path` holds, without white space around it; `None` where it cannot be read or is
+    /// empty.
     fn read(&self, path: &str) -> Option<String> {
         let text = std::fs::read_to_string(self.root.join(path.trim_start_matches('/'))).ok()?;
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())

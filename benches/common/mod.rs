@@ -1,4 +1,4 @@
-//! What the bench targets share: `ffwd::workloads` as criterion benches, and for how long they run.
+//! What the bench targets share: `ffwd::bench::workloads` as criterion benches, and for how long they run.
 //!
 //! A bench is called `group/what shape/isa`, as `gemm/NN 60000x784x500/avx512`. Its throughput is operations, so that `Gelem/s`
 //! reads as GFLOP/s, or bytes where a kernel only moves data. Operations are counted as the algorithm is written, so a rate
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
+use ffwd::bench::workloads::{self, Size, Workload};
 use ffwd::isa::{ISA_VARIABLE, Isa};
-use ffwd::workloads::{self, Size, Workload};
 
 /// The instruction set that `FFWD_ISA` asks for, or every one that this CPU has.
 pub fn isas() -> Vec<Isa> {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Output, Stdio};
 
 use crate::program;
-use ffwd::report::{Report, SCHEMA, median};
+use ffwd::bench::report::{Report, SCHEMA, median};
 use tempfile::TempDir;
 
 fn bench(place: &TempDir, arguments: &[&str]) -> Output {
@@ -34,7 +34,10 @@ fn a_quick_report_is_whole_and_kept() {
         );
         assert!(row.percent_of_roofline.is_some(), "{row:?}");
     }
-    let kernels = ffwd::workloads::all(&[ffwd::isa::Isa::from_environment().unwrap()], ffwd::workloads::Size::Quick);
+    let kernels = ffwd::bench::workloads::all(
+        &[ffwd::isa::Isa::from_environment().unwrap()],
+        ffwd::bench::workloads::Size::Quick,
+    );
     assert_eq!(report.kernels.len(), kernels.len());
     assert!(
         kernels.is_empty() || report.scaling.iter().map(|row| row.threads).eq([1, 2, 1, 2]),

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use ffwd::compare::{Comparison, Source, html, markdown, read};
-use ffwd::report::Report;
+use ffwd::bench::compare::{Comparison, Source, html, markdown, read};
+use ffwd::bench::report::Report;
 use serde_json::{Value, json};
 
 use crate::reports::{many_threads, samples, tiles};
@@ -326,7 +326,8 @@ fn rows_may_neither_repeat_nor_lack_a_field_nor_be_too_many() {
     assert_eq!(message(lacking.to_string().as_bytes()), "kernels[1].shape: found nothing, expected this field");
 
     let mut many = report.clone();
-    many.scaling = (1..=10_001).map(|threads| ffwd::report::Scaling { threads, ..report.scaling[0].clone() }).collect();
+    many.scaling =
+        (1..=10_001).map(|threads| ffwd::bench::report::Scaling { threads, ..report.scaling[0].clone() }).collect();
     let json = serde_json::to_vec(&many).unwrap();
     assert_eq!(message(&json), "scaling: found 10001 rows, expected at most 10000");
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ffwd::compare::{Comparison, Source, html};
-use ffwd::report::Report;
+use ffwd::bench::compare::{Comparison, Source, html};
+use ffwd::bench::report::Report;
 use serde_json::Value;
 
 use crate::reports::{many_threads, tiles};

@@ -1,6 +1,6 @@
 //! Reports of machines that do not exist, for the tests of `fast-train compare`.
 
-use ffwd::report::{Build, Cache, Kernel, Peak, Report, Run, SCHEMA, Scaling, System, Training, median};
+use ffwd::bench::report::{Build, Cache, Kernel, Peak, Report, Run, SCHEMA, Scaling, System, Training, median};
 
 /// What the numbers of a report follow from.
 #[derive(Clone)]

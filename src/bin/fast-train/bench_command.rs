@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use ffwd::Error;
+use ffwd::bench::report::{self, Report, Run};
 use ffwd::isa::Isa;
-use ffwd::report::{self, Report, Run};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::arguments::{BenchArguments, ReportForm};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use ffwd::compare::{Comparison, html, markdown, read};
+use ffwd::bench::compare::{Comparison, html, markdown, read};
 
 use crate::arguments::{CompareArguments, ComparisonForm};
 use crate::{print, say};

@@ -3,7 +3,7 @@
 //! A strip's Z and D stay in cache from one stage to the next, so they count no bytes.
 
 use super::step::{self, Batch, OBJECTIVE};
-use super::{FLOAT, PIXELS, Size, UNITS, Work, Workload, count, shape};
+use super::{FLOAT, PIXELS, Run, Size, UNITS, Work, Workload, count, random, shape};
 use crate::fused::{Stage, stage};
 use crate::isa::Isa;
 
@@ -23,7 +23,8 @@ pub(super) fn workloads(isas: &[Isa], size: Size) -> Vec<Workload> {
             list.extend(isas.iter().map(|&isa| {
                 work.on(isa, move || {
                     let Batch { input, parameters } = make(size);
-                    stage(isa, which, input, &parameters, OBJECTIVE)
+                    Box::new(stage(isa, which, input, &parameters, OBJECTIVE, |length| random(length, -1.0..1.0)))
+                        as Run
                 })
             }));
         }

@@ -162,7 +162,7 @@ fn generator() -> Xoshiro256PlusPlus {
 }
 
 /// Uniform floats.
-pub(crate) fn random(length: usize, range: impl SampleRange<f32> + Clone) -> Vec<f32> {
+fn random(length: usize, range: impl SampleRange<f32> + Clone) -> Vec<f32> {
     let rng = &mut generator();
     (0..length).map(|_| rng.random_range(range.clone())).collect()
 }
@@ -170,7 +170,7 @@ pub(crate) fn random(length: usize, range: impl SampleRange<f32> + Clone) -> Vec
 #[cfg(test)]
 impl Workload {
     /// A workload that does next to nothing but has numbers, for tests of what is made of them.
-    pub(crate) fn of_numbers(op: &str, isa: &str, flops: u64, bytes: u64) -> Self {
+    pub(super) fn of_numbers(op: &str, isa: &str, flops: u64, bytes: u64) -> Self {
         let prepare = Box::new(|| Ok(Box::new(std::thread::yield_now) as Run));
         Self { op: op.into(), shape: "2x3x4".into(), dtype: "f32", isa: isa.into(), flops, bytes, prepare }
     }

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 use super::sample::{self, Plan, Subject};
 use super::training::{self, Extent};
 use super::{Build, Report, Run, SCHEMA, System, kernels, peaks, scaling};
+use crate::bench::workloads::{self, Size, Workload};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::isa::Isa;
 use crate::machine;
-use crate::workloads::{self, Size, Workload};
 
 /// At least three rounds, and about two minutes and a half where there are many kernels.
 const FULL: Plan =
@@ -79,7 +79,7 @@ fn of_workloads(run: Run, isa: Isa, workloads: &[Workload], plan: Plan, watch: &
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::median;
+    use crate::bench::report::median;
 
     const OPS: [&str; 3] = ["gemm/NN", "adam/784", "step/images"];
 

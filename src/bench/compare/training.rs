@@ -4,7 +4,7 @@ use indexmap::IndexSet;
 use serde::Serialize;
 
 use super::labels::letter;
-use crate::report::{Report, Training, median};
+use crate::bench::report::{Report, Training, median};
 
 /// Training in one report.
 #[derive(Debug, Serialize)]

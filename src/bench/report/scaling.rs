@@ -1,8 +1,8 @@
 //! The rows of scaling: inner steps on one thread, on two, and so on up to all.
 
 use super::{Scaling, kernels, median};
-use crate::report::sample::Subject;
-use crate::workloads::Workload;
+use crate::bench::report::sample::Subject;
+use crate::bench::workloads::Workload;
 
 /// The workloads that are one inner step of each layer, with as many units on as in the first outer epochs.
 const STEPS: [&str; 2] = ["step/images", "step/activations dense"];

@@ -1,9 +1,9 @@
 //! What the reports were made with: machine, program, circumstances.
 
 use super::{MISSING, Table, words};
-use crate::compare::text::number;
-use crate::compare::{Comparison, Heading};
-use crate::report::{Cache, System};
+use crate::bench::compare::text::number;
+use crate::bench::compare::{Comparison, Heading};
+use crate::bench::report::{Cache, System};
 
 /// The reports: a row for each property, a column for each report.
 pub fn reports(comparison: &Comparison) -> Table {

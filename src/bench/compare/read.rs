@@ -13,8 +13,8 @@ use serde_json::error::Category;
 use super::Source;
 use super::check::{Fault, check};
 use super::text::quoted;
+use crate::bench::report::{Report, SCHEMA};
 use crate::error::{Error, Result};
-use crate::report::{Report, SCHEMA};
 
 /// A report of a thousand kernels has a fiftieth of this.
 const MAX_BYTES: u64 = 16 << 20;

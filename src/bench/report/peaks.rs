@@ -207,7 +207,7 @@ fn array_length(threads: usize, system: &System) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Cache;
+    use crate::bench::report::Cache;
 
     #[test]
     fn multiply_adds_come_to_their_fixed_point() {

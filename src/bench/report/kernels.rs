@@ -2,7 +2,7 @@
 
 use super::sample::{Subject, Timer};
 use super::{Kernel, Peak, median};
-use crate::workloads::Workload;
+use crate::bench::workloads::Workload;
 
 /// The instruction set of workloads whose library chooses for itself.
 const LIBRARY: &str = "library";

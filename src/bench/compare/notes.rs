@@ -4,7 +4,7 @@ use super::Note;
 use super::labels::letter;
 use super::rows::Row;
 use super::text::count;
-use crate::report::Report;
+use crate::bench::report::Report;
 
 /// The remarks on each report.
 pub fn all(reports: &[&Report], kernels: &[Row]) -> Vec<Note> {

@@ -2,7 +2,7 @@
 
 use super::text::shortened;
 use super::{Heading, Source};
-use crate::report::Report;
+use crate::bench::report::Report;
 
 /// Longer names of CPUs and files are cut.
 const MAX_CHARACTERS: usize = 60;

@@ -4,10 +4,10 @@ use indexmap::IndexMap;
 use maud::{Markup, html};
 
 use super::svg::{frame, label, line, px, series};
-use crate::compare::Comparison;
-use crate::compare::rows::{Cell, Row};
-use crate::compare::tables::{layers, variant};
-use crate::compare::text::{number, shortened};
+use crate::bench::compare::Comparison;
+use crate::bench::compare::rows::{Cell, Row};
+use crate::bench::compare::tables::{layers, variant};
+use crate::bench::compare::text::{number, shortened};
 
 /// What the charts of kernels show.
 pub const KERNELS_KEY: &str = "The fastest of each report for every kernel and shape, with number format, instruction set and \

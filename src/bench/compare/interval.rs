@@ -21,7 +21,7 @@ impl Interval {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
         let (last, rank) = (sorted.len() - 1, rank(sorted.len()));
-        Self { low: sorted[rank], median: crate::report::median(&sorted), high: sorted[last - rank] }
+        Self { low: sorted[rank], median: crate::bench::report::median(&sorted), high: sorted[last - rank] }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::interval::Interval;
 use super::labels::letter;
-use crate::report::{self, Report};
+use crate::bench::report::{self, Report};
 
 /// What was measured once at least, with a cell for each report.
 #[derive(Debug, Serialize)]

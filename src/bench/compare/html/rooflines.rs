@@ -5,9 +5,9 @@ use maud::{Markup, html};
 
 use super::scale::{LogScale, tick};
 use super::svg::{WIDTH, frame, label, line, marker, polyline, px, series};
-use crate::compare::Comparison;
-use crate::compare::roofline::{Ceiling, Dot, Roofline};
-use crate::compare::text::{number, shortened};
+use crate::bench::compare::Comparison;
+use crate::bench::compare::roofline::{Ceiling, Dot, Roofline};
+use crate::bench::compare::text::{number, shortened};
 
 /// What the charts show.
 pub const KEY: &str = "Each kernel's operations for a byte it has to move, and its rate, on all threads. The slope is the memory's \

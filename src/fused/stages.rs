@@ -10,7 +10,6 @@ use crate::objective::Objective;
 use crate::simd::{Kernel, Simd};
 use crate::slices::Slices;
 use crate::step::{Input, Parameters};
-use crate::workloads::Run;
 
 /// What happens to a dense strip, in this order.
 #[derive(Clone, Copy, Debug)]
@@ -23,9 +22,17 @@ pub(crate) enum Stage {
     Gradient,
 }
 
-/// One stage of the strips of `input`, all of them dense. The layer needs a bias other than zero: run again, the epilogue finds
-/// its own D in place of Z, and D without a bias would shrink towards numbers that are slow to compute with.
-pub(crate) fn stage(isa: Isa, stage: Stage, input: Input<'_>, parameters: &Parameters, objective: Objective) -> Run {
+/// One stage of the strips of `input`, all of them dense. `floats` makes as many numbers as it is asked for, which stand
+/// for Z until a stage writes it. The layer needs a bias other than zero: run again, the epilogue finds its own D in place
+/// of Z, and D without a bias would shrink towards numbers that are slow to compute with.
+pub(crate) fn stage(
+    isa: Isa,
+    stage: Stage,
+    input: Input<'_>,
+    parameters: &Parameters,
+    objective: Objective,
+    floats: fn(usize) -> Vec<f32>,
+) -> impl FnMut() + Send + use<> {
     let mut step = FusedStep::new(Fused::new(isa), input, parameters.u);
     step.ready_for_gradients();
     step.load(parameters);
@@ -33,13 +40,13 @@ pub(crate) fn stage(isa: Isa, stage: Stage, input: Input<'_>, parameters: &Param
     for workspace in &mut step.workspaces {
         let Workspace { z, largest, .. } = workspace.get_mut().expect("not yet locked");
         let rows = z.slice(0).len() / z.nr();
-        z.pack(&crate::workloads::random(rows * step.u, -1.0..1.0), step.units.order());
+        z.pack(&floats(rows * step.u), step.units.order());
         largest.fill(1.0);
     }
     let mut run = move || step.run(stage, objective);
     // The first gradient packs the transposes.
     run();
-    Box::new(run)
+    run
 }
 
 impl FusedStep {

@@ -3,7 +3,7 @@
 use indexmap::IndexSet;
 use serde::Serialize;
 
-use crate::report::{Kernel, Peak, Report, median};
+use crate::bench::report::{Kernel, Peak, Report, median};
 
 /// The limits of a machine on all of its threads, and its kernels on as many.
 #[derive(Debug, Serialize)]

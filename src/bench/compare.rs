@@ -25,7 +25,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::report::{Build, Report, Run, System};
+use crate::bench::report::{Build, Report, Run, System};
 
 /// The name and version of the comparison as JSON.
 pub const SCHEMA: &str = "ffwd/comparison/v1";

@@ -1,0 +1,16 @@
+//! The measuring wing: what is measured, how a measurement becomes a report, and how reports are compared.
+//!
+//! # Reading order
+//!
+//! 1. [`workloads`]: every kernel with its shapes, operations and bytes. `cargo bench` runs this list under criterion,
+//!    `fast-train bench` runs it for a report.
+//! 2. [`mod@report`]: the schema `ffwd/report/v1`, and the measurement that fills it in: the machine, its measured
+//!    limits, every workload in rounds, scaling over threads, then training.
+//! 3. [`compare`]: reports side by side, as `fast-train compare` prints them. It works on reports alone and runs nothing.
+//!
+//! The wing relies on every other module, and none of them on it. A kernel that is worth measuring in stages offers these
+//! itself, in a file `stages.rs`.
+
+pub mod compare;
+pub mod report;
+pub mod workloads;
