@@ -11,8 +11,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
-use crate::data::{cache, hex};
 use crate::error::{Error, Result};
+use crate::files::write_atomically;
+use crate::hex::hex;
 use crate::network::Network;
 use crate::step::Parameters;
 
@@ -53,7 +54,7 @@ pub fn save(network: &Network, origin: &Origin, path: &Path) -> Result<()> {
     ];
     let metadata: HashMap<_, _> = metadata.map(|(key, value)| (key.to_owned(), value)).into();
     let bytes = safetensors::serialize(views, Some(metadata)).expect("the names differ");
-    cache::write_atomically(path, |file| file.write_all(&bytes).map_err(Error::io(path, "write the model")))
+    write_atomically(path, |file| file.write_all(&bytes).map_err(Error::io(path, "write the model")))
 }
 
 /// Checks that [`load`] would take the weights back.

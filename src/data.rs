@@ -25,7 +25,8 @@ use sha2::{Digest, Sha256};
 pub use idx::{IdxImages, IdxLabels};
 pub use locate::{Located, Places};
 
-use crate::{Error, Result};
+use crate::error::{DatasetProblem, Error, Result};
+use crate::hex::hex;
 
 /// Images and their labels, as many of one as of the other.
 #[derive(Debug)]
@@ -50,60 +51,6 @@ pub struct Dataset {
     /// The images to test on, of the same size; there may be none.
     pub test: Split,
     sha256: OnceLock<String>,
-}
-
-/// How four sound files fail to be a data set.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DatasetProblem {
-    /// Some of the four files are not there.
-    #[error("found no {}, expected the four IDX files, each as it is or with .gz", missing.join(", no "))]
-    MissingFiles {
-        /// The names that no spelling was found for.
-        missing: Vec<&'static str>,
-    },
-    /// More than one sub-folder holds a data set.
-    #[error("found both MNIST/raw and FashionMNIST/raw, expected one data set: name one of these folders")]
-    Ambiguous,
-    /// There are not as many labels as images.
-    #[error("found {labels} labels, expected {images}, the number of images in {}", images_path.display())]
-    Counts {
-        /// Labels in this file.
-        labels: usize,
-        /// Images in the other.
-        images: usize,
-        /// The file of images.
-        images_path: PathBuf,
-    },
-    /// A label that is no class.
-    #[error("found label {found} at index {index}, expected a label below {classes}")]
-    Label {
-        /// The first index at which there is such a label.
-        index: usize,
-        /// The label.
-        found: u8,
-        /// The number of classes.
-        classes: usize,
-    },
-    /// The test images have another size than the training images.
-    #[error("found images of {found:?} pixels, expected {expected:?} (rows, columns) as in the training images")]
-    ImageSize {
-        /// Rows and columns of the test images.
-        found: (usize, usize),
-        /// Rows and columns of the training images.
-        expected: (usize, usize),
-    },
-    /// The images have too few pixels to carry the label.
-    #[error("found images of {found} pixels, expected at least {classes}, one per class, to carry the label")]
-    TooFewPixels {
-        /// Pixels per image.
-        found: usize,
-        /// The number of classes.
-        classes: usize,
-    },
-    /// There is nothing to train on.
-    #[error("found no training image, expected at least one")]
-    Empty,
 }
 
 impl Dataset {
@@ -190,9 +137,4 @@ fn check_sizes(train: &IdxImages, test: &IdxImages, classes: usize) -> Result<()
 /// The known data set whose unpacked file of test labels this is.
 fn name_by_labels(file: &[u8]) -> Option<&'static str> {
     known::name_by_test_labels(&hex(&Sha256::digest(file)))
-}
-
-/// Bytes in hexadecimal, lower case.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

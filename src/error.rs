@@ -3,11 +3,13 @@
 //! Files and users' input end in an [`Error`], whose message is complete and one line; programmers' errors (a shape that
 //! does not fit) are assertions.
 
+mod data;
+
 use std::path::{Path, PathBuf};
 
-use crate::data::DatasetProblem;
-use crate::data::idx::IdxProblem;
-use crate::data::locate::SurveyRow;
+#[cfg(feature = "fetch")]
+pub use data::FailedMirror;
+pub use data::{DatasetProblem, Finding, IdxProblem, SurveyRow};
 
 /// The result of everything that reads a file or a user's words.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -92,7 +94,7 @@ pub enum Error {
         /// The name that was asked for.
         name: String,
         /// Every mirror tried, in order, with its reason.
-        attempts: Vec<crate::data::fetch::FailedMirror>,
+        attempts: Vec<FailedMirror>,
     },
 }
 
@@ -109,7 +111,7 @@ fn places(looked: &[SurveyRow]) -> String {
 
 /// Every mirror with its reason.
 #[cfg(feature = "fetch")]
-fn reasons(attempts: &[crate::data::fetch::FailedMirror]) -> String {
+fn reasons(attempts: &[FailedMirror]) -> String {
     attempts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::handwriting::Hand;
 use super::raster::{PIXELS, SIDE};
 use super::{idx, layout};
-use crate::Result;
+use crate::error::Result;
 
 /// The name of the data set.
 pub const NAME: &str = "digits";

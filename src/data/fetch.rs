@@ -3,7 +3,6 @@
 //! `ureq` talks to the mirrors (it heeds the proxy variables of the environment), `flate2` unpacks while the data comes
 //! in, and the sums come from `known`.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -13,9 +12,10 @@ use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 use ureq::{Agent, Proxy};
 
-use super::cache;
 use super::known::{KnownFile, KnownSet};
-use crate::{Error, Result};
+use crate::error::{Error, FailedMirror, Result};
+use crate::files::write_atomically;
+use crate::hex::hex;
 
 /// The most bytes that are taken from a mirror for one packed file.
 const MAX_DOWNLOAD: u64 = 64 << 20;
@@ -40,21 +40,6 @@ impl Timeouts {
     /// For an attempt the user did not ask for: 3 s to connect, 5 s for the next bytes, 15 s in all.
     pub const BRIEF: Self =
         Self { connect: Duration::from_secs(3), stall: Duration::from_secs(5), total: Duration::from_secs(15) };
-}
-
-/// A mirror that did not deliver; displayed as `MIRROR: REASON`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FailedMirror {
-    /// Its base address.
-    pub mirror: String,
-    /// Why, with the file at which it failed.
-    pub reason: String,
-}
-
-impl fmt::Display for FailedMirror {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.mirror, self.reason)
-    }
 }
 
 /// Why a file did not come from a mirror.
@@ -162,7 +147,7 @@ fn download(agent: &Agent, url: &str, file: &KnownFile, path: &Path) -> std::res
     // Some servers declare the packing to be that of the transfer, and then the client has already undone it.
     let packed = body.fill_buf().map_err(damaged)?.starts_with(&GZIP_MAGIC);
     let mut unpacked: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(body)) } else { Box::new(body) };
-    cache::write_atomically(path, |out| {
+    write_atomically(path, |out| {
         let (sum, bytes) =
             copy(&mut unpacked, file.bytes, |bytes| out.write_all(bytes).map_err(Error::io(path, "write")))?;
         check(file, &sum, bytes)
@@ -186,7 +171,7 @@ fn copy(
         write(&buffer[..read])?;
         bytes += read as u64;
     }
-    Ok((super::hex(&hash.finalize()), bytes))
+    Ok((hex(&hash.finalize()), bytes))
 }
 
 fn check(file: &KnownFile, sum: &str, bytes: u64) -> std::result::Result<(), Failure> {

@@ -10,9 +10,10 @@ use std::time::UNIX_EPOCH;
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::cache;
-use super::idx::{Header, IdxProblem, Kind, MAX_HEADER};
-use crate::{Error, Result};
+use super::idx::{Header, Kind, MAX_HEADER};
+use crate::error::{Error, IdxProblem, Result};
+use crate::files::write_atomically;
+use crate::hex::hex;
 
 /// Whether the name ends in `.gz`.
 pub(super) fn is_gz(path: &Path) -> bool {
@@ -48,7 +49,7 @@ pub(super) fn unpack_once(gz: &Path, kind: Kind, cache: &Path) -> Result<PathBuf
 pub(super) fn unpack_again(gz: &Path, kind: Kind, cache: &Path) -> Result<PathBuf> {
     let target = target(gz, cache)?;
     let mut packed = reader(gz)?;
-    cache::write_atomically(&target, |file| unpack(gz, &mut packed, kind, &target, file))?;
+    write_atomically(&target, |file| unpack(gz, &mut packed, kind, &target, file))?;
     Ok(target)
 }
 
@@ -71,7 +72,7 @@ fn cached_name(gz: &Path) -> Result<String> {
         .chain_update(modified.to_le_bytes())
         .finalize();
     let stem = full.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(format!("{}-{stem}", &super::hex(&hash)[..16]))
+    Ok(format!("{}-{stem}", &hex(&hash)[..16]))
 }
 
 /// Copies the unpacked stream into `file`, stopping at the first sign that it is not what its header says.

@@ -10,85 +10,13 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 
 use super::{cache, gzip};
-use crate::{Error, Result};
+use crate::error::{Error, IdxProblem, Result};
+use crate::files::write_atomically;
 
 /// The element type code of unsigned bytes, the only one read here.
 const UNSIGNED_BYTE: u8 = 0x08;
 /// Bytes of the longest header: the magic number and three dimensions.
 pub(super) const MAX_HEADER: usize = 16;
-
-/// How a file departs from the IDX format, or from the kind of IDX file that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum IdxProblem {
-    /// A directory, a pipe or a device.
-    #[error("found something that is not a regular file, expected an IDX file")]
-    NotAFile,
-    /// The file ends inside its header.
-    #[error("header truncated: found {found} bytes, expected at least {expected}")]
-    HeaderTruncated {
-        /// Bytes in the file.
-        found: u64,
-        /// Bytes of the header.
-        expected: u64,
-    },
-    /// The first two bytes are not zero, so this is no IDX file at all.
-    #[error("bad magic number: found {:02x} {:02x}, expected an IDX file, which starts with 00 00", found[0], found[1])]
-    Magic {
-        /// The first two bytes.
-        found: [u8; 2],
-    },
-    /// The third byte names an element type other than unsigned bytes.
-    #[error("found element type 0x{found:02x}, expected 0x08 (unsigned bytes)")]
-    ElementType {
-        /// The type code found.
-        found: u8,
-    },
-    /// The fourth byte, the number of dimensions, does not fit the kind of file.
-    #[error("found {found} dimensions, expected {expected}")]
-    Rank {
-        /// The number found.
-        found: u8,
-        /// What was expected there, in words.
-        expected: &'static str,
-    },
-    /// Images without any pixels.
-    #[error("found images of {rows} x {cols} pixels, expected at least one pixel")]
-    NoPixels {
-        /// Rows per image.
-        rows: u32,
-        /// Columns per image.
-        cols: u32,
-    },
-    /// The dimensions multiply to more than can be addressed.
-    #[error("found dimensions {dimensions:?}, expected a size that fits in memory")]
-    TooLarge {
-        /// The dimensions of the header.
-        dimensions: [u32; 3],
-    },
-    /// The file ends before its last element.
-    #[error("file truncated: found {found} bytes, expected {expected} by its header")]
-    FileTruncated {
-        /// Bytes in the file.
-        found: u64,
-        /// Bytes by the header.
-        expected: u64,
-    },
-    /// The file goes on after its last element.
-    #[error("trailing bytes: found {found} bytes or more, expected {expected} by its header")]
-    TrailingBytes {
-        /// Bytes in the file; in a `.gz`, where unpacking stopped.
-        found: u64,
-        /// Bytes by the header.
-        expected: u64,
-    },
-    /// A `.gz` that cannot be unpacked.
-    #[error("found a damaged gzip stream ({reason}), expected an IDX file packed by gzip")]
-    Gzip {
-        /// What the decoder says.
-        reason: String,
-    },
-}
 
 /// The two kinds of file, told apart by their number of dimensions.
 #[derive(Debug, Clone, Copy)]
@@ -363,7 +291,7 @@ fn write(path: &Path, dimensions: &[usize], elements: &[u8]) -> Result<()> {
         let size = u32::try_from(size).expect("an IDX dimension has 32 bits");
         header.extend(size.to_be_bytes());
     }
-    cache::write_atomically(path, |file| {
+    write_atomically(path, |file| {
         file.write_all(&header).and_then(|()| file.write_all(elements)).map_err(Error::io(path, "write"))
     })
 }

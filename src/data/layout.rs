@@ -5,8 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{DatasetProblem, known};
-use crate::{Error, Result};
+use super::known;
+use crate::error::{DatasetProblem, Error, Result};
 
 /// The four files of a data set, always in this order.
 pub(super) const NAMES: [&str; 4] =

@@ -3,13 +3,12 @@
 //! The places where a named set may be are fixed and few; [`Places`] holds them, so that tests (and callers with places
 //! of their own) need not change the environment. Which set a directory holds is told from its test labels.
 
-use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::{cache, digits, gzip, known, layout, name_by_labels};
-use crate::{Error, Result};
+use crate::error::{Error, Finding, Result, SurveyRow};
 
 /// A data set that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,34 +35,6 @@ pub struct Places {
     pub cache: PathBuf,
     /// The data sets of the system, with a sub-directory for each set.
     pub system: PathBuf,
-}
-
-/// One place looked at for one data set; displayed as `DIRECTORY (PLACE): FINDING`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SurveyRow {
-    /// The data set looked for.
-    pub name: &'static str,
-    /// The place in words, as in [`Located::found_in`].
-    pub found_in: &'static str,
-    /// The directory looked at.
-    pub directory: PathBuf,
-    /// What is there.
-    pub finding: Finding,
-}
-
-/// What a directory holds of a data set.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
-    /// The four files.
-    Held,
-    /// None of the four files.
-    Nothing,
-    /// Some of the files, but not these.
-    Incomplete(Vec<&'static str>),
-    /// The four files, but of the set named here or, without a name, of none that is known.
-    Other(Option<&'static str>),
-    /// The built-in set, which is drawn when it is first asked for.
-    NotYetDrawn,
 }
 
 /// Every known data set in every place looked at, found or not.
@@ -194,23 +165,4 @@ fn name_of(files: &layout::Files) -> Option<&'static str> {
 fn directory_name(path: &Path) -> String {
     let full = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     full.file_name().map_or_else(|| "data".to_owned(), |name| name.to_string_lossy().into_owned())
-}
-
-impl fmt::Display for SurveyRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}): {}", self.directory.display(), self.found_in, self.finding)
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Held => f.write_str("found"),
-            Self::Nothing => f.write_str("nothing"),
-            Self::Incomplete(missing) => write!(f, "no {}", missing.join(", no ")),
-            Self::Other(Some(name)) => write!(f, "holds {name}"),
-            Self::Other(None) => f.write_str("holds a data set that is not known"),
-            Self::NotYetDrawn => f.write_str("not yet drawn; made when first used"),
-        }
-    }
 }

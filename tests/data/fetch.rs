@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ffwd::Error;
-use ffwd::data::fetch::{FailedMirror, Timeouts, fetch};
+use ffwd::data::fetch::{Timeouts, fetch};
 use ffwd::data::known::{self, KnownFile, KnownSet};
+use ffwd::error::FailedMirror;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};

@@ -6,9 +6,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ffwd::Error;
-use ffwd::data::idx::{self, IdxProblem};
-use ffwd::data::locate::{Finding, survey};
-use ffwd::data::{Dataset, DatasetProblem, IdxImages, IdxLabels, Places, digits, known};
+use ffwd::data::idx;
+use ffwd::data::locate::survey;
+use ffwd::data::{Dataset, IdxImages, IdxLabels, Places, digits, known};
+use ffwd::error::{DatasetProblem, Finding, IdxProblem};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rand::rngs::Xoshiro256PlusPlus;

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use ffwd::config::{BackendName, PrecisionName};
-use ffwd::data::locate::{Finding, SurveyRow, survey};
+use ffwd::data::locate::survey;
 use ffwd::data::{Places, cache, known};
+use ffwd::error::{Finding, SurveyRow};
 use ffwd::isa::Isa;
 use ffwd::machine;
 use serde_json::json;
