@@ -6,10 +6,11 @@
 //!    `fast-train bench` runs it for a report.
 //! 2. [`mod@report`]: the schema `ffwd/report/v1`, and the measurement that fills it in: the machine, its measured
 //!    limits, every workload in rounds, scaling over threads, then training.
-//! 3. [`compare`]: reports side by side, as `fast-train compare` prints them. It works on reports alone and runs nothing.
+//! 3. [`compare`]: reports side by side, as `fast-train compare` prints them. It works on reports alone and measures
+//!    nothing.
 //!
-//! The wing relies on every other module, and none of them on it. A kernel that is worth measuring in stages offers these
-//! itself, in a file `stages.rs`.
+//! The wing relies on every other module, and none of them on it; like the program it is there with the feature `cli`.
+//! A kernel that is worth measuring in stages offers these itself, in a file `stages.rs`.
 
 pub mod compare;
 pub mod report;

@@ -31,6 +31,7 @@ mod orders;
 mod part;
 mod product;
 mod sparse;
+#[cfg(feature = "cli")]
 mod stages;
 mod strip;
 mod units;
@@ -48,6 +49,7 @@ use drift::Drift;
 use orders::Orders;
 use part::{LayerView, PartForward, PartGradient, Partial, Workspace};
 use sparse::{Scratch, SparseLayer, SparseSums, UnitLines};
+#[cfg(feature = "cli")]
 pub(crate) use stages::{Stage, stage};
 use strip::{Dense, Strip};
 use units::Units;

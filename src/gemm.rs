@@ -30,6 +30,7 @@ mod matrix;
 mod pack;
 mod prefetch;
 mod slices;
+#[cfg(feature = "cli")]
 mod stages;
 
 use std::sync::{Mutex, PoisonError};
@@ -43,6 +44,7 @@ use blocking::{Blocking, PackedB, cuts};
 use caches::Caches;
 pub use matrix::{Matrix, MatrixMut};
 use slices::Slices;
+#[cfg(feature = "cli")]
 pub(crate) use stages::pack_only_b;
 
 /// Columns of B that a thread packs at a time: 2 KB of each row, long enough for the hardware to read ahead.

@@ -23,12 +23,14 @@
 //! 5. [`optimizer`] and [`layer`]: one layer's inner steps.
 //! 6. [`network`], [`train`], [`predict`]: all layers, all epochs, all labels; [`similar`] orders samples and inputs.
 //!    [`checkpoint`] stores a network, [`config`] describes a run.
-//! 7. [`mod@bench`]: every kernel with its shapes and operations, the report of a measurement, and reports side by side.
+//! 7. `bench`, which is there with the feature `cli`: every kernel with its shapes and operations, the report of a
+//!    measurement, and reports side by side.
 //!
 //! The same seed, instruction set and precision give bit-identical weights on any number of threads: work is cut by the
 //! shape of the batch alone, and partial sums are added in the order of that cut.
 
 pub mod backend;
+#[cfg(feature = "cli")]
 pub mod bench;
 pub mod checkpoint;
 pub mod config;

@@ -1,4 +1,4 @@
-//! What can be wrong with a data set: with a file, with four of them, with the places they are looked for, with mirrors.
+//! What can be wrong with a data set: a file, four of them together, the places they are looked for, mirrors.
 //!
 //! Plain values with their words (`thiserror`); [`crate::error::Error`] adds the path.
 

@@ -1,11 +1,9 @@
-//! CPUs, cores and caches, as Linux describes them under `/sys/devices/system/cpu`.
-
-use std::collections::BTreeSet;
+//! CPUs and caches, as Linux describes them under `/sys/devices/system/cpu`.
 
 use super::{Cache, Files};
 
 /// Where the CPUs are described.
-const CPUS: &str = "/sys/devices/system/cpu";
+pub(super) const CPUS: &str = "/sys/devices/system/cpu";
 
 /// More CPUs or nodes than any machine has: a list with a larger number is malformed.
 const MOST: usize = 1 << 16;
@@ -28,19 +26,6 @@ impl Files {
     /// The first of [`Files::cpus`], which stands for all where they are alike.
     pub(super) fn first_cpu(&self) -> usize {
         self.cpus().and_then(|cpus| cpus.first().copied()).unwrap_or(0)
-    }
-
-    /// The logical CPUs of the core that `cpu` belongs to.
-    pub(super) fn siblings(&self, cpu: usize) -> Option<Vec<usize>> {
-        let list = |name| self.list(&format!("{CPUS}/cpu{cpu}/topology/{name}"));
-        // The second is the name of Linux before 5.3.
-        list("core_cpus_list").or_else(|| list("thread_siblings_list"))
-    }
-
-    /// The number of cores that `cpus` belong to.
-    pub(super) fn cores(&self, cpus: &[usize]) -> Option<usize> {
-        let cores: Option<BTreeSet<Vec<usize>>> = cpus.iter().map(|&cpu| self.siblings(cpu)).collect();
-        Some(cores?.len())
     }
 
     /// The caches of `cpu`, those closest to the core first.
@@ -111,41 +96,18 @@ mod tests {
         assert_eq!(["", "K", "0K", "3KM", "many", "99999999999999999M"].map(parse_size), [None; 6]);
     }
 
-    /// Four logical CPUs on two cores.
-    fn two_cores() -> Imitation {
-        let imitation = Imitation::new(&[("/sys/devices/system/cpu/online", "0-3")]);
-        for (cpu, siblings) in ["0,2", "1,3", "0,2", "1,3"].iter().enumerate() {
-            imitation.write(&format!("{CPUS}/cpu{cpu}/topology/thread_siblings_list"), siblings);
-        }
-        imitation
-    }
-
-    #[test]
-    fn two_threads_of_a_core_are_one_core() {
-        let machine = two_cores().files().machine();
-        assert_eq!((machine.cpus, machine.cores, machine.threads_per_core), (Some(4), Some(2), Some(2)));
-    }
-
     #[test]
     fn affinity_is_respected() {
-        let imitation = two_cores();
-        imitation.write("/proc/self/status", "Name:\tx\nCpus_allowed:\tfffe\nCpus_allowed_list:\t3-127");
+        let imitation = Imitation::new(&[
+            ("/sys/devices/system/cpu/online", "0-3"),
+            ("/proc/self/status", "Name:\tx\nCpus_allowed:\tfffe\nCpus_allowed_list:\t3-127"),
+        ]);
         assert_eq!(imitation.files().cpus(), Some(vec![3]));
-        let machine = imitation.files().machine();
-        assert_eq!((machine.cpus, machine.cores, machine.threads_per_core), (Some(1), Some(1), Some(2)));
-    }
-
-    #[test]
-    fn cores_are_not_guessed_where_one_cpu_is_not_described() {
-        let imitation = two_cores();
-        imitation.write("/sys/devices/system/cpu/online", "0-4");
-        assert_eq!((imitation.files().machine().cpus, imitation.files().machine().cores), (Some(5), None));
     }
 
     #[test]
     fn caches_are_those_of_the_first_allowed_cpu_and_in_order() {
-        let imitation = two_cores();
-        imitation.write("/proc/self/status", "Cpus_allowed_list:\t1-3");
+        let imitation = Imitation::new(&[("/proc/self/status", "Cpus_allowed_list:\t1-3")]);
         let describe = |index: usize, fields: [&str; 4]| {
             for (name, value) in ["level", "type", "size", "shared_cpu_list"].iter().zip(fields) {
                 imitation.write(&format!("{CPUS}/cpu1/cache/index{index}/{name}"), value);
@@ -157,6 +119,7 @@ mod tests {
         let expected = [(1, "Data", 48 << 10, Some(2)), (3, "Unified", 32 << 20, Some(4))];
         let expected =
             expected.map(|(level, kind, bytes, shared_by)| Cache { level, kind: kind.into(), bytes, shared_by });
-        assert_eq!(imitation.files().machine().caches, expected);
+        let files = imitation.files();
+        assert_eq!(files.caches(files.first_cpu()), expected);
     }
 }

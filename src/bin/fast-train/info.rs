@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use ffwd::bench::report::System;
 use ffwd::config::{BackendName, PrecisionName};
 use ffwd::data::locate::survey;
 use ffwd::data::{Places, cache, known};
 use ffwd::error::{Finding, SurveyRow};
 use ffwd::isa::Isa;
-use ffwd::machine;
 use serde_json::json;
 
 use crate::{print, threads_or_available};
@@ -19,7 +19,7 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
     let usable: Vec<&str> = Isa::available().iter().map(Isa::name).collect();
     let threads = threads_or_available(0);
     let cache = cache::user();
-    let cpu = machine::detect().cpu_model;
+    let cpu = System::of_this_machine().cpu_model;
     let precision = ffwd::backend::choose(BackendName::Auto, PrecisionName::Auto, isa).precision();
     let rows = survey(&Places::from_environment());
     let sets = known::NAMES.map(|name| (name, found(&rows, name)));
