@@ -10,7 +10,7 @@ mod common;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ffwd::config::Config;
 use ffwd::data::digits;
-use ffwd::fused::Fused;
+use ffwd::internals::Fused;
 use ffwd::network::Network;
 use ffwd::train::{Trainer, TrainingSet};
 

@@ -68,9 +68,9 @@ pub enum OptimizerName {
 pub enum BackendName {
     /// The fastest that this CPU and the precision allow.
     Auto,
-    /// Fused kernels, [`crate::fused`].
+    /// Fused kernels, `crate::fused`.
     Fused,
-    /// Plain matrices on `matrixmultiply`, [`crate::reference`].
+    /// Plain matrices on `matrixmultiply`, `crate::reference`.
     Reference,
 }
 
@@ -219,17 +219,17 @@ impl Config {
     }
 
     /// What the layers optimise.
-    pub fn objective(&self) -> Objective {
+    pub(crate) fn objective(&self) -> Objective {
         Objective { threshold: self.threshold as f32 }
     }
 
     /// How the layers are regularised.
-    pub fn l2(&self) -> L2 {
+    pub(crate) fn l2(&self) -> L2 {
         L2 { kernel: self.kernel_l2, bias: self.bias_l2 }
     }
 
     /// How the layers are optimised.
-    pub fn rule(&self) -> Rule {
+    pub(crate) fn rule(&self) -> Rule {
         match self.optimizer {
             OptimizerName::Adam => {
                 Rule::Adam { lr: self.lr, beta1: self.beta1, beta2: self.beta2, epsilon: self.epsilon }

@@ -91,6 +91,7 @@ impl Fused {
 
     /// The same, but a strip becomes sparse where less than `share` of its units are on: 0 keeps all strips dense, and
     /// above 1 all become sparse in a batch's first step. For tests and measurements.
+    #[cfg(any(feature = "cli", feature = "internals"))]
     pub fn with_sparse_below(self, share: f64) -> Self {
         Self { sparse_below: share, ..self }
     }

@@ -20,7 +20,7 @@
 //! An element of C is the sum over slices of sums over blocks of kc steps, in their order. The slices depend on m, n and k alone,
 //! and kc on k: results are bit-identical on any number of threads, and for any cut of C into tasks.
 //!
-//! Relies on [`crate::simd`] for the vectors and on `/sys` (caches.rs) for the sizes that the blocks are cut for.
+//! Relies on `crate::simd` for the vectors and on `/sys` (caches.rs) for the sizes that the blocks are cut for.
 
 mod block;
 mod blocking;

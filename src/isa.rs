@@ -1,14 +1,16 @@
 //! Which instruction set the kernels run on: detection, the `FFWD_ISA` override, and dispatch.
 //!
-//! An [`Isa`] value holds the proof token of its instruction set (see [`crate::simd`]), so a value of this type can
+//! An [`Isa`] value holds the proof token of its instruction set (see `crate::simd`), so a value of this type can
 //! only exist on a CPU that has it. Detection happens once, at the entrance; kernels never ask again.
 
 use std::fmt;
 
 use crate::error::{Error, Result};
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
-use crate::simd::{Kernel, Portable, Simd};
+#[doc(hidden)]
+pub use crate::simd::{Avx2, Avx512};
+#[doc(hidden)]
+pub use crate::simd::{Kernel, Portable, Simd};
 
 /// The environment variable that forces an instruction set.
 pub const ISA_VARIABLE: &str = "FFWD_ISA";

@@ -11,20 +11,24 @@
 //!
 //! # Reading order
 //!
-//! Data flows one way, and the modules follow it:
+//! Data flows one way, and the modules follow it. Those that are links are public, for programs that train or use
+//! networks; the others are the crate's own.
 //!
 //! 1. [`data`]: IDX files, mapped into memory and checked.
-//! 2. [`labels`]: what is written over an image's first pixels, and which labels the negatives get.
-//! 3. [`objective`]: normalisation, goodness, loss, coefficient. [`step`]: the contract between a layer and a backend.
-//! 4. The backends: [`mod@reference`] is the algorithm as plain matrices; [`fused`] computes the same strip by strip, over
-//!    [`panels`] and [`slices`] where most units are on and [`line_panels`] where few are, on the vectors of [`simd`] that
-//!    [`isa`] finds usable. [`backend`] chooses. [`gemm`] is the product of dense matrices, which leaves nothing out: what
-//!    [`fused`] is measured against.
-//! 5. [`optimizer`] and [`layer`]: one layer's inner steps.
-//! 6. [`network`], [`train`], [`predict`]: all layers, all epochs, all labels; [`similar`] orders samples and inputs.
+//! 2. `labels`: what is written over an image's first pixels, and which labels the negatives get.
+//! 3. `objective`: normalisation, goodness, loss, coefficient. [`step`]: the contract between a layer and a backend.
+//! 4. The backends: `reference` is the algorithm as plain matrices; `fused` computes the same strip by strip, over
+//!    `panels` and `slices` where most units are on and `line_panels` where few are, on the vectors of `simd` that
+//!    [`isa`] finds usable. [`backend`] chooses. [`gemm`] is the product of dense matrices, which leaves nothing out:
+//!    what `fused` is measured against.
+//! 5. `optimizer` and `layer`: one layer's inner steps.
+//! 6. [`network`], [`train`], [`predict`]: all layers, all epochs, all labels; `similar` orders samples and inputs.
 //!    [`checkpoint`] stores a network, [`config`] describes a run.
 //! 7. `bench`, which is there with the feature `cli`: every kernel with its shapes and operations, the report of a
 //!    measurement, and reports side by side.
+//!
+//! Below all of these lie [`error`], `machine` (what the CPU is; `gemm` asks for its caches), `memory`, `files` and
+//! `hex`, which rely on none of them.
 //!
 //! The same seed, instruction set and precision give bit-identical weights on any number of threads: work is cut by the
 //! shape of the batch alone, and partial sums are added in the order of that cut.
@@ -37,25 +41,34 @@ pub mod config;
 pub mod data;
 pub mod error;
 mod files;
-pub mod fused;
+mod fused;
 pub mod gemm;
 mod hex;
 pub mod isa;
-pub mod labels;
-pub mod layer;
-pub mod line_panels;
-pub mod machine;
+mod labels;
+mod layer;
+mod line_panels;
+mod machine;
 mod memory;
 pub mod network;
-pub mod objective;
-pub mod optimizer;
-pub mod panels;
+mod objective;
+mod optimizer;
+mod panels;
 pub mod predict;
-pub mod reference;
-pub mod simd;
-pub mod similar;
-pub mod slices;
+mod reference;
+mod simd;
+mod similar;
+mod slices;
 pub mod step;
 pub mod train;
 
 pub use error::{Error, Result};
+
+/// What tests and benches of this package need beyond the public face; nothing of it is promised.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::fused::Fused;
+    pub use crate::reference::{Reference, product};
+    pub use crate::simd::MR;
+}

@@ -48,7 +48,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The same instruction set with rows of one register.
     type One: Simd<One = Self::One>;
 
-    /// Floats in one [`Simd::Lanes`]; for rows of one register, a divisor of [`LINE`].
+    /// Floats in one [`Simd::Lanes`]; for rows of one register, a divisor of `LINE`.
     const NR: usize;
 
     /// Vector registers of the instruction set, counted in what one of `V` takes.

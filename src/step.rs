@@ -3,14 +3,14 @@
 //! A [`Backend`] *prepares* a batch once (packing, ordering, norms) and then takes many inner steps on it. A step returns the
 //! loss and the gradient as a function of the prepared batch and the layer's parameters. A backend may remember earlier
 //! steps to save work; that changes a later step by rounding at most, and preparing again starts afresh. The optimiser lives
-//! elsewhere ([`crate::optimizer`]).
+//! elsewhere (`crate::optimizer`).
 //!
 //! Letters: `n` samples in the batch, `v` variants of each sample, `k` inputs, `u` units. Rows are ordered by sample,
 //! then by variant: row `s * v + variant`. In training `v` = 2 and the variants are
-//! [`TRAINING_VARIANTS`](crate::objective::TRAINING_VARIANTS), positive before negative; in prediction `v` is the number of labels tried.
+//! `TRAINING_VARIANTS`, positive before negative; in prediction `v` is the number of labels tried.
 
 use crate::isa::Isa;
-use crate::objective::Objective;
+pub use crate::objective::Objective;
 
 /// The input rows of a layer.
 pub enum Input<'a> {

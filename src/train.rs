@@ -1,6 +1,6 @@
 //! The outer epochs: batches, negatives, layer after layer, and the bookkeeping of the losses.
 //!
-//! Relies on a [`Backend`] for the layer steps and on [`crate::layer`] for the inner loop; works on whatever thread pool
+//! Relies on a [`Backend`] for the layer steps and on `crate::layer` for the inner loop; works on whatever thread pool
 //! it is called in.
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -5,7 +5,7 @@
 //! GB/s where it is bytes.
 //!
 //! Relies on serde for both directions: what `fast-train bench` writes, `fast-train compare` reads. `measure` takes the
-//! measurement, from [`workloads`](super::workloads) and [`crate::machine`], in rounds (`sample`); `csv` and `markdown` are
+//! measurement, from [`workloads`](super::workloads) and `crate::machine`, in rounds (`sample`); `csv` and `markdown` are
 //! its other forms.
 
 mod build;

@@ -1,11 +1,9 @@
 //! The fused kernels against the plain reference backend, at sizes that do not fit vectors, panels, strips or parts.
 
 use crate::common::{self, gap, largest};
+use ffwd::internals::{MR, Reference};
 use ffwd::isa::Isa;
-use ffwd::objective::Objective;
-use ffwd::reference::Reference;
-use ffwd::simd::MR;
-use ffwd::step::{Activations, Backend, Images, Input, Parameters};
+use ffwd::step::{Activations, Backend, Images, Input, Objective, Parameters};
 use rand::RngExt;
 
 const OBJECTIVE: Objective = Objective { threshold: 1.5 };

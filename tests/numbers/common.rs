@@ -1,9 +1,8 @@
 //! What the tests share: the backends under test on every instruction set, and small random data.
 
 use ffwd::config::Config;
-use ffwd::fused::Fused;
+use ffwd::internals::{Fused, Reference};
 use ffwd::isa::{ISA_VARIABLE, Isa};
-use ffwd::reference::Reference;
 use ffwd::step::{Backend, Parameters};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};

@@ -107,7 +107,7 @@ fn matrixmultiply(product: &mut Product) {
     let rows = m.div_ceil(rayon::current_num_threads() * 2);
     c.par_chunks_mut(rows * n).enumerate().for_each(|(block, c)| {
         let a = (&a[block * rows * row_stride..], row_stride, column_stride);
-        ffwd::reference::product(c.len() / n, k, n, a, b, c);
+        ffwd::internals::product(c.len() / n, k, n, a, b, c);
     });
 }
 
