@@ -1,18 +1,84 @@
-//! The choice of a backend: what `--backend` and `--precision` ask for, on this CPU.
+//! The backend contract: what any backend must do for one layer, batch after batch.
+//!
+//! A [`Backend`] makes a [`LayerBackend`] for each layer. It is given a batch ([`LayerBackend::begin`]: packing, ordering,
+//! norms), and then asked for gradients and activations under the parameters of the moment. Its memory outlives the batch, so
+//! that the next one of the same size costs what its arithmetic costs; [`LayerBackend::end`] gives the memory back.
+//!
+//! A backend may remember earlier steps on a batch to save work; that changes a later step by rounding at most, and the next
+//! batch starts afresh. The optimiser lives elsewhere ([`crate::optimizer`]).
 
-use crate::config::{BackendName, PrecisionName};
-use crate::fused::Fused;
+use crate::batch::Input;
 use crate::isa::Isa;
-use crate::reference::Reference;
-use crate::step::Backend;
+use crate::parameters::Parameters;
+use crate::recipe::Recipe;
 
-/// The backend that `name` and `precision` ask for, on `isa`.
-///
-/// Every backend so far computes in 32-bit floats, so every precision is served by each; one on tile instructions joins
-/// this choice as another implementation of [`Backend`].
-pub fn choose(name: BackendName, precision: PrecisionName, isa: Isa) -> Box<dyn Backend> {
-    match (name, precision) {
-        (BackendName::Reference, PrecisionName::Auto | PrecisionName::F32) => Box::new(Reference::new(isa)),
-        (BackendName::Auto | BackendName::Fused, PrecisionName::Auto | PrecisionName::F32) => Box::new(Fused::new(isa)),
+/// What a batch is wanted for, which decides how much to prepare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Activations and goodness: no gradient will be asked for.
+    Inference,
+    /// One gradient, of a batch that will not come again: a mini-batch.
+    OneStep,
+    /// Many gradients on the same batch, for which a backend may order, sort and remember what it likes.
+    ManySteps,
+}
+
+impl Use {
+    /// What a batch of `steps` training steps is wanted for.
+    pub fn training(steps: usize) -> Self {
+        if steps == 1 { Self::OneStep } else { Self::ManySteps }
     }
+}
+
+/// One layer, on one backend.
+pub trait LayerBackend: Send {
+    /// Takes in a batch in place of the last one. Nothing of `input` is needed afterwards.
+    ///
+    /// # Panics
+    ///
+    /// The batch's shapes do not fit each other or the layer: a programmer's error.
+    fn begin(&mut self, input: &Input<'_>, wanted: Use);
+
+    /// The batch's mean loss under `parameters`, and its gradient, written over `gradient`.
+    ///
+    /// Where asked for, writes the rows of activations `h` ((n * v) x u, row-major) that the loss is of.
+    /// The batch has the two training variants and at least one sample. The loss is the mean over all `2n` rows.
+    ///
+    /// # Panics
+    ///
+    /// The batch is for inference, or a shape is not the layer's.
+    fn gradient(&mut self, parameters: &Parameters, gradient: &mut Parameters, outputs: Option<&mut [f32]>) -> f64;
+
+    /// Runs the batch through the layer.
+    ///
+    /// Where asked for, writes the rows of activations `h` ((n * v) x u, row-major) and each row's goodness (n * v).
+    /// Returns how many activations are above zero.
+    ///
+    /// # Panics
+    ///
+    /// A shape is not the layer's or the batch's.
+    fn forward(&mut self, parameters: &Parameters, outputs: Option<&mut [f32]>, goodness: Option<&mut [f32]>) -> u64;
+
+    /// Forgets the batch and gives its memory back.
+    fn end(&mut self);
+}
+
+/// One way of computing layers.
+pub trait Backend: Send + Sync {
+    /// The name `--backend` takes.
+    fn name(&self) -> &'static str;
+
+    /// The number format of its products.
+    fn precision(&self) -> &'static str;
+
+    /// The instruction set the optimiser runs on, and the backend's own kernels.
+    fn isa(&self) -> Isa;
+
+    /// What chose the instruction set of its products: [`Backend::isa`], or a library's own detection.
+    fn products(&self) -> &'static str {
+        self.isa().name()
+    }
+
+    /// A layer of `k` inputs and `u` units that computes as `recipe` says, without a batch.
+    fn layer(&self, recipe: &Recipe, k: usize, u: usize) -> Box<dyn LayerBackend>;
 }

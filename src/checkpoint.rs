@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::hex::hex;
 use crate::network::Network;
-use crate::step::Parameters;
+use crate::parameters::Parameters;
 
 /// What the metadata calls this form.
 const FORMAT: &str = "ffwd/model/v1";

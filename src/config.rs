@@ -9,12 +9,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::layer::L2;
 use crate::network::{Initial, Initializer};
-use crate::objective::Objective;
 use crate::optimizer::Rule;
-use crate::step::Backend;
+use crate::recipe::{Recipe, Schedule};
 
 /// The names `--preset` takes.
 pub const PRESETS: [&str; 1] = ["keras"];
@@ -43,6 +43,7 @@ kernel_l2 = 0.0
 bias_l2 = 0.0
 optimizer = "adam"
 lr = 0.03
+schedule = "constant"
 beta1 = 0.9
 beta2 = 0.999
 epsilon = 1e-7
@@ -122,6 +123,8 @@ pub struct Config {
     pub optimizer: OptimizerName,
     /// Learning rate.
     pub lr: f64,
+    /// How the learning rate changes over the outer epochs.
+    pub schedule: Schedule,
     /// Adam's decay of the first moment.
     pub beta1: f64,
     /// Adam's decay of the second moment.
@@ -218,9 +221,9 @@ impl Config {
         Initial { use_bias: self.use_bias, kernel: self.kernel_initializer, bias: self.bias_initializer }
     }
 
-    /// What the layers optimise.
-    pub(crate) fn objective(&self) -> Objective {
-        Objective { threshold: self.threshold as f32 }
+    /// What the layers compute and learn from.
+    pub fn recipe(&self) -> Recipe {
+        Recipe::keras(self.threshold as f32)
     }
 
     /// How the layers are regularised.

@@ -38,7 +38,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use crate::isa::Isa;
-use crate::simd::{LINE, Simd, first_line};
+use crate::simd::{LINE, Registers, Simd, first_line};
 use block::{Block, PackB};
 use blocking::{Blocking, PackedB, cuts};
 use caches::Caches;
@@ -123,12 +123,12 @@ pub fn sgemm(
         // 14 x 2 registers: 28 accumulators, a row of B and a broadcast are 31 of 32, and 28 FMAs take 16 loads, which leaves
         // two load pipes a margin next to two FMA pipes.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(simd) => multiply::<_, 14>(simd.rows_of::<2>(), scale, a, b, c, workspace),
+        Isa::Avx512(simd) => multiply::<_, 14>(Registers::<_, 2>(simd), scale, a, b, c, workspace),
         // 6 x 2 registers: 12 accumulators, a row of B and a broadcast are 15 of 16; 12 FMAs take 8 loads.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(simd) => multiply::<_, 6>(simd.rows_of::<2>(), scale, a, b, c, workspace),
+        Isa::Avx2(simd) => multiply::<_, 6>(Registers::<_, 2>(simd), scale, a, b, c, workspace),
         // 4 x 8 floats: on SSE2 8 accumulators, a row of B, a broadcast and a product are 12 of 16 registers.
-        Isa::Portable(simd) => multiply::<_, 4>(simd.rows_of::<1>(), scale, a, b, c, workspace),
+        Isa::Portable(simd) => multiply::<_, 4>(simd, scale, a, b, c, workspace),
     }
 }
 
@@ -145,7 +145,7 @@ fn multiply<S: Simd, const MR: usize>(
     if k == 0 {
         return scale_rows(scale.beta, c);
     }
-    let blocking = Blocking::new((m, k, n), (MR, S::NR), Caches::detected());
+    let blocking = Blocking::new((m, k, n), (MR, S::LANES), Caches::detected());
     let (product, slices) = workspace.lend::<S, MR>(simd, blocking, (m, n));
     product.add_slices(scale, a, b, c, slices);
 }
@@ -187,13 +187,13 @@ impl<S: Simd, const MR: usize> Product<'_, S, MR> {
             for steps in cuts(k, kb) {
                 let scale = scale.at_step(steps.start);
                 let (a, b) = (a.block(0..m, steps.clone()), b.block(steps.clone(), columns.clone()));
-                let width = columns.len().next_multiple_of(S::NR);
+                let width = columns.len().next_multiple_of(S::LANES);
                 let packed_b = aligned(packed_b, steps.len() * width);
                 pack_b(simd, b, kc, packed_b);
                 let packed_b = PackedB { data: packed_b, steps: steps.len(), kc, width };
                 let c = c.block(0..m, columns.clone());
                 let tasks = blocking.tasks((m, steps.len(), columns.len()), packed_a.len());
-                for_each_task(c, (0, 0), (MR, S::NR), tasks, &|c, i, j| {
+                for_each_task(c, (0, 0), (MR, S::LANES), tasks, &|c, i, j| {
                     let packed_a = &packed_a[rayon::current_thread_index().unwrap_or(0) % packed_a.len()];
                     let packed_a = &mut *packed_a.lock().unwrap_or_else(PoisonError::into_inner);
                     let packed_a = aligned(packed_a, mc * kc);
@@ -216,8 +216,8 @@ fn scale_rows(beta: f32, mut c: MatrixMut<'_>) {
 /// Packs `b` into blocks of `kc` steps, each in micro-panels of NR columns.
 fn pack_b<S: Simd>(simd: S, b: Matrix<'_>, kc: usize, packed: &mut [f32]) {
     let (k, n) = (b.rows(), b.columns());
-    let group = PACK_COLUMNS.next_multiple_of(S::NR);
-    packed.par_chunks_mut(kc * n.next_multiple_of(S::NR)).zip(cuts(k, kc).collect::<Vec<_>>()).for_each(
+    let group = PACK_COLUMNS.next_multiple_of(S::LANES);
+    packed.par_chunks_mut(kc * n.next_multiple_of(S::LANES)).zip(cuts(k, kc).collect::<Vec<_>>()).for_each(
         |(packed, steps)| {
             packed.par_chunks_mut(steps.len() * group).enumerate().for_each(|(index, to)| {
                 let columns = index * group..n.min((index + 1) * group);

@@ -22,17 +22,14 @@ const NAMES: [&str; 3] = ["avx512", "avx2", "portable"];
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Isa {
-    /// AVX-512F with FMA on 512-bit vectors. Column slices are 4 vectors wide: with MR = 4 that is 16 accumulators, 4
-    /// loads and 4 broadcasts in 32 registers, 16 FMAs to 8 loads.
+    /// AVX-512F with FMA on 512-bit vectors.
     #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512<4>),
-    /// AVX2 with FMA3 on 256-bit vectors. Column slices are 2 vectors wide: with MR = 4 that is 8 accumulators, as many as
-    /// two FMA pipes of latency 4 keep busy, 2 loads and up to 4 broadcasts in 16 registers.
+    Avx512(Avx512),
+    /// AVX2 with FMA3 on 256-bit vectors.
     #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2<2>),
-    /// What the compilation target guarantees, through the `wide` crate. Column slices are 1 vector of two SSE registers
-    /// wide: with MR = 4 that is 8 accumulators, 2 loads and 2 broadcast halves in 16 registers.
-    Portable(Portable<1>),
+    Avx2(Avx2),
+    /// What the compilation target guarantees, through the `wide` crate.
+    Portable(Portable),
 }
 
 impl Isa {
@@ -98,18 +95,7 @@ impl Isa {
         }
     }
 
-    /// The width `nr` of the kernels' column slices, in floats.
-    pub fn nr(&self) -> usize {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => Avx512::<4>::NR,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => Avx2::<2>::NR,
-            Self::Portable(_) => Portable::<1>::NR,
-        }
-    }
-
-    /// Runs `kernel` compiled for this instruction set.
+    /// Runs `kernel` compiled for this instruction set, on vectors of one register.
     #[inline]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
@@ -156,20 +142,19 @@ mod tests {
     struct Probe;
 
     impl Kernel for Probe {
-        type Output = (&'static str, usize);
+        type Output = &'static str;
 
         #[inline(always)]
         fn run<S: Simd>(self, _: S) -> Self::Output {
-            (std::any::type_name::<S>(), S::NR)
+            std::any::type_name::<S>()
         }
     }
 
     #[test]
     fn a_kernel_runs_on_the_set_that_was_chosen() {
         for isa in Isa::available() {
-            let (vectors, nr) = isa.run(Probe);
+            let vectors = isa.run(Probe);
             assert!(vectors.to_lowercase().contains(isa.name()), "{isa}: {vectors}");
-            assert_eq!(nr, isa.nr());
         }
     }
 

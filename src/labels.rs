@@ -1,34 +1,88 @@
-//! Labels inside images: the overlay that writes a label into the first pixels, and the labels of the negatives.
+//! Labels inside images: how a label is written over the first pixels, and which labels the negatives get.
 //!
 //! Relies on nothing but bytes; every backend takes these few functions as the definition of what a layer-1 row holds.
 
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-/// The value of the pixel that marks the label: the largest byte of the whole original image.
-pub fn label_value(image: &[u8]) -> u8 {
-    image.iter().copied().max().unwrap_or(0)
+/// Which label an image carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// One of the classes.
+    Class(u8),
+    /// No class: what the read-out of a network is fed with (section 3.3 of Hinton 2022).
+    Neutral,
 }
 
-/// Writes `image` with `label` overlaid into `row`, as floats in [0, 1].
-///
-/// The first `classes` pixels become zero, except pixel `label`, which takes [`label_value`]. `image` and `row` have
-/// the same length k >= `classes` > `label`.
-pub fn overlay(image: &[u8], label: u8, classes: usize, row: &mut [f32]) {
-    assert!(image.len() == row.len() && classes <= row.len() && usize::from(label) < classes);
-    for (to, &from) in row.iter_mut().zip(image) {
-        *to = f32::from(from) / 255.0;
+/// How labels are written over the first pixels, one for each class.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LabelStyle {
+    /// What the pixel of the label's class becomes; the other classes' pixels become 0.
+    pub value: LabelValue,
+    /// What every class's pixel becomes where the label is neutral, as a share of [`LabelStyle::value`].
+    pub neutral: f32,
+}
+
+/// The value of the pixel that marks the label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LabelValue {
+    /// The largest pixel of the whole original image: the Keras example.
+    LargestPixel,
+    /// 1, the brightest a pixel can be: Hinton's published code.
+    One,
+}
+
+impl LabelStyle {
+    /// The Keras example, and a tenth of its value for the neutral label.
+    pub const LARGEST_PIXEL: Self = Self { value: LabelValue::LargestPixel, neutral: 0.1 };
+
+    /// Hinton's published code: 1 for a label, 0.1 in all pixels for the neutral one.
+    pub const ONE: Self = Self { value: LabelValue::One, neutral: 0.1 };
+
+    /// The value of the label's pixel, as a byte.
+    pub fn byte(&self, image: &[u8]) -> u8 {
+        match self.value {
+            LabelValue::LargestPixel => image.iter().copied().max().unwrap_or(0),
+            LabelValue::One => u8::MAX,
+        }
     }
-    row[..classes].fill(0.0);
-    row[usize::from(label)] = f32::from(label_value(image)) / 255.0;
-}
 
-/// The squared Euclidean norm of an overlaid image as floats in [0, 1], from an exact sum of squared bytes; the label does
-/// not matter.
-pub fn overlaid_squared_norm(image: &[u8], classes: usize) -> f64 {
-    let square = |byte: u8| u64::from(byte) * u64::from(byte);
-    let sum = square(label_value(image)) + image[classes..].iter().map(|&byte| square(byte)).sum::<u64>();
-    sum as f64 / (255.0 * 255.0)
+    /// The value of every class's pixel under the neutral label, in bytes (0 to 255).
+    pub fn neutral_bytes(&self, image: &[u8]) -> f32 {
+        self.neutral * f32::from(self.byte(image))
+    }
+
+    /// Writes `image` with `label` overlaid into `row`, as floats in [0, 1].
+    ///
+    /// The first `classes` pixels become zero, except the label's; or all of them the neutral value. `image` and `row` have
+    /// the same length k >= `classes` > the label.
+    pub fn overlay(&self, image: &[u8], label: Label, classes: usize, row: &mut [f32]) {
+        assert!(image.len() == row.len() && classes <= row.len());
+        for (to, &from) in row.iter_mut().zip(image) {
+            *to = f32::from(from) / 255.0;
+        }
+        match label {
+            Label::Class(label) => {
+                assert!(usize::from(label) < classes);
+                row[..classes].fill(0.0);
+                row[usize::from(label)] = f32::from(self.byte(image)) / 255.0;
+            }
+            Label::Neutral => row[..classes].fill(self.neutral_bytes(image) / 255.0),
+        }
+    }
+
+    /// The squared Euclidean norm of an overlaid image as floats in [0, 1], whatever the class of its label; from an exact
+    /// sum of squared bytes where there is no neutral label.
+    pub fn squared_norm(&self, image: &[u8], is_neutral: bool, classes: usize) -> f64 {
+        let square = |byte: u8| u64::from(byte) * u64::from(byte);
+        let rest = image[classes..].iter().map(|&byte| square(byte)).sum::<u64>();
+        let sum = if is_neutral {
+            rest as f64 + classes as f64 * f64::from(self.neutral_bytes(image)).powi(2)
+        } else {
+            (square(self.byte(image)) + rest) as f64
+        };
+        sum / (255.0 * 255.0)
+    }
 }
 
 /// One random permutation of `labels`: the labels of the negatives. About one in ten equals the true label of MNIST,
@@ -45,35 +99,48 @@ mod tests {
     use rand::SeedableRng;
     use rand::rngs::Xoshiro256PlusPlus;
 
+    const KERAS: LabelStyle = LabelStyle::LARGEST_PIXEL;
+
     #[test]
     fn the_overlay_replaces_the_first_pixels_by_a_one_hot_label_of_the_largest_value() {
         let mut row = [9.0; 5];
-        overlay(&[51, 7, 8, 102, 0], 1, 3, &mut row);
+        KERAS.overlay(&[51, 7, 8, 102, 0], Label::Class(1), 3, &mut row);
         assert_eq!(row, [0.0, 0.4, 0.0, 0.4, 0.0]);
     }
 
     #[test]
     fn the_largest_value_may_lie_in_the_pixels_that_are_replaced() {
         let mut row = [0.0; 3];
-        overlay(&[255, 0, 51], 1, 2, &mut row);
+        KERAS.overlay(&[255, 0, 51], Label::Class(1), 2, &mut row);
         assert_eq!(row, [0.0, 1.0, 0.2]);
-        assert!((overlaid_squared_norm(&[255, 0, 51], 2) - 1.04).abs() < 1e-12);
+        assert!((KERAS.squared_norm(&[255, 0, 51], false, 2) - 1.04).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_neutral_label_is_in_every_pixel() {
+        let mut row = [9.0; 4];
+        LabelStyle::ONE.overlay(&[7, 8, 51, 0], Label::Neutral, 2, &mut row);
+        assert_eq!(row, [0.1, 0.1, 0.2, 0.0]);
+        LabelStyle::ONE.overlay(&[7, 8, 51, 0], Label::Class(0), 2, &mut row);
+        assert_eq!(row, [1.0, 0.0, 0.2, 0.0]);
     }
 
     #[test]
     fn the_norm_is_that_of_the_overlaid_row_whatever_the_label() {
         let image = [3, 200, 0, 17, 255, 1];
-        for label in 0..4 {
-            let mut row = [0.0; 6];
-            overlay(&image, label, 4, &mut row);
-            let expected: f64 = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-            assert!((overlaid_squared_norm(&image, 4) - expected).abs() < 1e-6);
+        for style in [KERAS, LabelStyle::ONE] {
+            for label in (0..4).map(Label::Class).chain([Label::Neutral]) {
+                let mut row = [0.0; 6];
+                style.overlay(&image, label, 4, &mut row);
+                let expected: f64 = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+                assert!((style.squared_norm(&image, label == Label::Neutral, 4) - expected).abs() < 1e-6);
+            }
         }
     }
 
     #[test]
     fn an_empty_image_has_norm_zero() {
-        assert_eq!(overlaid_squared_norm(&[0; 12], 10), 0.0);
+        assert_eq!(KERAS.squared_norm(&[0; 12], false, 10), 0.0);
     }
 
     #[test]

@@ -1,13 +1,12 @@
-//! One layer's local learning: its optimiser, its regularisation, and the inner steps on one batch.
+//! One layer's local learning: its regularisation, and the inner steps on one batch.
 //!
-//! No gradient leaves or enters a layer: [`LayerTrainer::train`] sees a prepared batch and this layer's parameters.
+//! No gradient leaves or enters a layer: [`LayerTrainer::train`] sees a layer with its batch, and this layer's parameters.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::isa::Isa;
-use crate::objective::Objective;
-use crate::optimizer::{Optimizer, Rule};
-use crate::step::{LayerStep, Parameters};
+use crate::backend::LayerBackend;
+use crate::optimizer::{Optimizer, OptimizerState};
+use crate::parameters::Parameters;
 
 /// L2 regularisation as Keras defines it: `kernel * sum(W^2) + bias * sum(b^2)` is added to the loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -21,35 +20,41 @@ pub struct L2 {
 /// What trains one layer.
 pub struct LayerTrainer {
     optimizer: Optimizer,
-    objective: Objective,
     l2: L2,
     gradient: Parameters,
 }
 
+/// How long a layer trains on a batch.
+#[derive(Clone, Copy)]
+pub struct InnerSteps<'a> {
+    /// Steps to take.
+    pub count: usize,
+    /// What the learning rate is multiplied with.
+    pub rate: f64,
+    /// Ends the training after the running step, once it is set.
+    pub stop: &'a AtomicBool,
+}
+
 impl LayerTrainer {
-    /// A trainer for a layer of the shape of `parameters`, before its first step.
-    pub fn new(isa: Isa, rule: Rule, objective: Objective, l2: L2, parameters: &Parameters) -> Self {
-        Self {
-            optimizer: Optimizer::new(isa, rule, parameters),
-            objective,
-            l2,
-            gradient: Parameters::zeros(parameters.k, parameters.u, !parameters.bias.is_empty()),
-        }
+    /// A trainer for a layer of the shape of `parameters`.
+    pub fn new(optimizer: Optimizer, l2: L2, parameters: &Parameters) -> Self {
+        let gradient = Parameters::zeros(parameters.k, parameters.u, !parameters.bias.is_empty());
+        Self { optimizer, l2, gradient }
     }
 
-    /// Takes `steps` inner steps on one batch and returns the loss before each; fewer, where `stop` is set meanwhile.
+    /// Takes inner steps on the batch that `layer` has, and returns the loss before each; fewer than asked for, where training
+    /// is to stop meanwhile.
     pub fn train(
         &mut self,
-        parameters: &mut Parameters,
-        batch: &mut dyn LayerStep,
-        steps: usize,
-        stop: &AtomicBool,
+        (parameters, state): (&mut Parameters, &mut OptimizerState),
+        layer: &mut dyn LayerBackend,
+        InnerSteps { count, rate, stop }: InnerSteps<'_>,
     ) -> Vec<f64> {
         let mut losses = Vec::new();
-        while losses.len() < steps && !stop.load(Ordering::Relaxed) {
-            let data_loss = batch.gradient(parameters, &self.objective, &mut self.gradient);
+        while losses.len() < count && !stop.load(Ordering::Relaxed) {
+            let data_loss = layer.gradient(parameters, &mut self.gradient, None);
             losses.push(data_loss + self.regularise(parameters));
-            self.optimizer.update(parameters, &self.gradient);
+            self.optimizer.update(state, parameters, &self.gradient, rate);
         }
         losses
     }
@@ -77,6 +82,10 @@ fn add_l2(weight: f64, parameters: &[f32], gradient: &mut [f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Use;
+    use crate::batch::Input;
+    use crate::isa::Isa;
+    use crate::optimizer::Rule;
 
     /// A batch that asks for the end during its second step.
     struct Stopping<'a> {
@@ -84,8 +93,12 @@ mod tests {
         stop: &'a AtomicBool,
     }
 
-    impl LayerStep for Stopping<'_> {
-        fn gradient(&mut self, _: &Parameters, _: &Objective, gradient: &mut Parameters) -> f64 {
+    impl LayerBackend for Stopping<'_> {
+        fn begin(&mut self, _: &Input<'_>, _: Use) {
+            unreachable!("the batch is there")
+        }
+
+        fn gradient(&mut self, _: &Parameters, gradient: &mut Parameters, _: Option<&mut [f32]>) -> f64 {
             self.steps += 1;
             self.stop.store(self.steps == 2, Ordering::Relaxed);
             gradient.kernel.fill(1.0);
@@ -95,17 +108,22 @@ mod tests {
         fn forward(&mut self, _: &Parameters, _: Option<&mut [f32]>, _: Option<&mut [f32]>) -> u64 {
             unreachable!("training asks for gradients only")
         }
+
+        fn end(&mut self) {
+            unreachable!("the batch stays")
+        }
     }
 
     #[test]
     fn training_ends_after_the_running_step() {
         let stop = AtomicBool::new(false);
         let mut parameters = Parameters::zeros(1, 1, false);
-        let rule = Rule::Sgd { lr: 0.5, momentum: 0.0 };
-        let objective = Objective { threshold: 1.5 };
-        let mut trainer = LayerTrainer::new(Isa::best(), rule, objective, L2::default(), &parameters);
-        let losses = trainer.train(&mut parameters, &mut Stopping { steps: 0, stop: &stop }, 5, &stop);
+        let rule = Rule::Sgd { lr: 0.25, momentum: 0.0 };
+        let mut state = OptimizerState::new(rule, &parameters);
+        let mut trainer = LayerTrainer::new(Optimizer::new(Isa::best(), rule), L2::default(), &parameters);
+        let steps = InnerSteps { count: 5, rate: 2.0, stop: &stop };
+        let losses = trainer.train((&mut parameters, &mut state), &mut Stopping { steps: 0, stop: &stop }, steps);
         assert_eq!(losses, [1.0, 2.0]);
-        assert_eq!(parameters.kernel, [-1.0], "both steps were taken");
+        assert_eq!(parameters.kernel, [-1.0], "both steps were taken, at twice the rate");
     }
 }

@@ -15,15 +15,14 @@
 //! networks; the others are the crate's own.
 //!
 //! 1. [`data`]: IDX files, mapped into memory and checked.
-//! 2. `labels`: what is written over an image's first pixels, and which labels the negatives get.
-//! 3. `objective`: normalisation, goodness, loss, coefficient. [`step`]: the contract between a layer and a backend.
-//! 4. The backends: `reference` is the algorithm as plain matrices; `fused` computes the same strip by strip, over
-//!    `panels` and `slices` where most units are on and `line_panels` where few are, on the vectors of `simd` that
-//!    [`isa`] finds usable. [`backend`] chooses. [`gemm`] is the product of dense matrices, which leaves nothing out:
-//!    what `fused` is measured against.
-//! 5. `optimizer` and `layer`: one layer's inner steps.
-//! 6. [`network`], [`train`], [`predict`]: all layers, all epochs, all labels; `similar` orders samples and inputs.
-//!    [`checkpoint`] stores a network, [`config`] describes a run.
+//! 2. [`labels`]: what is written over an image's first pixels, and which labels the negatives get.
+//! 3. [`recipe`]: what a layer computes and learns from: normalisation, goodness, loss, schedule.
+//! 4. [`batch`], [`parameters`], [`backend`]: the contract between a layer and a backend.
+//! 5. The backends: `reference` is the algorithm as plain matrices; `fused` computes the same strip by strip, leaving out
+//!    what is zero, on the vectors of `simd` that [`isa`] finds usable. [`backends`] chooses. [`gemm`] is the product of
+//!    dense matrices, which leaves nothing out: what `fused` is measured against.
+//! 6. [`optimizer`] and `layer`: one layer's inner steps. [`network`], [`train`], [`predict`]: all layers, all epochs, all
+//!    labels; `kd_order` orders samples and inputs. [`checkpoint`] stores a network, [`config`] describes a run.
 //! 7. `bench`, which is there with the feature `cli`: every kernel with its shapes and operations, the report of a
 //!    measurement, and reports side by side.
 //!
@@ -34,6 +33,8 @@
 //! shape of the batch alone, and partial sums are added in the order of that cut.
 
 pub mod backend;
+pub mod backends;
+pub mod batch;
 #[cfg(feature = "cli")]
 pub mod bench;
 pub mod checkpoint;
@@ -45,21 +46,18 @@ mod fused;
 pub mod gemm;
 mod hex;
 pub mod isa;
-mod labels;
+mod kd_order;
+pub mod labels;
 mod layer;
-mod line_panels;
 mod machine;
 mod memory;
 pub mod network;
-mod objective;
-mod optimizer;
-mod panels;
+pub mod optimizer;
+pub mod parameters;
 pub mod predict;
+pub mod recipe;
 mod reference;
 mod simd;
-mod similar;
-mod slices;
-pub mod step;
 pub mod train;
 
 pub use error::{Error, Result};
@@ -69,6 +67,6 @@ pub use error::{Error, Result};
 #[doc(hidden)]
 pub mod internals {
     pub use crate::fused::Fused;
+    pub use crate::fused::packing::MR;
     pub use crate::reference::{Reference, product};
-    pub use crate::simd::MR;
 }

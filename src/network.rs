@@ -7,7 +7,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
-use crate::step::Parameters;
+use crate::parameters::Parameters;
 
 /// How a tensor starts, with the names and the distributions of Keras.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

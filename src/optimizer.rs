@@ -7,7 +7,7 @@ mod adam;
 use rayon::prelude::*;
 
 use crate::isa::Isa;
-use crate::step::Parameters;
+use crate::parameters::Parameters;
 
 /// Floats one thread updates at a time: the four streams of Adam take 64 KB, inside L2 and long enough to prefetch.
 const BLOCK: usize = 4096;
@@ -36,55 +36,72 @@ pub enum Rule {
     },
 }
 
-/// The optimiser of one layer: its rule, its step count and its state.
-pub struct Optimizer {
-    isa: Isa,
-    rule: Rule,
-    steps: i32,
-    kernel: State,
-    bias: State,
+/// What a rule remembers of one layer from step to step, beside the parameters: part of the training state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OptimizerState {
+    /// Steps taken.
+    pub steps: i32,
+    /// Of the weights.
+    pub kernel: Moments,
+    /// Of the biases.
+    pub bias: Moments,
 }
 
-/// What a rule remembers of one tensor: Adam's two moments, or SGD's velocity in the first.
-struct State {
-    first: Vec<f32>,
-    second: Vec<f32>,
+/// What a rule remembers of one tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moments {
+    /// Adam's first moment, or SGD's velocity.
+    pub first: Vec<f32>,
+    /// Adam's second moment; empty for SGD.
+    pub second: Vec<f32>,
 }
 
-impl State {
-    fn new(rule: Rule, len: usize) -> Self {
+impl Moments {
+    fn zeros(rule: Rule, len: usize) -> Self {
         let second = if matches!(rule, Rule::Adam { .. }) { len } else { 0 };
         Self { first: vec![0.0; len], second: vec![0.0; second] }
     }
 }
 
-impl Optimizer {
-    /// An optimiser for tensors of the shape of `parameters`, before its first step.
-    pub fn new(isa: Isa, rule: Rule, parameters: &Parameters) -> Self {
+impl OptimizerState {
+    /// Before the first step on a layer of the shape of `parameters`.
+    pub fn new(rule: Rule, parameters: &Parameters) -> Self {
         Self {
-            isa,
-            rule,
             steps: 0,
-            kernel: State::new(rule, parameters.kernel.len()),
-            bias: State::new(rule, parameters.bias.len()),
+            kernel: Moments::zeros(rule, parameters.kernel.len()),
+            bias: Moments::zeros(rule, parameters.bias.len()),
         }
     }
+}
 
-    /// Takes one step along `gradient`, which has the shape of `parameters`.
-    pub fn update(&mut self, parameters: &mut Parameters, gradient: &Parameters) {
-        self.steps = self.steps.saturating_add(1);
-        let (isa, rule, steps) = (self.isa, self.rule, self.steps);
-        for (weights, gradient, state) in [
-            (&mut parameters.kernel, &gradient.kernel, &mut self.kernel),
-            (&mut parameters.bias, &gradient.bias, &mut self.bias),
+/// An optimiser: a rule on an instruction set.
+#[derive(Clone, Copy, Debug)]
+pub struct Optimizer {
+    isa: Isa,
+    rule: Rule,
+}
+
+impl Optimizer {
+    /// The rule `rule`, on `isa`.
+    pub fn new(isa: Isa, rule: Rule) -> Self {
+        Self { isa, rule }
+    }
+
+    /// Takes one step along `gradient`, which has the shape of `parameters`, with `rate` times the rule's learning rate.
+    pub fn update(&self, state: &mut OptimizerState, parameters: &mut Parameters, gradient: &Parameters, rate: f64) {
+        state.steps = state.steps.saturating_add(1);
+        let steps = state.steps;
+        for (weights, gradient, Moments { first, second }) in [
+            (&mut parameters.kernel, &gradient.kernel, &mut state.kernel),
+            (&mut parameters.bias, &gradient.bias, &mut state.bias),
         ] {
-            assert!(weights.len() == gradient.len() && weights.len() == state.first.len(), "one shape for all");
-            match rule {
+            assert!(weights.len() == gradient.len() && weights.len() == first.len(), "one shape for all");
+            match self.rule {
                 Rule::Adam { lr, beta1, beta2, epsilon } => {
-                    let constants = adam::Constants::at_step(steps, lr, beta1, beta2, epsilon);
-                    adam::update(isa, constants, weights, gradient, &mut state.first, &mut state.second);
+                    let constants = adam::Constants::at_step(steps, rate * lr, beta1, beta2, epsilon);
+                    adam::update(self.isa, constants, weights, gradient, first, second);
                 }
-                Rule::Sgd { lr, momentum } => sgd(lr as f32, momentum as f32, weights, gradient, &mut state.first),
+                Rule::Sgd { lr, momentum } => sgd((rate * lr) as f32, momentum as f32, weights, gradient, first),
             }
         }
     }
@@ -124,11 +141,11 @@ mod tests {
             for k in [1, 3, 63, 64, 65, 200] {
                 let mut parameters = Parameters::zeros(k, 1, true);
                 let mut gradient = Parameters::zeros(k, 1, true);
-                let mut optimizer = Optimizer::new(isa, ADAM, &parameters);
+                let (optimizer, mut state) = (Optimizer::new(isa, ADAM), OptimizerState::new(ADAM, &parameters));
                 let slope = |i: usize, t: usize| ((i * 37 + t * 11) % 19) as f64 / 19.0 - 0.4;
                 for t in 0..4 {
                     (0..k).for_each(|i| gradient.kernel[i] = slope(i, t) as f32);
-                    optimizer.update(&mut parameters, &gradient);
+                    optimizer.update(&mut state, &mut parameters, &gradient, 1.0);
                 }
                 for (i, &w) in parameters.kernel.iter().enumerate() {
                     let expected = adam_by_hand(0.0, &[0, 1, 2, 3].map(|t| f64::from(slope(i, t) as f32)));
@@ -144,8 +161,8 @@ mod tests {
         for isa in Isa::available() {
             let mut parameters = Parameters { k: 2, u: 1, kernel: vec![0.25, -0.5], bias: vec![] };
             let gradient = Parameters::zeros(2, 1, false);
-            let mut optimizer = Optimizer::new(isa, ADAM, &parameters);
-            (0..5).for_each(|_| optimizer.update(&mut parameters, &gradient));
+            let (optimizer, mut state) = (Optimizer::new(isa, ADAM), OptimizerState::new(ADAM, &parameters));
+            (0..5).for_each(|_| optimizer.update(&mut state, &mut parameters, &gradient, 1.0));
             assert_eq!(parameters.kernel, [0.25, -0.5], "{isa}");
         }
     }
@@ -154,10 +171,11 @@ mod tests {
     fn sgd_carries_its_velocity() {
         let mut parameters = Parameters::zeros(1, 1, false);
         let gradient = Parameters { k: 1, u: 1, kernel: vec![1.0], bias: vec![] };
-        let mut optimizer = Optimizer::new(Isa::best(), Rule::Sgd { lr: 0.5, momentum: 0.5 }, &parameters);
-        optimizer.update(&mut parameters, &gradient);
+        let rule = Rule::Sgd { lr: 0.5, momentum: 0.5 };
+        let (optimizer, mut state) = (Optimizer::new(Isa::best(), rule), OptimizerState::new(rule, &parameters));
+        optimizer.update(&mut state, &mut parameters, &gradient, 1.0);
         assert_eq!(parameters.kernel, [-0.5]);
-        optimizer.update(&mut parameters, &gradient);
+        optimizer.update(&mut state, &mut parameters, &gradient, 1.0);
         assert_eq!(parameters.kernel, [-1.25]);
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! [`Evaluation`] compares what was predicted with the truth.
 
+use crate::backend::{Backend, LayerBackend, Use};
+use crate::batch::{Activations, Images, Input, Overlay};
 use crate::network::Network;
-use crate::step::{Activations, Backend, Images, Input};
+use crate::recipe::Recipe;
 
 /// The most bytes that the rows of one layer take for the images that go through all layers together: enough rows to keep
 /// every thread busy, and little beside the data set and the weights.
@@ -11,15 +13,17 @@ const BLOCK_BYTES: usize = 64 << 20;
 
 /// The goodness, summed over layers, of each label on each image: n x classes, row-major.
 ///
-/// `pixels` holds n images of the network's size.
+/// `pixels` holds n images of the network's size; `recipe` is the one the network was trained with.
 ///
 /// # Panics
 ///
 /// When `pixels` is not a whole number of images.
-pub fn goodness(network: &Network, backend: &dyn Backend, pixels: &[u8]) -> Vec<f32> {
+pub fn goodness(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8]) -> Vec<f32> {
     let k = network.pixels();
     assert!(pixels.len().is_multiple_of(k), "whole images of {k} bytes");
-    pixels.chunks(block_images(network) * k).flat_map(|block| block_goodness(network, backend, block)).collect()
+    let mut layers: Vec<_> = network.layers.iter().map(|layer| backend.layer(recipe, layer.k, layer.u)).collect();
+    let blocks = pixels.chunks(block_images(network) * k);
+    blocks.flat_map(|block| block_goodness(network, &mut layers, block)).collect()
 }
 
 /// Images of one block, at least one, by [`BLOCK_BYTES`].
@@ -28,22 +32,28 @@ fn block_images(network: &Network) -> usize {
     (BLOCK_BYTES / (network.classes * widest * size_of::<f32>())).max(1)
 }
 
-fn block_goodness(network: &Network, backend: &dyn Backend, pixels: &[u8]) -> Vec<f32> {
+fn block_goodness(network: &Network, layers: &mut [Box<dyn LayerBackend>], pixels: &[u8]) -> Vec<f32> {
     let (k, classes) = (network.pixels(), network.classes);
     let count = pixels.len() / k;
     let samples: Vec<u32> = (0..count as u32).collect();
     let labels: Vec<Vec<u8>> = (0..classes).map(|label| vec![label as u8; count]).collect();
-    let mut input = Input::Images(Images { pixels, k, samples: &samples, classes, labels: &labels });
+    let images = Images { pixels, k, samples: &samples, classes, overlay: Overlay::Labels(&labels) };
     let rows = count * classes;
     let mut total = vec![0.0; rows];
     let mut goodness = vec![0.0; rows];
-    let last = network.layers.len() - 1;
-    for (index, parameters) in network.layers.iter().enumerate() {
+    let mut inputs = Vec::new();
+    let last = layers.len() - 1;
+    for (index, (parameters, layer)) in network.layers.iter().zip(layers).enumerate() {
+        let input = match index {
+            0 => Input::Images(images),
+            _ => Input::Activations(Activations { rows: &inputs, k: parameters.k, variants: classes }),
+        };
+        layer.begin(&input, Use::Inference);
         let mut outputs = vec![0.0; if index == last { 0 } else { rows * parameters.u }];
         let wanted = (index != last).then_some(outputs.as_mut_slice());
-        backend.prepare(input, parameters.u).forward(parameters, wanted, Some(&mut goodness));
+        layer.forward(parameters, wanted, Some(&mut goodness));
         total.iter_mut().zip(&goodness).for_each(|(total, goodness)| *total += goodness);
-        input = Input::Activations(Activations { rows: outputs, k: parameters.u, variants: classes });
+        inputs = outputs;
     }
     total
 }
@@ -53,8 +63,8 @@ fn block_goodness(network: &Network, backend: &dyn Backend, pixels: &[u8]) -> Ve
 /// # Panics
 ///
 /// As [`goodness`].
-pub fn predict(network: &Network, backend: &dyn Backend, pixels: &[u8]) -> Vec<u8> {
-    goodness(network, backend, pixels).chunks_exact(network.classes).map(best_label).collect()
+pub fn predict(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8]) -> Vec<u8> {
+    goodness(network, recipe, backend, pixels).chunks_exact(network.classes).map(best_label).collect()
 }
 
 /// The index of the first largest value.
@@ -85,8 +95,8 @@ impl Evaluation {
     /// # Panics
     ///
     /// When there is not one label for each whole image.
-    pub fn new(network: &Network, backend: &dyn Backend, pixels: &[u8], labels: &[u8]) -> Self {
-        Self::of(labels, &predict(network, backend, pixels), network.classes)
+    pub fn new(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8], labels: &[u8]) -> Self {
+        Self::of(labels, &predict(network, recipe, backend, pixels), network.classes)
     }
 
     /// Compares true labels with predicted ones, all below `classes`.
@@ -143,10 +153,11 @@ mod tests {
         let backend = Reference::new(Isa::best());
         let pixels: Vec<u8> = (0..60).collect();
         let network = network(3, &[7, 6]);
-        let all = goodness(&network, &backend, &pixels);
+        let goodness = |pixels| goodness(&network, &Recipe::keras(1.5), &backend, pixels);
+        let all = goodness(&pixels);
         assert_eq!(all.len(), 9);
-        assert_eq!(all[3..6], goodness(&network, &backend, &pixels[20..40]));
-        assert!(goodness(&network, &backend, &[]).is_empty());
+        assert_eq!(all[3..6], goodness(&pixels[20..40]));
+        assert!(goodness(&[]).is_empty());
     }
 
     #[test]

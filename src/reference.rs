@@ -7,10 +7,11 @@
 use matrixmultiply::sgemm;
 use rayon::prelude::*;
 
+use crate::backend::{Backend, LayerBackend, Use};
+use crate::batch::{self, Images, Input, TRAINING_VARIANTS};
 use crate::isa::Isa;
-use crate::labels;
-use crate::objective::{self, Objective, TRAINING_VARIANTS};
-use crate::step::{Activations, Backend, Images, Input, LayerStep, Parameters};
+use crate::parameters::Parameters;
+use crate::recipe::{Recipe, squared_norm};
 
 /// Batch rows of one product call: enough work (512 rows x 784 x 500) to make handing it to a thread cheap. Products are cut by
 /// rows of their result and never along the reduction, so the result does not depend on the number of threads.
@@ -49,51 +50,29 @@ impl Backend for Reference {
         "matrixmultiply"
     }
 
-    fn prepare<'a>(&self, input: Input<'a>, units: usize) -> Box<dyn LayerStep + 'a> {
-        input.assert_shapes();
-        let (k, variants) = (input.k(), input.variants());
-        let mut x = match input {
-            Input::Images(images) => overlaid(&images),
-            Input::Activations(Activations { rows, .. }) => rows,
-        };
-        x.par_chunks_exact_mut(k).for_each(normalise);
-        let z = vec![0.0; x.len() / k * units];
-        Box::new(ReferenceStep { x, z, k, u: units, variants })
+    fn layer(&self, recipe: &Recipe, k: usize, u: usize) -> Box<dyn LayerBackend> {
+        Box::new(ReferenceLayer { recipe: *recipe, k, u, variants: 1, x: Vec::new(), z: Vec::new() })
     }
 }
 
-/// The rows of layer 1: every label overlaid on every image, (n * v) x k.
-fn overlaid(images: &Images<'_>) -> Vec<f32> {
-    let &Images { pixels, k, samples, classes, labels } = images;
-    let mut x = vec![0.0; samples.len() * labels.len() * k];
-    x.par_chunks_exact_mut(k).enumerate().for_each(|(row, x)| {
-        let (s, variant) = (row / labels.len(), row % labels.len());
-        labels::overlay(&pixels[samples[s] as usize * k..][..k], labels[variant][s], classes, x);
-    });
-    x
-}
-
-/// `x / (||x|| + 1e-4)`.
-fn normalise(row: &mut [f32]) {
-    let scale = objective::row_scale(objective::squared_norm(row));
-    row.iter_mut().for_each(|x| *x *= scale);
-}
-
-struct ReferenceStep {
+/// One layer and the batch it was given last.
+struct ReferenceLayer {
+    recipe: Recipe,
+    k: usize,
+    u: usize,
+    /// Rows of one sample.
+    variants: usize,
     /// Normalised input, rows x k.
     x: Vec<f32>,
     /// Rows x u: Z, then h, then dZ.
     z: Vec<f32>,
-    k: usize,
-    u: usize,
-    variants: usize,
 }
 
-impl ReferenceStep {
+impl ReferenceLayer {
     /// `h = max(x W + b, 0)`, over `z`.
     fn activate(&mut self, parameters: &Parameters) {
-        assert_eq!((parameters.k, parameters.u), (self.k, self.u), "parameters of the prepared shape");
         let (k, u) = (self.k, self.u);
+        parameters.assert_shape(k, u);
         self.z.par_chunks_mut(BLOCK_ROWS * u).zip(self.x.par_chunks(BLOCK_ROWS * k)).for_each(|(z, x)| {
             product(z.len() / u, k, u, (x, k, 1), &parameters.kernel, z);
             for row in z.chunks_exact_mut(u) {
@@ -102,26 +81,63 @@ impl ReferenceStep {
             }
         });
     }
-}
 
-impl LayerStep for ReferenceStep {
-    fn gradient(&mut self, parameters: &Parameters, objective: &Objective, gradient: &mut Parameters) -> f64 {
-        assert_eq!(self.variants, TRAINING_VARIANTS.len(), "a gradient needs positive and negative rows");
-        assert_eq!((gradient.k, gradient.u), (self.k, self.u), "a gradient of the prepared shape");
-        self.activate(parameters);
-        let (k, u, rows) = (self.k, self.u, self.z.len() / self.u);
-        assert!(rows > 0, "a gradient needs at least one sample");
+    /// `dZ = coefficient * h`, over `z`, for each row; returns the sum of their losses.
+    fn differentiate(&mut self) -> f64 {
+        let u = self.u;
+        let loss = self.recipe.loss_of_rows(u, self.z.len() / u);
         let losses: Vec<f64> = self
             .z
             .par_chunks_exact_mut(u)
             .enumerate()
             .map(|(row, h)| {
                 let squares = h.iter().map(|h| h * h).sum();
-                let row = objective.row(squares, u, rows, TRAINING_VARIANTS[row % TRAINING_VARIANTS.len()]);
+                let row = loss.row(squares, batch::polarity(row));
                 h.iter_mut().for_each(|h| *h *= row.coefficient);
                 row.loss
             })
             .collect();
+        losses.iter().sum()
+    }
+}
+
+/// The rows of layer 1: every label overlaid on every image, (n * v) x k.
+fn overlaid(images: &Images<'_>, recipe: &Recipe, x: &mut [f32]) {
+    let variants = images.variants();
+    x.par_chunks_exact_mut(images.k).enumerate().for_each(|(row, x)| {
+        let (s, variant) = (row / variants, row % variants);
+        recipe.labels.overlay(images.image(s), images.label(s, variant), images.classes, x);
+    });
+}
+
+impl LayerBackend for ReferenceLayer {
+    fn begin(&mut self, input: &Input<'_>, _: Use) {
+        input.assert_shapes();
+        assert_eq!(input.k(), self.k, "a batch of the layer's inputs");
+        let (k, recipe) = (self.k, self.recipe);
+        self.variants = input.variants();
+        self.x.resize(input.rows() * k, 0.0);
+        match input {
+            Input::Images(images) => overlaid(images, &recipe, &mut self.x),
+            Input::Activations(activations) => self.x.copy_from_slice(activations.rows),
+        }
+        self.x.par_chunks_exact_mut(k).for_each(|row| {
+            let scale = recipe.normalisation.scale(squared_norm(row), k);
+            row.iter_mut().for_each(|x| *x *= scale);
+        });
+        self.z.resize(input.rows() * self.u, 0.0);
+    }
+
+    fn gradient(&mut self, parameters: &Parameters, gradient: &mut Parameters, outputs: Option<&mut [f32]>) -> f64 {
+        assert_eq!(self.variants, TRAINING_VARIANTS, "a gradient needs positive and negative rows");
+        let (k, u, rows) = (self.k, self.u, self.z.len() / self.u);
+        assert!(rows > 0, "a gradient needs at least one sample");
+        gradient.assert_shape(k, u);
+        self.activate(parameters);
+        if let Some(outputs) = outputs {
+            outputs.copy_from_slice(&self.z);
+        }
+        let loss = self.differentiate();
         let (x, dz) = (&self.x, &self.z);
         gradient.kernel.par_chunks_mut(BLOCK_INPUTS * u).enumerate().for_each(|(block, dw)| {
             product(dw.len() / u, rows, u, (&x[block * BLOCK_INPUTS..], 1, k), dz, dw);
@@ -131,7 +147,7 @@ impl LayerStep for ReferenceStep {
             bias.iter_mut().zip(row).for_each(|(db, &dz)| *db += f64::from(dz));
         }
         gradient.bias.iter_mut().zip(&bias).for_each(|(to, &db)| *to = db as f32);
-        losses.iter().sum::<f64>() / rows as f64
+        loss / rows as f64
     }
 
     fn forward(&mut self, parameters: &Parameters, outputs: Option<&mut [f32]>, goodness: Option<&mut [f32]>) -> u64 {
@@ -140,13 +156,17 @@ impl LayerStep for ReferenceStep {
         if let Some(goodness) = goodness {
             assert_eq!(goodness.len(), self.z.len() / u, "a goodness for each row");
             goodness.par_iter_mut().zip(self.z.par_chunks_exact(u)).for_each(|(goodness, h)| {
-                *goodness = h.iter().map(|h| h * h).sum::<f32>() / u as f32;
+                *goodness = self.recipe.goodness.of(h.iter().map(|h| h * h).sum(), u);
             });
         }
         if let Some(outputs) = outputs {
             outputs.copy_from_slice(&self.z);
         }
         self.z.par_iter().map(|&h| u64::from(h > 0.0)).sum()
+    }
+
+    fn end(&mut self) {
+        (self.x, self.z) = (Vec::new(), Vec::new());
     }
 }
 

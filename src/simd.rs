@@ -1,26 +1,21 @@
-//! The vector trait every kernel is written over, and its three implementations.
+//! The vector trait that every kernel is written over, and its implementations.
 //!
 //! A kernel is written once, generic over [`Simd`], and handed to [`Simd::run`], which compiles it for the
-//! instruction set and is the only place where one is switched on. A vector here is a *row* of one or more registers: a
-//! token names how many, and [`Simd::one`] gives the token of rows of one. So a micro-kernel written over rows has
-//! the register blocking (MR x NR accumulators) of the token it is run with.
+//! instruction set and is the only place where one is switched on.
 //!
 //! Values of the implementing types are proof tokens: they can only be made where the CPU has the instructions, and
-//! every `unsafe` in the x86 file rests on that, and loads and stores on the bounds check before them.
+//! every `unsafe` in the x86 file rests on that, and loads and stores on the bounds check before them. A token proves an
+//! instruction set and nothing else; a kernel that wants vectors of several registers takes [`Registers`] of it.
 
 mod portable;
+mod registers;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub use portable::Portable;
+pub use registers::Registers;
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};
-
-/// Rows of A in one micro-panel: the accumulators of a micro-kernel are `MR` x `NR`.
-///
-/// Four rows of 4 vectors on AVX-512, or of 2 on AVX2, are at least the 8 accumulators that two FMA pipes of latency 4 need,
-/// and four similar rows still share most of their zeros.
-pub const MR: usize = 4;
 
 /// Floats in a cache line: what is loaded and left out together where operands are sparse.
 pub const LINE: usize = 16;
@@ -28,6 +23,17 @@ pub const LINE: usize = 16;
 /// Where in `floats` the first cache line begins; vectors loaded from there on straddle no two lines that one would hold.
 pub fn first_line(floats: &[f32]) -> usize {
     floats.as_ptr().align_offset(LINE * size_of::<f32>())
+}
+
+/// The bf16 number nearest to `value` that is not below it, as its bits: an upper bound in half the memory.
+///
+/// `value` is no NaN.
+#[inline(always)]
+pub fn round_up_to_bf16(value: f32) -> u16 {
+    let bits = value.to_bits();
+    // The lower 16 bits are cut off. That lowers the magnitude, which raises a negative number by itself.
+    let carry = if value.is_sign_negative() { 0 } else { 0xffff };
+    ((bits + carry) >> 16) as u16
 }
 
 /// A computation that can be compiled for any instruction set.
@@ -40,86 +46,106 @@ pub trait Kernel {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
-/// `NR` floats at a time. Slices given to [`Simd::load`] and [`Simd::store`] hold at least `NR` floats.
+/// `LANES` floats at a time. Slices given to [`Simd::load`] and [`Simd::store`] hold at least as many.
 pub trait Simd: Copy + Send + Sync + 'static {
-    /// `NR` floats in registers.
-    type Lanes: Copy;
+    /// `LANES` floats in one register or several.
+    type Vector: Copy;
 
-    /// The same instruction set with rows of one register.
+    /// The same instruction set with vectors of one register.
     type One: Simd<One = Self::One>;
 
-    /// Floats in one [`Simd::Lanes`]; for rows of one register, a divisor of `LINE`.
-    const NR: usize;
+    /// Floats in one [`Simd::Vector`]; for vectors of one register, a divisor of [`LINE`].
+    const LANES: usize;
 
-    /// Vector registers of the instruction set, counted in what one of `V` takes.
+    /// How many of [`Simd::One`]'s vectors the registers of the instruction set hold.
     const REGISTERS: usize;
 
-    /// The token of rows of one register.
+    /// The token of vectors of one register.
     fn one(self) -> Self::One;
 
     /// Runs `kernel` with this instruction set switched on.
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
 
-    /// `NR` copies of `value`.
-    fn splat(self, value: f32) -> Self::Lanes;
+    /// `LANES` copies of `value`.
+    fn splat(self, value: f32) -> Self::Vector;
 
-    /// The first `NR` floats of `from`; panics where it is shorter.
-    fn load(self, from: &[f32]) -> Self::Lanes;
+    /// The first `LANES` floats of `from`; panics where it is shorter.
+    fn load(self, from: &[f32]) -> Self::Vector;
 
-    /// The first `NR` floats of `from`, of which it holds the upper halves (bf16); panics where it is shorter.
-    fn load_halves(self, from: &[u16]) -> Self::Lanes;
+    /// The first `LANES` bf16 numbers of `from`, as floats; panics where it is shorter.
+    fn load_bf16(self, from: &[u16]) -> Self::Vector;
 
-    /// Writes the first `NR` floats of `to`; panics where it is shorter.
-    fn store(self, to: &mut [f32], value: Self::Lanes);
+    /// Writes the first `LANES` floats of `to`; panics where it is shorter.
+    fn store(self, to: &mut [f32], value: Self::Vector);
 
     /// `a + b`.
-    fn add(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
     /// `a - b`.
-    fn sub(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
     /// `a * b`.
-    fn mul(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
     /// `a / b`.
-    fn div(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
+    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
     /// `a * b + c`, rounded once where the instruction set has a fused form.
-    fn mul_add(self, a: Self::Lanes, b: Self::Lanes, c: Self::Lanes) -> Self::Lanes;
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
 
     /// The larger of each pair.
-    fn max(self, a: Self::Lanes, b: Self::Lanes) -> Self::Lanes;
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
     /// The square root of each.
-    fn sqrt(self, a: Self::Lanes) -> Self::Lanes;
+    fn sqrt(self, a: Self::Vector) -> Self::Vector;
 
-    /// The sum of all `NR` floats, always in the same order.
-    fn sum(self, a: Self::Lanes) -> f32;
+    /// The sum of all `LANES` floats, always in the same order.
+    fn sum(self, a: Self::Vector) -> f32;
 
-    /// Bit `i` is set where float `i` is above zero; NR is at most 64.
-    fn positive(self, a: Self::Lanes) -> u64;
+    /// Bit `i` is set where float `i` is above zero; LANES is at most 64.
+    fn positive(self, a: Self::Vector) -> u64;
 
     /// Asks for the cache line of the first float of `from` in the first-level cache; does nothing where there is no such
     /// instruction.
     #[inline(always)]
     fn prefetch(self, _from: &[f32]) {}
 
-    /// Loads `from`, shorter than `NR`, with zeros behind it.
+    /// Loads `from`, shorter than `LANES`, with zeros behind it.
     #[inline(always)]
-    fn load_partial(self, from: &[f32]) -> Self::Lanes {
-        let mut row = [0.0; MAX_NR];
-        row[..from.len()].copy_from_slice(from);
-        self.load(&row)
+    fn load_partial(self, from: &[f32]) -> Self::Vector {
+        let mut floats = [0.0; MAX_LANES];
+        floats[..from.len()].copy_from_slice(from);
+        self.load(&floats)
     }
 
-    /// Stores the first `to.len()` (fewer than `NR`) floats of `value`.
+    /// Stores the first `to.len()` (fewer than `LANES`) floats of `value`.
     #[inline(always)]
-    fn store_partial(self, to: &mut [f32], value: Self::Lanes) {
-        let mut row = [0.0; MAX_NR];
-        self.store(&mut row, value);
-        to.copy_from_slice(&row[..to.len()]);
+    fn store_partial(self, to: &mut [f32], value: Self::Vector) {
+        let mut floats = [0.0; MAX_LANES];
+        self.store(&mut floats, value);
+        to.copy_from_slice(&floats[..to.len()]);
     }
 }
 
-/// The largest `NR` of any implementation.
-pub const MAX_NR: usize = 64;
+/// The largest `LANES` of any implementation.
+pub const MAX_LANES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_rounded_up_to_bf16_is_never_below_itself_and_hardly_above() {
+        let edges =
+            [0.0, -0.0, f32::MIN_POSITIVE / 8.0, 1.0, -1.0, f32::MAX, f32::MIN, f32::INFINITY, f32::NEG_INFINITY];
+        let others =
+            (0..100_000_u32).map(|i| f32::from_bits(i.wrapping_mul(0x9e37_79b9))).filter(|value| !value.is_nan());
+        for value in edges.into_iter().chain(others) {
+            let rounded = f32::from_bits(u32::from(round_up_to_bf16(value)) << 16);
+            assert!(rounded >= value, "{value} became {rounded}");
+            if value.is_normal() && rounded.is_finite() {
+                assert!(rounded - value <= value.abs() / 128.0, "{value} became {rounded}");
+            }
+        }
+    }
+}

@@ -10,14 +10,16 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use serde::Serialize;
 
+use crate::backend::{Backend, LayerBackend, Use};
+use crate::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
 use crate::config::Config;
+use crate::kd_order;
 use crate::labels;
-use crate::layer::LayerTrainer;
+use crate::layer::{InnerSteps, LayerTrainer};
 use crate::memory;
 use crate::network::Network;
-use crate::objective::TRAINING_VARIANTS;
-use crate::similar;
-use crate::step::{Activations, Backend, Images, Input, LayerStep};
+use crate::optimizer::{Optimizer, OptimizerState};
+use crate::recipe::Schedule;
 
 /// Added to the seed for the generator of the negatives, so that they do not repeat the draws of the initial weights.
 const NEGATIVES_STREAM: u64 = 0x6e65_6761_7469_7665;
@@ -52,15 +54,26 @@ pub struct EpochReport {
 /// A network in training.
 pub struct Trainer<'a> {
     network: Network,
-    layers: Vec<LayerTrainer>,
-    backend: &'a dyn Backend,
+    optimizers: Vec<OptimizerState>,
+    layers: Vec<Layer>,
     set: TrainingSet<'a>,
     inner_steps: usize,
     batch: usize,
+    schedule: Schedule,
+    /// Outer epochs of the whole run.
+    epochs: usize,
     negatives: Xoshiro256PlusPlus,
     bookkeeping: FinalLoss,
     /// Each sample's place in an order in which neighbours look alike.
     places: Vec<u32>,
+    /// Memory for the activations that go from one layer to the next.
+    activations: [Vec<f32>; 2],
+}
+
+/// What trains one layer, and what computes it.
+struct Layer {
+    trainer: LayerTrainer,
+    backend: Box<dyn LayerBackend>,
 }
 
 impl<'a> Trainer<'a> {
@@ -72,21 +85,27 @@ impl<'a> Trainer<'a> {
     pub fn new(network: Network, config: &Config, backend: &'a dyn Backend, set: TrainingSet<'a>) -> Self {
         assert!(!set.labels.is_empty(), "a training set has images");
         assert_eq!(set.pixels.len(), set.labels.len() * network.pixels(), "one label for each whole image");
-        let trainer =
-            |parameters| LayerTrainer::new(backend.isa(), config.rule(), config.objective(), config.l2(), parameters);
+        let (recipe, rule) = (config.recipe(), config.rule());
+        let layers = network.layers.iter().map(|parameters| Layer {
+            trainer: LayerTrainer::new(Optimizer::new(backend.isa(), rule), config.l2(), parameters),
+            backend: backend.layer(&recipe, parameters.k, parameters.u),
+        });
         let mut places = vec![0; set.labels.len()];
-        let order = similar::images(set.pixels, network.rows, network.cols);
+        let order = kd_order::images(set.pixels, network.rows, network.cols);
         order.iter().zip(0..).for_each(|(&sample, place)| places[sample as usize] = place);
         Self {
-            layers: network.layers.iter().map(trainer).collect(),
+            layers: layers.collect(),
+            optimizers: network.layers.iter().map(|parameters| OptimizerState::new(rule, parameters)).collect(),
             places,
             network,
-            backend,
             set,
             inner_steps: config.inner_steps,
             batch: if config.batch == 0 { set.labels.len() } else { config.batch },
+            schedule: config.schedule,
+            epochs: config.epochs,
             negatives: Xoshiro256PlusPlus::seed_from_u64(config.seed.wrapping_add(NEGATIVES_STREAM)),
             bookkeeping: FinalLoss::default(),
+            activations: Default::default(),
         }
     }
 
@@ -143,31 +162,53 @@ impl<'a> Trainer<'a> {
         let samples = alike_together(batch, self.set.labels, negatives, &self.places);
         let pick = |labels: &[u8]| samples.iter().map(|&s| labels[s as usize]).collect();
         let labels: [Vec<u8>; 2] = [pick(self.set.labels), pick(negatives)];
-        let mut input = Input::Images(Images {
+        let images = Images {
             pixels: self.set.pixels,
             k: self.network.pixels(),
             samples: &samples,
             classes: self.network.classes,
-            labels: &labels,
-        });
-        let variants = TRAINING_VARIANTS.len();
-        let rows = samples.len() * variants;
+            overlay: Overlay::Labels(&labels),
+        };
+        let wanted = Use::training(self.inner_steps);
+        let rate = self.schedule.factor(self.bookkeeping.epochs as f64 / self.epochs as f64);
+        let steps = InnerSteps { count: self.inner_steps, rate, stop };
+        let rows = samples.len() * TRAINING_VARIANTS;
         let last = self.layers.len() - 1;
-        for (index, (trainer, tally)) in self.layers.iter_mut().zip(tallies).enumerate() {
-            let parameters = &mut self.network.layers[index];
-            let mut step: Box<dyn LayerStep> = self.backend.prepare(input, parameters.u);
-            tally.losses.extend(trainer.train(parameters, &mut *step, self.inner_steps, stop));
+        let [inputs, outputs] = &mut self.activations;
+        for (index, (layer, tally)) in self.layers.iter_mut().zip(tallies).enumerate() {
+            let (parameters, state) = (&mut self.network.layers[index], &mut self.optimizers[index]);
+            let input = match index {
+                0 => Input::Images(images),
+                _ => Input::Activations(Activations { rows: inputs, k: parameters.k, variants: TRAINING_VARIANTS }),
+            };
+            layer.backend.begin(&input, wanted);
+            if wanted == Use::ManySteps {
+                // The layer has packed them, and rows of a whole data set are large.
+                *inputs = Vec::new();
+            }
+            tally.losses.extend(layer.trainer.train((parameters, state), &mut *layer.backend, steps));
             if stop.load(Ordering::Relaxed) {
                 return;
             }
-            let mut outputs = vec![0.0; if index == last { 0 } else { rows * parameters.u }];
-            tally.active += step.forward(parameters, (index != last).then_some(outputs.as_mut_slice()), None);
+            let wanted_outputs = if index == last { None } else { Some(fitted(outputs, rows * parameters.u)) };
+            tally.active += layer.backend.forward(parameters, wanted_outputs, None);
             tally.activations += (rows * parameters.u) as u64;
-            drop(step);
-            memory::release_freed();
-            input = Input::Activations(Activations { rows: outputs, k: parameters.u, variants });
+            if wanted == Use::ManySteps {
+                layer.backend.end();
+                memory::release_freed();
+            }
+            std::mem::swap(inputs, outputs);
         }
     }
+}
+
+/// `buffer` with `length` floats, whatever they are.
+fn fitted(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    if buffer.len() != length {
+        // New memory is zero by itself; zeros that are written would be touched twice.
+        *buffer = vec![0.0; length];
+    }
+    buffer
 }
 
 /// The samples of a batch, those of one label and one negative label side by side, and among these those that look

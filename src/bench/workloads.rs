@@ -35,6 +35,8 @@ const SIDE: usize = 28;
 const UNITS: usize = 500;
 /// Labels, and pixels that the overlay replaces.
 const CLASSES: usize = 10;
+/// The threshold of the reference problem.
+const THRESHOLD: f32 = 1.5;
 /// Samples of the batches that steps are taken on: a sixth of MNIST, beyond every cache and short enough to repeat.
 const SAMPLES: usize = 10_000;
 /// `isa` of kernels that no instruction set was chosen for.

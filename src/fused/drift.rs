@@ -1,32 +1,42 @@
 //! How far a layer's weights move from step to step, unit by unit, and what that says about `z`.
 //!
-//! A normalised row has norm <= 1, so by Cauchy and Schwarz a change dW of a unit's weights raises its `z` by at most
-//! `||dW||`; where no input is negative, by at most `||max(dW, 0)||`.
+//! A normalised row has a norm of at most `N` ([`Bounds::norm`], from the recipe), so by Cauchy and Schwarz a change dW of a
+//! unit's weights raises its `z` by at most `N ||dW||`; where no input is negative, by at most `N ||max(dW, 0)||`.
 //!
-//! Rounding is accounted for: a computed `z` is a sum of k + 2 terms in f32 and off by at most [`Drift::error`], by Cauchy
-//! and Schwarz again.
+//! Rounding is accounted for: a computed `z` is off by at most [`Drift::error`], by Cauchy and Schwarz again, from the
+//! relative error of the products' number format ([`Bounds::rounding`]).
 
 use rayon::prelude::*;
 
-use crate::step::Parameters;
+use crate::parameters::Parameters;
 
 /// Rows of weights whose squares a thread adds up at a time: 64 rows of 500 units, now and before, are 256 KB.
 const ROWS: usize = 64;
 
-/// The movement of the units of one layer since the batch was prepared.
-pub(super) struct Drift {
-    /// Whether no input is negative.
-    nonnegative: bool,
+/// What bounds the `z` of a layer's units.
+#[derive(Clone, Copy)]
+pub struct Bounds {
     /// Inputs below this are label pixels.
-    classes: usize,
+    pub label_pixels: usize,
+    /// Whether no input is negative.
+    pub nonnegative: bool,
+    /// The largest norm that a normalised row can have.
+    pub norm: f64,
+    /// The relative error of a computed `z`.
+    pub rounding: f64,
+}
+
+/// The movement of the units of one layer since the batch was prepared.
+pub struct Drift {
+    bounds: Bounds,
     /// The weights at the last step, k x u; empty before the first.
     known: Vec<f32>,
     /// By how much the last step's weights, label pixels included, can have raised each unit's `z`.
     step: Vec<f64>,
     /// By how much all steps' weights, label pixels left out, can have raised each unit's `z`.
     path: Vec<f64>,
-    /// The norm of each unit's weights and bias, the largest so far.
-    norm: Vec<f64>,
+    /// The most that `z` of each unit can come to, by the norm of its weights and bias, under the largest so far.
+    largest: Vec<f64>,
     k: usize,
 }
 
@@ -38,28 +48,30 @@ struct Squares {
 }
 
 impl Drift {
-    /// `u` units of `k` inputs, the first `classes` of which are label pixels.
-    pub fn new(k: usize, u: usize, classes: usize, nonnegative: bool) -> Self {
-        Self { nonnegative, classes, known: Vec::new(), step: vec![0.0; u], path: vec![0.0; u], norm: vec![0.0; u], k }
+    /// A layer of `k` inputs and `u` units.
+    pub fn new((k, u): (usize, usize), bounds: Bounds) -> Self {
+        Self { bounds, known: Vec::new(), step: vec![0.0; u], path: vec![0.0; u], largest: vec![0.0; u], k }
     }
 
     /// Moves on to a step under `parameters`.
     pub fn advance(&mut self, parameters: &Parameters) {
         let u = parameters.u;
+        let Bounds { label_pixels, nonnegative, norm, .. } = self.bounds;
         if self.known.is_empty() {
             self.known.clone_from(&parameters.kernel);
         }
-        let (labels, inputs) = parameters.kernel.split_at(self.classes * u);
-        let (known_labels, known_inputs) = self.known.split_at_mut(self.classes * u);
-        let labels = squares(labels, known_labels, u, self.nonnegative);
-        let inputs = squares(inputs, known_inputs, u, self.nonnegative);
-        // The sums of squares are themselves rounded k times.
-        let root = |squares: f32| (1.0 + rounding(self.k)) * f64::from(squares).sqrt();
+        let (labels, inputs) = parameters.kernel.split_at(label_pixels * u);
+        let (known_labels, known_inputs) = self.known.split_at_mut(label_pixels * u);
+        let labels = squares(labels, known_labels, u, nonnegative);
+        let inputs = squares(inputs, known_inputs, u, nonnegative);
+        // The sums of squares are themselves sums of k numbers in f32.
+        let root = |squares: f32| (1.0 + sum_rounding(self.k)) * f64::from(squares).sqrt();
         for unit in 0..u {
-            self.step[unit] = root(labels.rise[unit] + inputs.rise[unit]);
-            self.path[unit] += root(inputs.rise[unit]);
+            self.step[unit] = norm * root(labels.rise[unit] + inputs.rise[unit]);
+            self.path[unit] += norm * root(inputs.rise[unit]);
             let bias = parameters.bias.get(unit).map_or(0.0, |&b| f64::from(b.abs()));
-            self.norm[unit] = self.norm[unit].max(root(labels.weight[unit] + inputs.weight[unit]) + bias);
+            let largest = norm * root(labels.weight[unit] + inputs.weight[unit]) + bias;
+            self.largest[unit] = self.largest[unit].max(largest);
         }
     }
 
@@ -73,9 +85,10 @@ impl Drift {
         self.path[unit]
     }
 
-    /// By how much a computed `z` of unit `unit`, or one less or plus its path, may be off, in this step or before.
+    /// By how much a computed `z` of unit `unit` may be off, in this step or an earlier one. The same bound holds for a `z`
+    /// to which the unit's path has been added, or from which it has been taken.
     pub fn error(&self, unit: usize) -> f64 {
-        rounding(self.k) * (self.norm[unit] + self.path[unit])
+        self.bounds.rounding * (self.largest[unit] + self.path[unit])
     }
 }
 
@@ -107,9 +120,9 @@ fn squares(rows: &[f32], known: &mut [f32], u: usize, nonnegative: bool) -> Squa
     })
 }
 
-/// The relative error of a sum of products of `k` inputs, a label and a bias in f32, whatever its order: twice the usual
-/// bound of half a unit in the last place for each operation.
-fn rounding(k: usize) -> f64 {
+/// The relative error of a sum of `k` squares in f32: twice the usual bound of half a unit in the last place for each
+/// operation.
+fn sum_rounding(k: usize) -> f64 {
     (k + 4) as f64 * f64::from(f32::EPSILON)
 }
 
@@ -117,9 +130,13 @@ fn rounding(k: usize) -> f64 {
 mod tests {
     use super::*;
 
+    fn drift(nonnegative: bool, norm: f64) -> Drift {
+        Drift::new((3, 2), Bounds { label_pixels: 1, nonnegative, norm, rounding: 1e-6 })
+    }
+
     /// Steps of the weights of two units of two inputs and a label pixel; returns each unit's path.
     fn paths(nonnegative: bool, steps: &[[f32; 6]]) -> [f64; 2] {
-        let mut drift = Drift::new(3, 2, 1, nonnegative);
+        let mut drift = drift(nonnegative, 1.0);
         for kernel in steps {
             drift.advance(&Parameters { k: 3, u: 2, kernel: kernel.to_vec(), bias: vec![0.0; 2] });
         }
@@ -138,10 +155,13 @@ mod tests {
 
     #[test]
     fn a_step_counts_everything() {
-        let mut drift = Drift::new(3, 2, 1, true);
-        for weight in [0.0, 2.0] {
-            drift.advance(&Parameters { k: 3, u: 2, kernel: vec![weight; 6], bias: Vec::new() });
+        for norm in [1.0, 7.0] {
+            let mut drift = drift(true, norm);
+            for weight in [0.0, 2.0] {
+                drift.advance(&Parameters { k: 3, u: 2, kernel: vec![weight; 6], bias: Vec::new() });
+            }
+            assert!((drift.step(0) - norm * 12.0_f64.sqrt()).abs() < 1e-4, "longer rows are raised by more");
+            assert!((drift.error(0) - 1e-6 * norm * (12.0_f64.sqrt() + 8.0_f64.sqrt())).abs() < 1e-10);
         }
-        assert!((drift.step(0) - 12.0_f64.sqrt()).abs() < 1e-5);
     }
 }

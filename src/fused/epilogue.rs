@@ -1,142 +1,232 @@
-//! What happens to a strip between its two products: bias, label, ReLU, goodness, loss, coefficient.
+//! What happens to a strip between its two products: bias, label, ReLU, goodness, loss, derivative.
 //!
-//! Works row by row, so that a row's `u` activations stay in L1 from the first use to the last.
+//! The arithmetic of one vector of units stands in the first three functions; [`Epilogue`] applies it to all units of the rows
+//! of a dense strip, and the sparse form (sparse.rs) to its candidates. A row's `u` activations stay in L1 from the first use
+//! to the last.
 
-use super::part::{Partial, Workspace};
-use super::strip::{BatchObjective, Rows};
+use super::packing::{ColumnOrder, ColumnPanels};
+use super::strip::Rows;
+use crate::batch;
+use crate::parameters::Parameters;
+use crate::recipe::{Goodness, LossOfRows};
 use crate::simd::Simd;
-use crate::slices::Slices;
 
-/// `h[variant] = max(z, 0)` with `z = scale z[r] + value w[label] + b`, for the first `slices` slices; returns the sum of
-/// the squares of `h` and notes each unit's largest `z`.
+/// `z + value * weights`: what the label pixel of a row adds.
 #[inline(always)]
-fn activate<S: Simd>(
+pub fn add_label<S: Simd>(simd: S, z: S::Vector, value: f32, weights: &[f32]) -> S::Vector {
+    simd.mul_add(simd.splat(value), simd.load(weights), z)
+}
+
+/// `h = max(z, 0)`, and the sums of squares with its squares added.
+#[inline(always)]
+pub fn activation<S: Simd>(simd: S, z: S::Vector, squares: S::Vector) -> (S::Vector, S::Vector) {
+    let h = simd.max(z, simd.splat(0.0));
+    (h, simd.mul_add(h, h, squares))
+}
+
+/// `dz = coefficient * h`, which is 0 where ReLU is off; added to the gradient of the bias and, times the label pixel's
+/// value, to that of its weights.
+#[inline(always)]
+pub fn differentiate<S: Simd>(
     simd: S,
-    rows: &Rows,
-    (r, variant): (usize, usize),
-    (weights, bias): (&Slices, &Slices),
-    slices: usize,
-    Workspace { z, h, largest, .. }: &mut Workspace,
-) -> f32 {
-    let scale = simd.splat(rows.scale(r));
-    let label = rows.label(r, variant);
-    let zero = simd.splat(0.0);
-    let mut squares = zero;
-    for j in 0..slices {
-        let mut row = simd.mul_add(scale, simd.load(z.row(j, r)), simd.load(bias.row(j, 0)));
-        if let Some((label, value)) = label {
-            row = simd.mul_add(simd.splat(value), simd.load(weights.row(j, label)), row);
-        }
-        let so_far = largest.row_mut(j, 0);
-        simd.store(so_far, simd.max(row, simd.load(so_far)));
-        let row = simd.max(row, zero);
-        squares = simd.mul_add(row, row, squares);
-        simd.store(h.row_mut(j, variant), row);
+    coefficient: f32,
+    h: S::Vector,
+    bias: &mut [f32],
+    label: Option<(f32, &mut [f32])>,
+) -> S::Vector {
+    let dz = simd.mul(simd.splat(coefficient), h);
+    let sum = simd.add(simd.load(bias), dz);
+    simd.store(bias, sum);
+    if let Some((value, weights)) = label {
+        let sum = simd.mul_add(simd.splat(value), dz, simd.load(weights));
+        simd.store(weights, sum);
     }
-    simd.sum(squares)
+    dz
+}
+
+/// What the epilogue needs of a layer besides its product, in column panels.
+#[derive(Clone, Copy)]
+pub struct LayerView<'a> {
+    /// Weights of the label pixels: classes x u.
+    pub labels: &'a ColumnPanels,
+    /// 1 x u.
+    pub bias: &'a ColumnPanels,
+    /// Which unit each packed column is.
+    pub units: ColumnOrder<'a>,
+    /// Column panels that are computed; the units of the rest are off in every row.
+    pub panels: usize,
+}
+
+/// What the dense strips of a part add to the gradient, besides their product, and to the loss.
+pub struct DenseSums {
+    pub loss: f64,
+    /// Gradient of the bias: 1 x u.
+    pub bias: ColumnPanels,
+    /// Gradient of the label pixels' weights: classes x u.
+    pub labels: ColumnPanels,
+}
+
+impl DenseSums {
+    /// Sums of `classes` label pixels and `u` units, in column panels of `nr`.
+    pub fn zeros(classes: usize, u: usize, nr: usize) -> Self {
+        Self { loss: 0.0, bias: ColumnPanels::zeros(1, u, nr), labels: ColumnPanels::zeros(classes, u, nr) }
+    }
+
+    /// Makes them sums of `classes` label pixels: zero, unless they are that already.
+    pub fn reshape(&mut self, classes: usize) {
+        self.labels.reshape(classes);
+    }
+
+    /// Becomes the sum of `terms`, added up in their order.
+    pub fn sum_of<'a>(&mut self, terms: impl Iterator<Item = &'a Self> + Clone + Send + Sync) {
+        self.bias.sum_of(terms.clone().map(|term| &term.bias));
+        self.labels.sum_of(terms.clone().map(|term| &term.labels));
+        self.loss = terms.map(|term| term.loss).sum();
+    }
+
+    /// Writes the gradients of bias and label pixels over those of `gradient`.
+    pub fn write(&self, units: ColumnOrder<'_>, gradient: &mut Parameters) {
+        if !gradient.bias.is_empty() {
+            self.bias.unpack_row(0, units, &mut gradient.bias);
+        }
+        for (label, row) in gradient.kernel.chunks_exact_mut(gradient.u).take(self.labels.rows()).enumerate() {
+            self.labels.unpack_row(label, units, row);
+        }
+    }
+
+    /// Sets the sums to zero.
+    pub fn clear(&mut self) {
+        self.loss = 0.0;
+        self.bias.fill(0.0);
+        self.labels.fill(0.0);
+    }
+}
+
+/// The rows of a dense strip between their products.
+pub struct Epilogue<'a> {
+    pub rows: &'a Rows,
+    pub layer: LayerView<'a>,
+    /// Z, then D: strip rows x u.
+    pub z: &'a mut ColumnPanels,
+    /// The activations of one row's variants: v x u.
+    pub h: &'a mut ColumnPanels,
+    /// Each unit's largest `z` so far: 1 x u.
+    pub largest: &'a mut ColumnPanels,
 }
 
 /// Rows of which one is looked at to tell how many activations of a strip are on: neighbours are alike, and an eighth of the
 /// epilogue is 1% of a dense strip's time.
 const SAMPLED: usize = 8;
 
-/// The share of units that are on in some variant of a row, judged by one row in [`SAMPLED`].
-#[inline(always)]
-pub(super) fn share_on<S: Simd>(
-    simd: S,
-    rows: &Rows,
-    layer: (&Slices, &Slices),
-    (slices, units): (usize, usize),
-    workspace: &mut Workspace,
-) -> f64 {
-    let (mut on, mut seen) = (0, 0);
-    for r in (0..rows.count()).step_by(SAMPLED) {
-        (0..rows.variants()).for_each(|variant| _ = activate(simd, rows, (r, variant), layer, slices, workspace));
-        for j in 0..slices {
-            let bits = (0..rows.variants()).map(|variant| simd.positive(simd.load(workspace.h.row(j, variant))));
-            on += bits.fold(0, |any, bits| any | bits).count_ones() as usize;
+impl Epilogue<'_> {
+    /// `h[variant] = max(z, 0)` with `z = scale z[r] + value w[label] + b`; returns the sum of the squares of `h` and notes
+    /// each unit's largest `z`.
+    #[inline(always)]
+    fn activate<S: Simd>(&mut self, simd: S, r: usize, variant: usize) -> f32 {
+        let scale = simd.splat(self.rows.scale(r));
+        let label = self.rows.label(r, variant);
+        let mut squares = simd.splat(0.0);
+        for j in 0..self.layer.panels {
+            let mut z = simd.mul_add(scale, simd.load(self.z.row(j, r)), simd.load(self.layer.bias.row(j, 0)));
+            if let Some((label, value)) = label {
+                z = add_label(simd, z, value, self.layer.labels.row(j, label));
+            }
+            let largest = self.largest.row_mut(j, 0);
+            simd.store(largest, simd.max(z, simd.load(largest)));
+            let h;
+            (h, squares) = activation(simd, z, squares);
+            simd.store(self.h.row_mut(j, variant), h);
         }
-        seen += units;
+        simd.sum(squares)
     }
-    on as f64 / seen as f64
-}
 
-/// Turns Z into D, the right operand of the gradient product, adds the strip's loss, bias and label gradients, and notes
-/// each unit's largest `z` in the strip.
-///
-/// `D[r] = scale[r] * sum over variants: coef * h`, because the variants' input rows differ in the label pixels only;
-/// those get `value * coef * h` here.
-#[inline(always)]
-pub(super) fn gradient<S: Simd>(
-    simd: S,
-    rows: &Rows,
-    layer: (&Slices, &Slices),
-    slices: usize,
-    objective: &BatchObjective,
-    workspace: &mut Workspace,
-    partial: &mut Partial,
-) {
-    workspace.largest.fill(f32::NEG_INFINITY);
-    for r in 0..rows.count() {
-        let scale = simd.splat(rows.scale(r));
-        for variant in 0..rows.variants() {
-            let squares = activate(simd, rows, (r, variant), layer, slices, workspace);
-            let row = objective.row(rows.batch_row(r, variant), squares);
-            partial.loss += row.loss;
-            let coefficient = simd.splat(row.coefficient);
-            let label = rows.label(r, variant);
-            let h = &mut workspace.h;
-            for j in 0..slices {
-                let dz = simd.mul(coefficient, simd.load(h.row(j, variant)));
-                let db = partial.bias.row_mut(j, 0);
-                simd.store(db, simd.add(simd.load(db), dz));
-                if let Some((label, value)) = label {
-                    // Pixels keep their order, so the label's packed row is its own.
-                    let dw = partial.kernel.row_mut(j, label);
-                    simd.store(dw, simd.mul_add(simd.splat(value), dz, simd.load(dw)));
+    /// The share of `units` units that are on in some variant of a row, judged by one row in [`SAMPLED`].
+    #[inline(always)]
+    pub fn share_on<S: Simd>(&mut self, simd: S, units: usize) -> f64 {
+        let (mut on, mut seen) = (0, 0);
+        for r in (0..self.rows.count()).step_by(SAMPLED) {
+            (0..self.rows.variants()).for_each(|variant| _ = self.activate(simd, r, variant));
+            for j in 0..self.layer.panels {
+                let bits = (0..self.rows.variants()).map(|variant| simd.positive(simd.load(self.h.row(j, variant))));
+                on += bits.fold(0, |any, bits| any | bits).count_ones() as usize;
+            }
+            seen += units;
+        }
+        on as f64 / seen as f64
+    }
+
+    /// Turns Z into D, the right operand of the gradient product, adds the strip's loss, bias and label gradients to
+    /// `sums`, and notes each unit's largest `z` in the strip. Where asked for, writes the activations (output rows x u).
+    ///
+    /// `D[r] = scale[r] * sum over variants: dz`, because the variants' input rows differ in the label pixels only; those
+    /// get `value * dz` here.
+    #[inline(always)]
+    pub fn gradient<S: Simd>(
+        &mut self,
+        simd: S,
+        loss: &LossOfRows,
+        sums: &mut DenseSums,
+        mut outputs: Option<&mut [f32]>,
+    ) {
+        self.largest.fill(f32::NEG_INFINITY);
+        for r in 0..self.rows.count() {
+            for variant in 0..self.rows.variants() {
+                let squares = self.activate(simd, r, variant);
+                if let Some(outputs) = &mut outputs {
+                    self.write_row(r, variant, outputs);
                 }
-                simd.store(h.row_mut(j, variant), dz);
+                let row = loss.row(squares, batch::polarity(self.rows.batch_row(r, variant)));
+                sums.loss += row.loss;
+                let label = self.rows.label(r, variant);
+                for j in 0..self.layer.panels {
+                    let h = self.h.row_mut(j, variant);
+                    let label = label.map(|(label, value)| (value, sums.labels.row_mut(j, label)));
+                    let dz = differentiate(simd, row.coefficient, simd.load(h), sums.bias.row_mut(j, 0), label);
+                    simd.store(h, dz);
+                }
             }
-        }
-        let Workspace { z, h, .. } = &mut *workspace;
-        for j in 0..slices {
-            let mut sum = simd.load(h.row(j, 0));
-            for variant in 1..rows.variants() {
-                sum = simd.add(sum, simd.load(h.row(j, variant)));
+            let scale = simd.splat(self.rows.scale(r));
+            for j in 0..self.layer.panels {
+                let mut sum = simd.load(self.h.row(j, 0));
+                for variant in 1..self.rows.variants() {
+                    sum = simd.add(sum, simd.load(self.h.row(j, variant)));
+                }
+                simd.store(self.z.row_mut(j, r), simd.mul(scale, sum));
             }
-            simd.store(z.row_mut(j, r), simd.mul(scale, sum));
         }
     }
-}
 
-/// Writes the strip's activations (output rows x u, row-major, unit `units[i]` from packed column `i`) and goodness
-/// where they are asked for; returns how many activations are above zero.
-#[inline(always)]
-pub(super) fn outputs<S: Simd>(
-    simd: S,
-    rows: &Rows,
-    layer: (&Slices, &Slices),
-    units: &[u32],
-    workspace: &mut Workspace,
-    mut outputs: Option<&mut [f32]>,
-    mut goodness: Option<&mut [f32]>,
-) -> u64 {
-    let mut active = 0;
-    for r in 0..rows.count() {
-        for variant in 0..rows.variants() {
-            let squares = activate(simd, rows, (r, variant), layer, workspace.h.count(), workspace);
-            let row = rows.output(r, variant);
-            if let Some(goodness) = &mut goodness {
-                goodness[row] = squares / units.len() as f32;
+    /// Writes the strip's activations (output rows x u, row-major) and goodness where they are asked for; returns how many
+    /// activations are above zero.
+    #[inline(always)]
+    pub fn outputs<S: Simd>(
+        &mut self,
+        simd: S,
+        goodness: Goodness,
+        mut outputs: Option<&mut [f32]>,
+        mut goodness_of_rows: Option<&mut [f32]>,
+    ) -> u64 {
+        let mut active = 0;
+        for (r, variant) in (0..self.rows.count()).flat_map(|r| (0..self.rows.variants()).map(move |v| (r, v))) {
+            let squares = self.activate(simd, r, variant);
+            if let Some(goodness_of_rows) = &mut goodness_of_rows {
+                goodness_of_rows[self.rows.output(r, variant)] = goodness.of(squares, self.layer.units.count());
             }
             if let Some(outputs) = &mut outputs {
-                workspace.h.unpack_row(variant, units, &mut outputs[row * units.len()..][..units.len()]);
+                self.write_row(r, variant, outputs);
             }
-            for j in 0..workspace.h.count() {
-                let count: u32 = workspace.h.row(j, variant).iter().map(|&h| u32::from(h > 0.0)).sum();
-                active += u64::from(count);
+            for j in 0..self.layer.panels {
+                active += u64::from(simd.positive(simd.load(self.h.row(j, variant))).count_ones());
             }
         }
+        active
     }
-    active
+
+    /// Writes the activations of one row to its place in `outputs`.
+    #[inline(always)]
+    fn write_row(&self, r: usize, variant: usize, outputs: &mut [f32]) {
+        let u = self.layer.units.count();
+        let row = &mut outputs[self.rows.output(r, variant) * u..][..u];
+        self.h.unpack_row(variant, self.layer.units, row);
+    }
 }

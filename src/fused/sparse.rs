@@ -1,9 +1,8 @@
 //! The step of a strip in which few units are on: only activations that could be on are computed.
 //!
 //! For each panel of rows and each unit the strip remembers a *bound*: the rows' largest `z` (label and bias apart) when it
-//! was last computed, less the unit's *drift* at that time. The drift of a unit is the length of the path its
-//! weights have moved, so by Cauchy and Schwarz, a normalised row having norm <= 1, `z <= bound + drift` in every later step
-//! (drift.rs). A unit is computed for a panel only where bound + drift + label + bias is above zero; everywhere else its
+//! was last computed, less the unit's *drift* at that time. The drift of a unit is how far `z` can have risen because its
+//! weights have moved, so `z <= bound + drift` in every later step (drift.rs). A unit is computed for a panel only where bound + drift + label + bias is above zero; everywhere else its
 //! activations are exactly 0.
 //!
 //! ```text
@@ -15,46 +14,39 @@
 //!     dW  += the rows transposed times d of each candidate        zero lines of the panel left out
 //! ```
 //!
-//! Relies on [`crate::line_panels`] for the rows; layer.rs holds weights and gradients, unit by unit, candidates.rs finds and
-//! gathers the candidates, products.rs has the two products, and the epilogue is here.
+//! Relies on line panels for the rows and on epilogue.rs for the arithmetic of the epilogue; layer.rs holds weights and
+//! gradients, unit by unit, candidates.rs finds and gathers the candidates, products.rs has the two products.
 
 mod candidates;
 mod layer;
 mod products;
 
-pub(super) use layer::{SparseLayer, SparseSums, UnitLines, add_sums};
+pub use layer::{SparseLayer, SparseSums, UnitLines, add_sums};
 
-use super::strip::{BatchObjective, Rows};
-use crate::line_panels::{LinePanel, LinePanels};
-use crate::simd::{LINE, MAX_NR, MR, Simd};
-use crate::slices::Slices;
-use candidates::{Candidates, Variant, find, panel_rows, scatter_add};
+use super::epilogue::{activation, add_label, differentiate};
+use super::packing::{ColumnPanels, LinePanel, LinePanels, MR};
+use super::strip::Rows;
+use crate::batch;
+use crate::recipe::{Goodness, LossOfRows};
+use crate::simd::{LINE, MAX_LANES, Simd, round_up_to_bf16};
+use candidates::{Candidates, PanelRows, Variant, find, scatter_add};
 use products::{Gradients, multiply};
 
 /// The share of a strip's units that may be on, below which the strip is computed this way: what is left out has to make up
 /// for sums over lines instead of vectors of units, in which each tile of 4 x 4 products ends in 16 sums across a vector.
 /// Measured for AVX-512 and AVX2 (docs/performance.md).
-pub(super) const SPARSE_SHARE: f64 = 0.3;
+pub const SPARSE_SHARE: f64 = 0.3;
 
 /// The inputs of a strip and what is known of its activations.
-pub(super) struct Sparse {
+pub struct Sparse {
     inputs: LinePanels,
-    /// panels x u, filled up to whole lines; the upper halves of floats ([`raised`]), which loosen a bound by at most 1/128 of
-    /// itself and are half the memory to stream in each step.
+    /// panels x u, filled up to whole lines, rounded up to bf16: that loosens a bound by at most 1/128 of itself and halves the
+    /// memory to stream in each step.
     bounds: Vec<u16>,
 }
 
-/// The upper half of the least float with an empty lower half that is not below `bound`.
-#[inline(always)]
-fn raised(bound: f32) -> u16 {
-    let bits = bound.to_bits();
-    // Of a negative number, what is cut off lowers the magnitude.
-    let up = if bound.is_sign_negative() { 0 } else { 0xffff };
-    ((bits + up) >> 16) as u16
-}
-
 /// Buffers of the sparse strips of one thread.
-pub(super) struct Scratch {
+pub struct Scratch {
     candidates: Candidates,
     gradients: Gradients,
 }
@@ -64,14 +56,28 @@ impl Scratch {
     pub fn new(units: usize, variants: usize) -> Self {
         Self { candidates: Candidates::new(units, variants), gradients: Gradients::default() }
     }
+
+    /// Makes room for `variants` variants of as many units.
+    pub fn fit(&mut self, units: usize, variants: usize) {
+        if self.candidates.variants.len() != variants {
+            self.candidates = Candidates::new(units, variants);
+        }
+    }
+}
+
+/// What a strip is computed with.
+#[derive(Clone, Copy)]
+pub struct SparseStep<'a> {
+    pub rows: &'a Rows,
+    pub layer: &'a SparseLayer,
 }
 
 impl Sparse {
     /// A strip of `rows` base rows whose bounds are not known: every unit will be computed for every row.
     pub fn new(inputs: LinePanels, rows: usize, units: usize) -> Self {
         let width = units.next_multiple_of(LINE);
-        let mut bounds = vec![raised(f32::NEG_INFINITY); rows.div_ceil(MR) * width];
-        bounds.chunks_exact_mut(width).for_each(|panel| panel[..units].fill(raised(f32::INFINITY)));
+        let mut bounds = vec![round_up_to_bf16(f32::NEG_INFINITY); rows.div_ceil(MR) * width];
+        bounds.chunks_exact_mut(width).for_each(|panel| panel[..units].fill(round_up_to_bf16(f32::INFINITY)));
         Self { inputs, bounds }
     }
 
@@ -81,21 +87,20 @@ impl Sparse {
     pub fn learn<S: Simd>(
         &mut self,
         simd: S,
-        rows: &Rows,
-        z: &Slices,
+        SparseStep { rows, layer }: SparseStep<'_>,
+        z: &ColumnPanels,
         (units, computed): (&[u32], usize),
-        layer: &SparseLayer,
     ) {
-        for (p, bounds) in self.bounds.chunks_exact_mut(layer.width()).enumerate() {
-            for (j, units) in units[..computed].chunks(S::NR).enumerate() {
+        for (panel, bounds) in self.bounds.chunks_exact_mut(layer.width()).enumerate() {
+            for (j, units) in units[..computed].chunks(S::LANES).enumerate() {
                 let mut largest = simd.splat(f32::MIN);
-                for r in panel_rows(rows, p) {
+                for r in (PanelRows { rows, panel }).numbers() {
                     largest = simd.max(simd.mul(simd.splat(rows.scale(r)), simd.load(z.row(j, r))), largest);
                 }
-                let mut floats = [0.0; MAX_NR];
+                let mut floats = [0.0; MAX_LANES];
                 simd.store(&mut floats, largest);
                 for (largest, &unit) in floats.iter().zip(units) {
-                    bounds[unit as usize] = raised(largest - layer.drift[unit as usize]);
+                    bounds[unit as usize] = round_up_to_bf16(largest - layer.drift[unit as usize]);
                 }
             }
         }
@@ -106,21 +111,21 @@ impl Sparse {
     pub fn gradient<S: Simd>(
         &mut self,
         simd: S,
-        rows: &Rows,
-        layer: &SparseLayer,
-        objective: &BatchObjective,
+        step: SparseStep<'_>,
+        loss_of_rows: &LossOfRows,
         Scratch { candidates, gradients }: &mut Scratch,
         sums: &mut SparseSums,
     ) -> f64 {
-        let simd = simd.one();
+        let (simd, SparseStep { rows, layer }) = (simd.one(), step);
         let mut loss = 0.0;
         gradients.clear();
-        for (p, panel) in self.inputs.iter().enumerate() {
-            let bounds = &mut self.bounds[p * layer.width()..][..layer.width()];
-            compute(simd, panel, bounds, rows, p, layer, candidates);
+        for (panel, inputs) in self.inputs.iter().enumerate() {
+            let bounds = &mut self.bounds[panel * layer.width()..][..layer.width()];
+            let panel = PanelRows { rows, panel };
+            compute(simd, inputs, bounds, panel, layer, candidates);
             gradients.add_panel(candidates);
-            for r in panel_rows(rows, p) {
-                loss += differentiate(simd, rows, r, layer, objective, candidates, sums);
+            for r in panel.numbers() {
+                loss += differentiate_row(simd, step, r, loss_of_rows, candidates, sums);
                 gradients.note(r % MR, rows.scale(r), candidates);
             }
             (0..rows.variants()).for_each(|variant| candidates.flush_label(variant, None, sums));
@@ -136,22 +141,22 @@ impl Sparse {
     pub fn outputs<S: Simd>(
         &mut self,
         simd: S,
-        rows: &Rows,
-        layer: &SparseLayer,
-        units: usize,
+        step: SparseStep<'_>,
+        (goodness, units): (Goodness, usize),
         Scratch { candidates, .. }: &mut Scratch,
-        (mut outputs, mut goodness): (Option<&mut [f32]>, Option<&mut [f32]>),
+        (mut outputs, mut goodness_of_rows): (Option<&mut [f32]>, Option<&mut [f32]>),
     ) -> u64 {
-        let simd = simd.one();
+        let (simd, SparseStep { rows, layer }) = (simd.one(), step);
         let mut active = 0;
-        for (p, panel) in self.inputs.iter().enumerate() {
-            let bounds = &mut self.bounds[p * layer.width()..][..layer.width()];
-            compute(simd, panel, bounds, rows, p, layer, candidates);
-            for (r, variant) in panel_rows(rows, p).flat_map(|r| (0..rows.variants()).map(move |v| (r, v))) {
-                let squares = activate(simd, rows, r, variant, layer, candidates);
+        for (panel, inputs) in self.inputs.iter().enumerate() {
+            let bounds = &mut self.bounds[panel * layer.width()..][..layer.width()];
+            let panel = PanelRows { rows, panel };
+            compute(simd, inputs, bounds, panel, layer, candidates);
+            for (r, variant) in panel.variants() {
+                let squares = activate(simd, step, r, variant, candidates);
                 let row = rows.output(r, variant);
-                if let Some(goodness) = &mut goodness {
-                    goodness[row] = squares / units as f32;
+                if let Some(goodness_of_rows) = &mut goodness_of_rows {
+                    goodness_of_rows[row] = goodness.of(squares, units);
                 }
                 let h = &candidates.variants[variant].h[..candidates.count];
                 if let Some(outputs) = &mut outputs {
@@ -166,25 +171,24 @@ impl Sparse {
     }
 }
 
-/// Finds the candidates of panel `p`, and computes their `z` and bounds.
+/// Finds the candidates of a panel, and computes their `z` and bounds.
 #[inline(always)]
 fn compute<S: Simd>(
     simd: S,
-    panel: LinePanel<'_>,
+    inputs: LinePanel<'_>,
     bounds: &mut [u16],
-    rows: &Rows,
-    p: usize,
+    panel: PanelRows<'_>,
     layer: &SparseLayer,
     candidates: &mut Candidates,
 ) {
-    find(simd, bounds, rows, p, layer, candidates);
+    find(simd, bounds, panel, layer, candidates);
     // The sums, the inputs and one vector of weights fit 32 registers, or 16; the portable vectors spill.
     if S::REGISTERS >= 32 {
-        multiply::<S, 4>(simd, panel, layer, candidates);
+        multiply::<S, 4>(simd, inputs, layer, candidates);
     } else {
-        multiply::<S, 2>(simd, panel, layer, candidates);
+        multiply::<S, 2>(simd, inputs, layer, candidates);
     }
-    candidates.scale(simd, rows, p);
+    candidates.scale(simd, panel);
     candidates.bound(layer, bounds);
     candidates.begin(layer);
 }
@@ -193,10 +197,9 @@ fn compute<S: Simd>(
 #[inline(always)]
 fn activate<S: Simd>(
     simd: S,
-    rows: &Rows,
+    SparseStep { rows, layer }: SparseStep<'_>,
     r: usize,
     variant: usize,
-    layer: &SparseLayer,
     candidates: &mut Candidates,
 ) -> f32 {
     let label = rows.label(r, variant);
@@ -204,17 +207,16 @@ fn activate<S: Simd>(
         candidates.set_label(variant, pixel, layer);
     }
     let Candidates { count, ref z, ref bias, ref mut variants, .. } = *candidates;
-    let Variant { h, weights, .. } = &mut variants[variant];
-    let zero = simd.splat(0.0);
-    let mut squares = zero;
-    for at in (0..count).step_by(S::NR) {
+    let Variant { h: activations, weights, .. } = &mut variants[variant];
+    let mut squares = simd.splat(0.0);
+    for at in (0..count).step_by(S::LANES) {
         let mut z = simd.add(simd.load(&z[r % MR][at..]), simd.load(&bias[at..]));
         if let Some((_, value)) = label {
-            z = simd.mul_add(simd.splat(value), simd.load(&weights[at..]), z);
+            z = add_label(simd, z, value, &weights[at..]);
         }
-        let activation = simd.max(z, zero);
-        squares = simd.mul_add(activation, activation, squares);
-        simd.store(&mut h[at..], activation);
+        let h;
+        (h, squares) = activation(simd, z, squares);
+        simd.store(&mut activations[at..], h);
     }
     simd.sum(squares)
 }
@@ -222,33 +224,28 @@ fn activate<S: Simd>(
 /// Loss of base row `r`, all its variants; the gradient of `z` is left in the first variant's `h`, and added to those of
 /// the bias and of the label pixels.
 #[inline(always)]
-fn differentiate<S: Simd>(
+fn differentiate_row<S: Simd>(
     simd: S,
-    rows: &Rows,
+    step: SparseStep<'_>,
     r: usize,
-    layer: &SparseLayer,
-    objective: &BatchObjective,
+    loss_of_rows: &LossOfRows,
     candidates: &mut Candidates,
     sums: &mut SparseSums,
 ) -> f64 {
+    let rows = step.rows;
     let mut loss = 0.0;
     for variant in 0..rows.variants() {
         let label = rows.label(r, variant);
         candidates.flush_label(variant, label.map(|(pixel, _)| pixel), sums);
-        let squares = activate(simd, rows, r, variant, layer, candidates);
-        let row = objective.row(rows.batch_row(r, variant), squares);
+        let squares = activate(simd, step, r, variant, candidates);
+        let row = loss_of_rows.row(squares, batch::polarity(rows.batch_row(r, variant)));
         loss += row.loss;
         let Candidates { count, ref mut bias_gradient, ref mut variants, .. } = *candidates;
         let (earlier, variants) = variants.split_at_mut(variant);
         let Variant { h, gradient, .. } = &mut variants[0];
-        for at in (0..count).step_by(S::NR) {
-            let dz = simd.mul(simd.splat(row.coefficient), simd.load(&h[at..]));
-            if let Some((_, value)) = label {
-                let sum = simd.mul_add(simd.splat(value), dz, simd.load(&gradient[at..]));
-                simd.store(&mut gradient[at..], sum);
-            }
-            let sum = simd.add(simd.load(&bias_gradient[at..]), dz);
-            simd.store(&mut bias_gradient[at..], sum);
+        for at in (0..count).step_by(S::LANES) {
+            let label = label.map(|(_, value)| (value, &mut gradient[at..]));
+            let dz = differentiate(simd, row.coefficient, simd.load(&h[at..]), &mut bias_gradient[at..], label);
             match earlier.first_mut() {
                 Some(Variant { h: total, .. }) => {
                     let sum = simd.add(simd.load(&total[at..]), dz);
@@ -259,24 +256,4 @@ fn differentiate<S: Simd>(
         }
     }
     loss
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_a_bound_is_never_below_it_and_hardly_above() {
-        let edges =
-            [0.0, -0.0, f32::MIN_POSITIVE / 8.0, 1.0, -1.0, f32::MAX, f32::MIN, f32::INFINITY, f32::NEG_INFINITY];
-        let others =
-            (0..100_000_u32).map(|i| f32::from_bits(i.wrapping_mul(0x9e37_79b9))).filter(|bound| !bound.is_nan());
-        for bound in edges.into_iter().chain(others) {
-            let half = f32::from_bits(u32::from(raised(bound)) << 16);
-            assert!(half >= bound, "{bound} became {half}");
-            if bound.is_normal() && half.is_finite() {
-                assert!(half - bound <= bound.abs() / 128.0, "{bound} became {half}");
-            }
-        }
-    }
 }

@@ -8,11 +8,11 @@
 use std::cmp::Reverse;
 
 use super::drift::Drift;
-use crate::slices::Slices;
-use crate::step::Parameters;
+use super::packing::{ColumnOrder, ColumnPanels};
+use crate::parameters::Parameters;
 
 /// The units of a layer on one batch.
-pub(super) struct Units {
+pub struct Units {
     /// Packed column `i` is unit `order[i]`.
     order: Vec<u32>,
     /// Each unit's parts in which it was on, one bit each, the first part highest.
@@ -36,7 +36,7 @@ impl Units {
 
     /// Sorts the units for a step under `parameters` and returns how many columns it has to compute; the rest is off.
     ///
-    /// Units that were on in the same parts stand together, so that they share slices which a strip can leave out. Only
+    /// Units that were on in the same parts stand together, so that they share column panels which a strip can leave out. Only
     /// the rounding of the goodness depends on the order.
     pub fn sort_for(&mut self, parameters: &Parameters, drift: &Drift) -> usize {
         for (unit, (ceiling, before)) in self.ceiling.iter_mut().zip(&mut self.bias).enumerate() {
@@ -50,13 +50,13 @@ impl Units {
     }
 
     /// Takes in a step's largest `z` of each of the first `computed` packed columns: 1 x u for each part.
-    pub fn learn<'a>(&mut self, computed: usize, parts: impl Iterator<Item = &'a Slices>) {
+    pub fn learn<'a>(&mut self, computed: usize, parts: impl Iterator<Item = &'a ColumnPanels>) {
         self.on.fill(0);
         let columns = &self.order[..computed];
         columns.iter().for_each(|&unit| self.ceiling[unit as usize] = f64::NEG_INFINITY);
         let mut largest = vec![0.0; self.order.len()];
-        for (part, slices) in parts.enumerate() {
-            slices.unpack_row(0, &self.order, &mut largest);
+        for (part, panels) in parts.enumerate() {
+            panels.unpack_row(0, ColumnOrder::Permuted(&self.order), &mut largest);
             for &unit in columns {
                 let (unit, z) = (unit as usize, largest[unit as usize]);
                 self.on[unit] |= u32::from(z > 0.0) << (u32::BITS as usize - 1 - part);
@@ -68,13 +68,18 @@ impl Units {
 
 #[cfg(test)]
 mod tests {
+    use super::super::drift::Bounds;
     use super::*;
 
     /// Largest `z` of each unit, in the order of `units`, as one part.
-    fn largest(units: &Units, z: &[f32]) -> Slices {
-        let mut slices = Slices::zeros(1, z.len(), 8);
-        slices.pack(z, units.order());
-        slices
+    fn largest(units: &Units, z: &[f32]) -> ColumnPanels {
+        let mut panels = ColumnPanels::zeros(1, z.len(), 8);
+        panels.pack(z, ColumnOrder::Permuted(units.order()));
+        panels
+    }
+
+    fn drift(nonnegative: bool) -> Drift {
+        Drift::new((2, 3), Bounds { label_pixels: 0, nonnegative, norm: 1.0, rounding: 6.0 * f64::from(f32::EPSILON) })
     }
 
     /// The columns to compute under `parameters`.
@@ -89,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_unit_stays_off_until_its_weights_could_have_turned_it_on() {
-        let (mut units, mut drift) = (Units::new(3), Drift::new(2, 3, 0, true));
+        let (mut units, mut drift) = (Units::new(3), drift(true));
         let start = parameters([0.0, -1.0, -1.0, 0.0, -1.0, -1.0], [0.0; 3]);
         assert_eq!(sort(&mut units, &mut drift, &start), 3, "nothing is known yet");
         units.learn(3, std::iter::once(&largest(&units, &[0.5, -0.5, -2.0])));
@@ -105,7 +110,7 @@ mod tests {
 
     #[test]
     fn ceilings_add_up_over_steps_in_which_a_unit_was_left_out() {
-        let (mut units, mut drift) = (Units::new(3), Drift::new(2, 3, 0, true));
+        let (mut units, mut drift) = (Units::new(3), drift(true));
         let mut moving = parameters([-1.0; 6], [0.0; 3]);
         sort(&mut units, &mut drift, &moving);
         units.learn(3, std::iter::once(&largest(&units, &[-1.0, -1.0, -1.0])));
@@ -122,7 +127,7 @@ mod tests {
     #[test]
     fn with_negative_inputs_a_fall_of_the_weights_counts_as_well() {
         for (nonnegative, columns) in [(true, 0), (false, 3)] {
-            let (mut units, mut drift) = (Units::new(3), Drift::new(2, 3, 0, nonnegative));
+            let (mut units, mut drift) = (Units::new(3), drift(nonnegative));
             sort(&mut units, &mut drift, &parameters([0.0; 6], [0.0; 3]));
             units.learn(3, std::iter::once(&largest(&units, &[-1.0; 3])));
             assert_eq!(sort(&mut units, &mut drift, &parameters([-1.0; 6], [0.0; 3])), columns);
@@ -131,7 +136,7 @@ mod tests {
 
     #[test]
     fn units_on_in_the_same_parts_stand_together() {
-        let (mut units, mut drift) = (Units::new(3), Drift::new(2, 3, 0, true));
+        let (mut units, mut drift) = (Units::new(3), drift(true));
         let still = parameters([0.0; 6], [0.0; 3]);
         sort(&mut units, &mut drift, &still);
         let parts = [[1.0, -1.0, 1.0], [-1.0, 1.0, -1.0]].map(|z| largest(&units, &z));

@@ -19,7 +19,7 @@ impl Kernel for PackB<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        pack(self.from.transposed(), S::NR, self.to);
+        pack(self.from.transposed(), S::LANES, self.to);
     }
 }
 
@@ -52,9 +52,9 @@ impl<const MR: usize> Kernel for Block<'_, MR> {
         while let Some((a, rows, steps)) = blocks.next() {
             let packed_a = &mut packed_a[..rows.len().next_multiple_of(MR) * steps.len()];
             pack(a, MR, packed_a);
-            let tiles = rows.len().div_ceil(MR) * n.div_ceil(S::NR);
+            let tiles = rows.len().div_ceil(MR) * n.div_ceil(S::LANES);
             let next = Prefetch::new(blocks.peek().map(|&(next, ..)| next), tiles);
-            let b = b.block(steps.clone(), j..j + n.next_multiple_of(S::NR));
+            let b = b.block(steps.clone(), j..j + n.next_multiple_of(S::LANES));
             let c = c.block(rows, 0..n);
             macro_kernel::<S, MR>(simd, packed_a, b, steps.len(), scale.at_step(steps.start), c, next);
         }

@@ -26,14 +26,14 @@ pub(super) fn macro_kernel<S: Simd, const MR: usize>(
 ) {
     let (m, n) = (c.rows(), c.columns());
     // Loop 2, jr: a micro-panel of B.
-    for (b, j) in b.chunks_exact(S::NR * steps).zip((0..n).step_by(S::NR)) {
+    for (b, j) in b.chunks_exact(S::LANES * steps).zip((0..n).step_by(S::LANES)) {
         // Loop 1, ir: a micro-panel of A.
         for (a, i) in a.chunks_exact(MR * steps).zip((0..m).step_by(MR)) {
-            let mut c = c.block(i..m.min(i + MR), j..n.min(j + S::NR));
+            let mut c = c.block(i..m.min(i + MR), j..n.min(j + S::LANES));
             prefetch_tile(simd, &mut c);
             next.advance(simd);
             let tile = micro_kernel::<S, MR>(simd, a, b);
-            if c.rows() == MR && c.columns() == S::NR {
+            if c.rows() == MR && c.columns() == S::LANES {
                 write_tile(simd, &tile, scale, &mut c);
             } else {
                 write_edge(simd, &tile, scale, &mut c);
@@ -44,9 +44,9 @@ pub(super) fn macro_kernel<S: Simd, const MR: usize>(
 
 /// The product of a micro-panel of A, steps x MR, and one of B, steps x NR.
 #[inline(always)]
-fn micro_kernel<S: Simd, const MR: usize>(simd: S, a: &[f32], b: &[f32]) -> [S::Lanes; MR] {
+fn micro_kernel<S: Simd, const MR: usize>(simd: S, a: &[f32], b: &[f32]) -> [S::Vector; MR] {
     let mut tile = [simd.splat(0.0); MR];
-    for (a, b) in a.as_chunks::<MR>().0.iter().zip(b.chunks_exact(S::NR)) {
+    for (a, b) in a.as_chunks::<MR>().0.iter().zip(b.chunks_exact(S::LANES)) {
         let row = simd.load(b);
         for (c, &a) in tile.iter_mut().zip(a) {
             *c = simd.mul_add(simd.splat(a), row, *c);
@@ -68,14 +68,14 @@ fn prefetch_tile<S: Simd>(simd: S, c: &mut MatrixMut<'_>) {
 
 /// `alpha * product + beta * c` for one row; `c` is not asked for where `beta` is 0.
 #[inline(always)]
-fn scaled<S: Simd>(simd: S, scale: Scale, product: S::Lanes, c: impl FnOnce() -> S::Lanes) -> S::Lanes {
+fn scaled<S: Simd>(simd: S, scale: Scale, product: S::Vector, c: impl FnOnce() -> S::Vector) -> S::Vector {
     let product = simd.mul(simd.splat(scale.alpha), product);
     if scale.beta == 0.0 { product } else { simd.mul_add(simd.splat(scale.beta), c(), product) }
 }
 
 /// Writes a whole tile to `c`, MR x NR.
 #[inline(always)]
-fn write_tile<S: Simd, const MR: usize>(simd: S, tile: &[S::Lanes; MR], scale: Scale, c: &mut MatrixMut<'_>) {
+fn write_tile<S: Simd, const MR: usize>(simd: S, tile: &[S::Vector; MR], scale: Scale, c: &mut MatrixMut<'_>) {
     for (i, &product) in tile.iter().enumerate() {
         let c = c.row(i);
         let value = scaled(simd, scale, product, || simd.load(c));
@@ -85,13 +85,13 @@ fn write_tile<S: Simd, const MR: usize>(simd: S, tile: &[S::Lanes; MR], scale: S
 
 /// Writes the part of a tile that lies inside C to `c`, at most MR x NR.
 #[inline(always)]
-fn write_edge<S: Simd, const MR: usize>(simd: S, tile: &[S::Lanes; MR], scale: Scale, c: &mut MatrixMut<'_>) {
-    const { assert!(MR * S::NR <= MAX_TILE) };
+fn write_edge<S: Simd, const MR: usize>(simd: S, tile: &[S::Vector; MR], scale: Scale, c: &mut MatrixMut<'_>) {
+    const { assert!(MR * S::LANES <= MAX_TILE) };
     let mut rows = [0.0; MAX_TILE];
-    for (to, &product) in rows.chunks_exact_mut(S::NR).zip(tile) {
+    for (to, &product) in rows.chunks_exact_mut(S::LANES).zip(tile) {
         simd.store(to, product);
     }
-    for (i, product) in (0..c.rows()).zip(rows.chunks_exact(S::NR)) {
+    for (i, product) in (0..c.rows()).zip(rows.chunks_exact(S::LANES)) {
         let c = c.row(i);
         let value = scaled(simd, scale, simd.load(product), || simd.load_partial(c));
         simd.store_partial(c, value);

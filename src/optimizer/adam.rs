@@ -53,8 +53,9 @@ impl Kernel for Block<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { constants, w, g, m, v } = self;
-        let (mut w, mut m, mut v) = (w.chunks_exact_mut(S::NR), m.chunks_exact_mut(S::NR), v.chunks_exact_mut(S::NR));
-        let mut g = g.chunks_exact(S::NR);
+        let (mut w, mut m, mut v) =
+            (w.chunks_exact_mut(S::LANES), m.chunks_exact_mut(S::LANES), v.chunks_exact_mut(S::LANES));
+        let mut g = g.chunks_exact(S::LANES);
         for (((w, g), m), v) in w.by_ref().zip(g.by_ref()).zip(m.by_ref()).zip(v.by_ref()) {
             let (w1, m1, v1) = step(simd, constants, simd.load(w), simd.load(g), simd.load(m), simd.load(v));
             simd.store(w, w1);
@@ -74,11 +75,11 @@ impl Kernel for Block<'_> {
 fn step<S: Simd>(
     simd: S,
     constants: Constants,
-    w: S::Lanes,
-    g: S::Lanes,
-    m: S::Lanes,
-    v: S::Lanes,
-) -> (S::Lanes, S::Lanes, S::Lanes) {
+    w: S::Vector,
+    g: S::Vector,
+    m: S::Vector,
+    v: S::Vector,
+) -> (S::Vector, S::Vector, S::Vector) {
     let m = simd.mul_add(simd.sub(g, m), simd.splat(constants.first_share), m);
     let v = simd.mul_add(simd.sub(simd.mul(g, g), v), simd.splat(constants.second_share), v);
     let root = simd.add(simd.sqrt(v), simd.splat(constants.epsilon));

@@ -6,47 +6,26 @@ use super::{Kernel, Simd};
 
 /// The token of the portable implementation: vectors of 8 floats, two SSE registers on x86-64.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Portable<const V: usize>(());
+pub struct Portable(());
 
-impl<const V: usize> Portable<V> {
+impl Portable {
     /// The token; every CPU has what it needs.
     pub fn new() -> Self {
         Self(())
     }
-
-    /// The same for rows of `N` vectors.
-    #[inline(always)]
-    pub fn rows_of<const N: usize>(self) -> Portable<N> {
-        Portable(())
-    }
 }
 
-/// Defines operations that apply one of `f32x8` to each vector of a row.
-macro_rules! elementwise {
-    ($($name:ident($($operand:ident),*) $operation:expr;)+) => {
-        $(
-            #[inline(always)]
-            fn $name(self, mut a: Self::Lanes $(, $operand: Self::Lanes)*) -> Self::Lanes {
-                for i in 0..V {
-                    a[i] = $operation(a[i] $(, $operand[i])*);
-                }
-                a
-            }
-        )+
-    };
-}
+impl Simd for Portable {
+    type Vector = f32x8;
+    type One = Self;
 
-impl<const V: usize> Simd for Portable<V> {
-    type Lanes = [f32x8; V];
-    type One = Portable<1>;
-
-    const NR: usize = V * 8;
+    const LANES: usize = 8;
     // Sixteen SSE registers, two to a vector.
     const REGISTERS: usize = 8;
 
     #[inline(always)]
-    fn one(self) -> Self::One {
-        self.rows_of()
+    fn one(self) -> Self {
+        self
     }
 
     #[inline]
@@ -55,54 +34,69 @@ impl<const V: usize> Simd for Portable<V> {
     }
 
     #[inline(always)]
-    fn splat(self, value: f32) -> Self::Lanes {
-        [f32x8::splat(value); V]
+    fn splat(self, value: f32) -> f32x8 {
+        f32x8::splat(value)
     }
 
     #[inline(always)]
-    fn load(self, from: &[f32]) -> Self::Lanes {
-        let from = &from[..Self::NR];
-        std::array::from_fn(|i| f32x8::new(from[i * 8..][..8].try_into().expect("a slice of eight")))
+    fn load(self, from: &[f32]) -> f32x8 {
+        f32x8::new(from[..Self::LANES].try_into().expect("a slice of eight"))
     }
 
     #[inline(always)]
-    fn load_halves(self, from: &[u16]) -> Self::Lanes {
-        let mut row = self.splat(0.0);
-        for (vector, halves) in row.iter_mut().zip(from[..Self::NR].chunks_exact(8)) {
-            let mut floats = [0.0; 8];
-            floats.iter_mut().zip(halves).for_each(|(float, &half)| *float = f32::from_bits(u32::from(half) << 16));
-            *vector = f32x8::new(floats);
-        }
-        row
+    fn load_bf16(self, from: &[u16]) -> f32x8 {
+        let mut floats = [0.0; 8];
+        floats.iter_mut().zip(&from[..Self::LANES]).for_each(|(to, &bits)| *to = f32::from_bits(u32::from(bits) << 16));
+        f32x8::new(floats)
     }
 
     #[inline(always)]
-    fn store(self, to: &mut [f32], value: Self::Lanes) {
-        for (to, value) in to[..Self::NR].chunks_exact_mut(8).zip(value) {
-            to.copy_from_slice(&value.to_array());
-        }
-    }
-
-    elementwise! {
-        add(b) |a, b| a + b;
-        sub(b) |a, b| a - b;
-        mul(b) |a, b| a * b;
-        div(b) |a, b| a / b;
-        mul_add(b, c) |a: f32x8, b, c| a.mul_add(b, c);
-        max(b) |a: f32x8, b| a.fast_max(b);
-        sqrt() |a: f32x8| a.sqrt();
+    fn store(self, to: &mut [f32], value: f32x8) {
+        to[..Self::LANES].copy_from_slice(&value.to_array());
     }
 
     #[inline(always)]
-    fn sum(self, a: Self::Lanes) -> f32 {
-        let total = a[1..].iter().fold(a[0], |total, &vector| total + vector);
-        total.reduce_add()
+    fn add(self, a: f32x8, b: f32x8) -> f32x8 {
+        a + b
     }
 
     #[inline(always)]
-    fn positive(self, a: Self::Lanes) -> u64 {
-        const { assert!(Self::NR <= u64::BITS as usize) };
-        let above = |vector: f32x8| u64::from(vector.simd_gt(f32x8::ZERO).to_bitmask());
-        a.into_iter().enumerate().fold(0, |bits, (i, vector)| bits | above(vector) << (8 * i))
+    fn sub(self, a: f32x8, b: f32x8) -> f32x8 {
+        a - b
+    }
+
+    #[inline(always)]
+    fn mul(self, a: f32x8, b: f32x8) -> f32x8 {
+        a * b
+    }
+
+    #[inline(always)]
+    fn div(self, a: f32x8, b: f32x8) -> f32x8 {
+        a / b
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: f32x8, b: f32x8, c: f32x8) -> f32x8 {
+        a.mul_add(b, c)
+    }
+
+    #[inline(always)]
+    fn max(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.fast_max(b)
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: f32x8) -> f32x8 {
+        a.sqrt()
+    }
+
+    #[inline(always)]
+    fn sum(self, a: f32x8) -> f32 {
+        a.reduce_add()
+    }
+
+    #[inline(always)]
+    fn positive(self, a: f32x8) -> u64 {
+        a.simd_gt(f32x8::ZERO).to_bitmask().into()
     }
 }

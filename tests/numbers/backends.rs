@@ -1,12 +1,27 @@
 //! The fused kernels against the plain reference backend, at sizes that do not fit vectors, panels, strips or parts.
 
 use crate::common::{self, gap, largest};
-use ffwd::internals::{MR, Reference};
+use ffwd::backend::{Backend, Use};
+use ffwd::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
+use ffwd::internals::{Fused, MR, Reference};
 use ffwd::isa::Isa;
-use ffwd::step::{Activations, Backend, Images, Input, Objective, Parameters};
+use ffwd::labels::LabelStyle;
+use ffwd::parameters::Parameters;
+use ffwd::recipe::{Goodness, Loss, Normalisation, Recipe, Threshold};
 use rand::RngExt;
 
-const OBJECTIVE: Objective = Objective { threshold: 1.5 };
+const KERAS: &str = "keras";
+
+/// Recipes to test, named: the Keras example's, and that of Hinton's published code, whose rows are sqrt(k) long.
+fn recipes() -> [(&'static str, Recipe); 2] {
+    let hinton = Recipe {
+        labels: LabelStyle::ONE,
+        normalisation: Normalisation::RootMeanSquare,
+        goodness: Goodness::SumOfSquares,
+        loss: Loss { threshold: Threshold::Units, temperature: 1.0 },
+    };
+    [(KERAS, Recipe::keras(1.5)), ("hinton", hinton)]
+}
 
 /// Both sides sum the same products, the fused side in parts of at most 2,200 rows, the reference in one run of blocks. A sum
 /// of that many products is off by some 47 (the square root) roundings of 6e-8 of its largest partial sums; the tolerance
@@ -15,33 +30,45 @@ const TOLERANCE: f32 = 32.0 * f32::EPSILON;
 
 /// What a backend makes of one batch.
 struct Outcome {
-    loss: f64,
+    /// Of one step after another.
+    losses: Vec<f64>,
     gradient: Parameters,
     outputs: Vec<f32>,
     goodness: Vec<f32>,
     active: u64,
 }
 
-fn outcome(backend: &dyn Backend, input: Input<'_>, parameters: &Parameters) -> Outcome {
-    let rows = input.samples() * input.variants();
-    let training = input.samples() > 0 && input.variants() == 2;
-    let mut step = backend.prepare(input, parameters.u);
+fn outcome(backend: &dyn Backend, recipe: &Recipe, input: &Input<'_>, parameters: &Parameters, wanted: Use) -> Outcome {
+    let rows = input.rows();
+    let mut layer = backend.layer(recipe, parameters.k, parameters.u);
+    layer.begin(input, wanted);
     let mut gradient = Parameters::zeros(parameters.k, parameters.u, !parameters.bias.is_empty());
-    // The second step of a batch can know what the first has seen.
-    let mut gradient_step = || step.gradient(parameters, &OBJECTIVE, &mut gradient);
-    let loss = if training { gradient_step().min(gradient_step()) } else { 0.0 };
     let mut outputs = vec![f32::NAN; rows * parameters.u];
+    // The second step of a batch can know what the first has seen.
+    let steps = if wanted == Use::Inference { 0 } else { 2 };
+    let losses = (0..steps).map(|_| layer.gradient(parameters, &mut gradient, Some(&mut outputs))).collect();
+    let of_gradient = outputs.clone();
     let mut goodness = vec![f32::NAN; rows];
-    let active = step.forward(parameters, Some(&mut outputs), Some(&mut goodness));
-    assert_eq!(step.forward(parameters, None, None), active, "outputs are optional");
-    Outcome { loss, gradient, outputs, goodness, active }
+    let active = layer.forward(parameters, Some(&mut outputs), Some(&mut goodness));
+    if steps > 0 {
+        assert!(gap(&of_gradient, &outputs) <= TOLERANCE * largest(&outputs), "a gradient's outputs are a forward's");
+    }
+    assert_eq!(layer.forward(parameters, None, None), active, "outputs are optional");
+    Outcome { losses, gradient, outputs, goodness, active }
 }
 
-/// Runs both backends on what `input` makes and compares everything.
-fn compare<'a>(isa: Isa, input: impl Fn() -> Input<'a>, parameters: &Parameters, what: &str) {
-    let plain = outcome(&Reference::new(isa), input(), parameters);
-    for (name, fused) in common::fused(isa) {
-        compare_outcomes(&outcome(&fused, input(), parameters), &plain, &format!("{name}, {what}"));
+/// Runs both backends on `input` and compares everything.
+fn compare(isa: Isa, input: &Input<'_>, parameters: &Parameters, what: &str) {
+    let can_train = input.samples() > 0 && input.variants() == TRAINING_VARIANTS;
+    let uses: &[Use] = if can_train { &[Use::ManySteps, Use::OneStep, Use::Inference] } else { &[Use::Inference] };
+    for (recipe_name, recipe) in recipes() {
+        for &wanted in uses {
+            let plain = outcome(&Reference::new(isa), &recipe, input, parameters, wanted);
+            for (name, fused) in common::fused(isa) {
+                let found = outcome(&fused, &recipe, input, parameters, wanted);
+                compare_outcomes(&found, &plain, &format!("{name}, {recipe_name}, {wanted:?}, {what}"));
+            }
+        }
     }
 }
 
@@ -50,7 +77,12 @@ fn compare_outcomes(fused: &Outcome, plain: &Outcome, what: &str) {
         let (gap, scale) = (gap(a, b), largest(b));
         assert!(gap <= TOLERANCE * scale, "{what}: {part} differs by {gap:e} at a scale of {scale:e}");
     };
-    assert!((fused.loss - plain.loss).abs() <= 1e-6 * plain.loss.abs(), "{what}: {} {}", fused.loss, plain.loss);
+    assert_eq!(fused.losses.len(), plain.losses.len());
+    for (step, (fused, plain)) in fused.losses.iter().zip(&plain.losses).enumerate() {
+        // A loss far from the threshold is the goodness itself, a sum of squares in f32.
+        let tolerance = f64::from(TOLERANCE) * plain.abs().max(1.0);
+        assert!((fused - plain).abs() <= tolerance, "{what}, step {step}: {fused} {plain}");
+    }
     close(&fused.gradient.kernel, &plain.gradient.kernel, "kernel gradient");
     close(&fused.gradient.bias, &plain.gradient.bias, "bias gradient");
     close(&fused.outputs, &plain.outputs, "outputs");
@@ -68,8 +100,11 @@ fn compare_images(isa: Isa, (n, k, u): (usize, usize, usize), classes: usize, va
     let samples: Vec<u32> = (0..n).map(|_| rng.random_range(0..n as u32 + 3)).collect();
     let labels: Vec<Vec<u8>> = (0..variants).map(|_| common::labels(n, classes, rng)).collect();
     let parameters = common::parameters(k, u, 0.7, rng);
-    let input = || Input::Images(Images { pixels: &pixels, k, samples: &samples, classes, labels: &labels });
-    compare(isa, input, &parameters, &format!("images n {n}, k {k}, u {u}, c {classes}, v {variants}"));
+    for overlay in [Overlay::Labels(&labels), Overlay::Neutral] {
+        let images = Images { pixels: &pixels, k, samples: &samples, classes, overlay };
+        let what = format!("images n {n}, k {k}, u {u}, c {classes}, v {}", images.variants());
+        compare(isa, &Input::Images(images), &parameters, &what);
+    }
 }
 
 fn compare_activations(isa: Isa, (n, k, u): (usize, usize, usize), variants: usize, zeros: f64) {
@@ -79,8 +114,8 @@ fn compare_activations(isa: Isa, (n, k, u): (usize, usize, usize), variants: usi
     };
     let rows: Vec<f32> = (0..n * variants * k).map(|_| value(rng)).collect();
     let parameters = common::parameters(k, u, 0.7, rng);
-    let input = || Input::Activations(Activations { rows: rows.clone(), k, variants });
-    compare(isa, input, &parameters, &format!("activations n {n}, k {k}, u {u}, v {variants}, zeros {zeros}"));
+    let input = Input::Activations(Activations { rows: &rows, k, variants });
+    compare(isa, &input, &parameters, &format!("activations n {n}, k {k}, u {u}, v {variants}, zeros {zeros}"));
 }
 
 #[test]
@@ -105,9 +140,9 @@ fn a_part_of_several_strips() {
 }
 
 #[test]
-fn inputs_and_units_around_a_panel_and_a_slice() {
+fn inputs_and_units_around_row_and_column_panels() {
     for isa in common::isas() {
-        let nr = isa.nr();
+        let nr = Fused::new(isa).nr();
         for k in [2, 3, MR, MR + 1, 31] {
             compare_activations(isa, (9, 1, k), 2, 0.5);
             for u in [1, 2, nr - 1, nr, nr + 1, 2 * nr + 3] {
@@ -153,34 +188,40 @@ fn a_large_reduction() {
     }
 }
 
-/// Takes steps of one prepared batch on both sides, `change` making each step's parameters of the last: what is known from
-/// earlier steps must never change a later one.
-fn compare_steps<'a>(
+/// Takes steps of one batch on both sides, `change` making each step's parameters of the last: what is known from earlier
+/// steps must never change a later one.
+fn compare_steps(
     isa: Isa,
-    input: impl Fn() -> Input<'a>,
+    input: &Input<'_>,
     start: &Parameters,
     steps: usize,
     change: impl Fn(usize, &mut Parameters),
 ) {
-    for (name, fused) in common::fused(isa) {
-        let (k, u, rows) = (start.k, start.u, input().samples() * 2);
-        let plain = Reference::new(isa);
-        let (mut fused, mut plain) = (fused.prepare(input(), u), plain.prepare(input(), u));
-        let mut parameters = start.clone();
-        let (mut found, mut expected) = (start.clone(), start.clone());
-        let (mut outputs, mut plain_outputs) = (vec![0.0; rows * u], vec![0.0; rows * u]);
-        for step in 0..steps {
-            change(step, &mut parameters);
-            let what = format!("{name}, k {k}, u {u}, step {step}");
-            let loss = fused.gradient(&parameters, &OBJECTIVE, &mut found);
-            let reference = plain.gradient(&parameters, &OBJECTIVE, &mut expected);
-            assert!((loss - reference).abs() <= 1e-6 * reference, "{what}: {loss} {reference}");
-            assert!(gap(&found.kernel, &expected.kernel) <= TOLERANCE * largest(&expected.kernel), "{what}: kernel");
-            assert!(gap(&found.bias, &expected.bias) <= TOLERANCE * largest(&expected.bias), "{what}: bias");
-            if step % 2 == 0 {
-                fused.forward(&parameters, Some(&mut outputs), None);
-                plain.forward(&parameters, Some(&mut plain_outputs), None);
-                assert!(gap(&outputs, &plain_outputs) <= TOLERANCE * largest(&plain_outputs), "{what}: outputs");
+    for (recipe_name, recipe) in recipes() {
+        for (name, fused) in common::fused(isa) {
+            let (k, u) = (start.k, start.u);
+            let (mut fused, mut plain) = (fused.layer(&recipe, k, u), Reference::new(isa).layer(&recipe, k, u));
+            fused.begin(input, Use::ManySteps);
+            plain.begin(input, Use::ManySteps);
+            let mut parameters = start.clone();
+            let (mut found, mut expected) = (start.clone(), start.clone());
+            let (mut outputs, mut plain_outputs) = (vec![0.0; input.rows() * u], vec![0.0; input.rows() * u]);
+            for step in 0..steps {
+                change(step, &mut parameters);
+                let what = format!("{name}, {recipe_name}, k {k}, u {u}, step {step}");
+                let loss = fused.gradient(&parameters, &mut found, None);
+                let reference = plain.gradient(&parameters, &mut expected, None);
+                assert!((loss - reference).abs() <= 1e-6 * reference, "{what}: {loss} {reference}");
+                let close = |found: &[f32], expected: &[f32], part: &str| {
+                    assert!(gap(found, expected) <= TOLERANCE * largest(expected), "{what}: {part}");
+                };
+                close(&found.kernel, &expected.kernel, "kernel");
+                close(&found.bias, &expected.bias, "bias");
+                if step % 2 == 0 {
+                    fused.forward(&parameters, Some(&mut outputs), None);
+                    plain.forward(&parameters, Some(&mut plain_outputs), None);
+                    close(&outputs, &plain_outputs, "outputs");
+                }
             }
         }
     }
@@ -205,20 +246,21 @@ fn switch_units(step: usize, parameters: &mut Parameters) {
 fn steps_that_switch_units_off_and_on_again() {
     for isa in common::isas() {
         let rng = &mut common::rng(12);
-        let (n, k, u) = (150, 21, 2 * isa.nr() + 5);
+        let (n, k, u) = (150, 21, 2 * Fused::new(isa).nr() + 5);
         let start = common::parameters(k, u, 0.7, rng);
         let unbiased = Parameters { bias: Vec::new(), ..start.clone() };
         for lowest in [0.0, -0.5] {
             let rows: Vec<f32> = (0..2 * n * k).map(|_| rng.random_range(lowest..1.0)).collect();
-            let input = || Input::Activations(Activations { rows: rows.clone(), k, variants: 2 });
-            compare_steps(isa, input, &start, 12, switch_units);
-            compare_steps(isa, input, &unbiased, 12, switch_units);
+            let input = Input::Activations(Activations { rows: &rows, k, variants: 2 });
+            compare_steps(isa, &input, &start, 12, switch_units);
+            compare_steps(isa, &input, &unbiased, 12, switch_units);
         }
         let pixels = common::images(n, k, rng);
         let samples: Vec<u32> = (0..n as u32).collect();
         let labels: Vec<Vec<u8>> = (0..2).map(|_| common::labels(n, 5, rng)).collect();
-        let images = Images { pixels: &pixels, k, samples: &samples, classes: 5, labels: &labels };
-        compare_steps(isa, || Input::Images(images), &start, 12, switch_units);
+        let overlay = Overlay::Labels(&labels);
+        let images = Images { pixels: &pixels, k, samples: &samples, classes: 5, overlay };
+        compare_steps(isa, &Input::Images(images), &start, 12, switch_units);
     }
 }
 
@@ -229,10 +271,10 @@ fn units_that_come_on_by_a_hair() {
     for isa in common::isas() {
         for (n, k, u) in [(1, 1, 15), (3, 15, 16), (10, 16, 17), (9, 17, 33)] {
             let rows: Vec<f32> = (0..2 * n * k).map(|i| if i / k % k == i % k { 1.0 } else { 0.0 }).collect();
-            let input = || Input::Activations(Activations { rows: rows.clone(), k, variants: 2 });
+            let input = Input::Activations(Activations { rows: &rows, k, variants: 2 });
             let mut start = Parameters::zeros(k, u, true);
             start.kernel.iter_mut().enumerate().for_each(|(i, w)| *w = -1e-3 * (i % 40) as f32 - 1e-4);
-            compare_steps(isa, input, &start, 50, |_, parameters| {
+            compare_steps(isa, &input, &start, 50, |_, parameters| {
                 parameters.kernel.iter_mut().for_each(|w| *w += 1e-3)
             });
         }
@@ -253,11 +295,11 @@ fn dense_and_sparse_strips_side_by_side() {
                 if off == (input == 0) { rng.random_range(0.1..1.0) } else { 0.0 }
             };
             let rows: Vec<f32> = (0..2 * n * k).map(|i| input_of(i, rng)).collect();
-            let input = || Input::Activations(Activations { rows: rows.clone(), k, variants: 2 });
+            let input = Input::Activations(Activations { rows: &rows, k, variants: 2 });
             let mut start = common::parameters(k, u, 0.7, rng);
             start.kernel[..u].fill(-3.0);
             start.bias.fill(0.01);
-            compare_steps(isa, input, &start, 12, switch_units);
+            compare_steps(isa, &input, &start, 12, switch_units);
         }
     }
 }
@@ -272,13 +314,16 @@ fn a_bias_that_comes_and_goes() {
         let with = common::parameters(k, u, 0.7, rng);
         let without = Parameters { bias: Vec::new(), ..with.clone() };
         let off = Parameters { bias: vec![-5.0; u], ..with.clone() };
+        let (recipe, input) = (Recipe::keras(1.5), Input::Activations(Activations { rows: &rows, k, variants: 2 }));
         for (name, fused) in common::fused(isa) {
-            let input = || Input::Activations(Activations { rows: rows.clone(), k, variants: 2 });
-            let mut step = fused.prepare(input(), u);
+            let mut layer = fused.layer(&recipe, k, u);
+            layer.begin(&input, Use::ManySteps);
             for parameters in [&off, &off, &without, &off, &with, &without, &off, &without] {
                 let (mut gradient, mut expected) = (parameters.clone(), parameters.clone());
-                let loss = step.gradient(parameters, &OBJECTIVE, &mut gradient);
-                let plain = Reference::new(isa).prepare(input(), u).gradient(parameters, &OBJECTIVE, &mut expected);
+                let loss = layer.gradient(parameters, &mut gradient, None);
+                let mut plain = Reference::new(isa).layer(&recipe, k, u);
+                plain.begin(&input, Use::ManySteps);
+                let plain = plain.gradient(parameters, &mut expected, None);
                 assert!((loss - plain).abs() <= 1e-6 * plain, "{name}: {loss} {plain}");
             }
         }
@@ -291,15 +336,58 @@ fn a_layer_that_diverges_is_seen_to() {
     for isa in common::isas() {
         let (k, u) = (6, 20);
         for (name, fused) in common::fused(isa) {
-            let input = Input::Activations(Activations { rows: vec![0.5; 2 * 8 * k], k, variants: 2 });
-            let mut step = fused.prepare(input, u);
+            let rows = vec![0.5; 2 * 8 * k];
+            let mut layer = fused.layer(&Recipe::keras(1.5), k, u);
+            layer.begin(&Input::Activations(Activations { rows: &rows, k, variants: 2 }), Use::ManySteps);
             let mut parameters = Parameters::zeros(k, u, true);
             parameters.kernel.fill(-1.0);
             let mut gradient = parameters.clone();
-            assert!(step.gradient(&parameters, &OBJECTIVE, &mut gradient).is_finite());
-            assert!(step.gradient(&parameters, &OBJECTIVE, &mut gradient).is_finite());
+            assert!(layer.gradient(&parameters, &mut gradient, None).is_finite());
+            assert!(layer.gradient(&parameters, &mut gradient, None).is_finite());
             parameters.kernel.fill(1e20);
-            assert!(!step.gradient(&parameters, &OBJECTIVE, &mut gradient).is_finite(), "{name}");
+            assert!(!layer.gradient(&parameters, &mut gradient, None).is_finite(), "{name}");
+        }
+    }
+}
+
+/// A layer is given one batch after another, of other sizes and for other uses: nothing of the earlier ones may be left.
+#[test]
+fn one_batch_after_another_leaves_no_trace() {
+    for isa in common::isas() {
+        let (k, u, classes) = (23, 19, 5);
+        let rng = &mut common::rng(15);
+        let parameters = common::parameters(k, u, 0.7, rng);
+        let pixels = common::images(400, k, rng);
+        let samples: Vec<u32> = (0..400).collect();
+        let labels: Vec<Vec<u8>> = (0..2).map(|_| common::labels(400, classes, rng)).collect();
+        for (name, fused) in common::fused(isa) {
+            let (recipe, mut layer) = (Recipe::keras(1.5), fused.layer(&Recipe::keras(1.5), k, u));
+            for (n, wanted) in [
+                (400, Use::ManySteps),
+                (300, Use::OneStep),
+                (300, Use::OneStep),
+                (37, Use::OneStep),
+                (400, Use::ManySteps),
+                (5, Use::Inference),
+                (129, Use::OneStep),
+            ] {
+                let labels: Vec<Vec<u8>> = labels.iter().map(|list| list[..n].to_vec()).collect();
+                let overlay = Overlay::Labels(&labels);
+                let images = Images { pixels: &pixels, k, samples: &samples[..n], classes, overlay };
+                layer.begin(&Input::Images(images), wanted);
+                let mut fresh = fused.layer(&recipe, k, u);
+                fresh.begin(&Input::Images(images), wanted);
+                let (mut found, mut expected) = (parameters.clone(), parameters.clone());
+                if wanted != Use::Inference {
+                    let loss = layer.gradient(&parameters, &mut found, None);
+                    assert_eq!(loss, fresh.gradient(&parameters, &mut expected, None), "{name}, n {n}, {wanted:?}");
+                }
+                assert_eq!(found, expected, "{name}, n {n}, {wanted:?}");
+                let (mut found, mut expected) = (vec![f32::NAN; 2 * n * u], vec![f32::NAN; 2 * n * u]);
+                layer.forward(&parameters, Some(&mut found), None);
+                fresh.forward(&parameters, Some(&mut expected), None);
+                assert_eq!(found, expected, "{name}, n {n}, {wanted:?}");
+            }
         }
     }
 }

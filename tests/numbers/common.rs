@@ -1,9 +1,10 @@
 //! What the tests share: the backends under test on every instruction set, and small random data.
 
+use ffwd::backend::Backend;
 use ffwd::config::Config;
 use ffwd::internals::{Fused, Reference};
 use ffwd::isa::{ISA_VARIABLE, Isa};
-use ffwd::step::{Backend, Parameters};
+use ffwd::parameters::Parameters;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 

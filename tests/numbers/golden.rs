@@ -3,9 +3,10 @@
 use crate::common;
 use std::path::Path;
 
+use ffwd::backend::Backend;
 use ffwd::network::Network;
+use ffwd::parameters::Parameters;
 use ffwd::predict;
-use ffwd::step::{Backend, Parameters};
 use ffwd::train::{Trainer, TrainingSet};
 use serde::Deserialize;
 
@@ -101,9 +102,14 @@ impl Golden {
             close(&to_f64(&layer.bias), &expected.bias, &format!("{who}: biases"));
         }
         let test = bytes(&self.test_pixels);
-        let goodness = to_f64(&predict::goodness(trainer.network(), backend, &test));
+        let recipe = self.config().recipe();
+        let goodness = to_f64(&predict::goodness(trainer.network(), &recipe, backend, &test));
         close(&goodness, &self.goodness.concat(), &format!("{who}: goodness"));
-        assert_eq!(predict::predict(trainer.network(), backend, &test), self.predictions, "{who}: predictions");
+        assert_eq!(
+            predict::predict(trainer.network(), &recipe, backend, &test),
+            self.predictions,
+            "{who}: predictions"
+        );
     }
 }
 

@@ -1,10 +1,10 @@
 //! The same seed, instruction set and precision give the same bits on any number of threads.
 
 use crate::common;
+use ffwd::backend::Backend;
 use ffwd::checkpoint::weights_sha256;
 use ffwd::network::Network;
 use ffwd::predict;
-use ffwd::step::Backend;
 use ffwd::train::{Trainer, TrainingSet};
 
 /// Weights and predictions of a short run on `threads` threads.
@@ -22,7 +22,10 @@ fn run(backend: &dyn Backend, threads: usize, fields: &str) -> (String, Vec<f32>
         for _ in 0..2 {
             trainer.epoch(&false.into()).unwrap();
         }
-        (weights_sha256(trainer.network()), predict::goodness(trainer.network(), backend, &pixels[..rows * cols * 50]))
+        (
+            weights_sha256(trainer.network()),
+            predict::goodness(trainer.network(), &config.recipe(), backend, &pixels[..rows * cols * 50]),
+        )
     })
 }
 

@@ -6,11 +6,14 @@ use std::sync::Mutex;
 use super::sample::{Subject, Timer};
 use super::{Peak, System, median};
 use crate::isa::Isa;
-use crate::simd::{Kernel, MAX_NR, Simd};
+use crate::simd::{Kernel, MAX_LANES, Simd};
 
-/// Rows of accumulators. With rows of 4 registers on AVX-512, of 2 on AVX2 and of two SSE registers in the portable form these
-/// are 24 of 32 and 12 of 16 registers: more than two pipes of latency 5 need, and room for the two constants.
-const ROWS: usize = 6;
+/// Accumulators, of one register each: more than the ten that two pipes of latency 5 keep busy, and room for the two constants
+/// in 16 registers.
+const ACCUMULATORS: usize = 12;
+
+/// Accumulators where the registers hold fewer vectors.
+const FEW_ACCUMULATORS: usize = 6;
 
 /// Multiply-adds of each accumulator in one run: a few milliseconds, beside which starting the threads takes no time.
 const STEPS: usize = 1 << 18;
@@ -29,35 +32,53 @@ const TILE: (&str, [&str; 2]) = ("amx", ["bf16", "int8"]);
 
 /// Runs multiply-adds on the registers of `isa`, on the calling thread; returns what they come to, so that nothing is left out.
 pub fn multiply_adds(isa: Isa) -> f32 {
-    isa.run(Registers)
+    isa.run(MultiplyAdds)
 }
 
 /// Operations of one call of [`multiply_adds`], two for each multiply-add.
 pub fn operations(isa: Isa) -> u64 {
-    (2 * STEPS * ROWS * isa.nr()) as u64
+    isa.run(Operations)
 }
 
-/// `STEPS` multiply-adds on each of `ROWS` x NR accumulators; returns their sum.
-struct Registers;
+/// `STEPS` multiply-adds on each accumulator; returns the sum of what they come to.
+struct MultiplyAdds;
 
-impl Kernel for Registers {
+impl Kernel for MultiplyAdds {
     type Output = f32;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> f32 {
-        // Values that the compiler cannot see, and that stay finite and normal: x = 0.5 x + 1.
-        let (factor, term) = (simd.splat(black_box(0.5)), simd.splat(black_box(1.0)));
-        let mut rows = [simd.splat(black_box(3.0)); ROWS];
-        for _ in 0..STEPS {
-            for row in &mut rows {
-                *row = simd.mul_add(*row, factor, term);
-            }
-        }
-        rows.into_iter().map(|row| simd.sum(row)).sum()
+        if S::REGISTERS > ACCUMULATORS { repeat::<S, ACCUMULATORS>(simd) } else { repeat::<S, FEW_ACCUMULATORS>(simd) }
     }
 }
 
-/// `to = from + factor * other` on arrays of one length, a multiple of [`MAX_NR`].
+#[inline(always)]
+fn repeat<S: Simd, const N: usize>(simd: S) -> f32 {
+    // Values that the compiler cannot see, and that stay finite and normal: x = 0.5 x + 1.
+    let (factor, term) = (simd.splat(black_box(0.5)), simd.splat(black_box(1.0)));
+    let mut accumulators = [simd.splat(black_box(3.0)); N];
+    for _ in 0..STEPS {
+        for accumulator in &mut accumulators {
+            *accumulator = simd.mul_add(*accumulator, factor, term);
+        }
+    }
+    accumulators.into_iter().map(|accumulator| simd.sum(accumulator)).sum()
+}
+
+/// Counts the operations of [`MultiplyAdds`].
+struct Operations;
+
+impl Kernel for Operations {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> u64 {
+        let accumulators = if S::REGISTERS > ACCUMULATORS { ACCUMULATORS } else { FEW_ACCUMULATORS };
+        (2 * STEPS * accumulators * S::LANES) as u64
+    }
+}
+
+/// `to = from + factor * other` on arrays of one length, a multiple of [`MAX_LANES`].
 struct Triad<'a> {
     to: &'a mut [f32],
     from: &'a [f32],
@@ -71,8 +92,8 @@ impl Kernel for Triad<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let factor = simd.splat(self.factor);
-        let operands = self.from.chunks_exact(S::NR).zip(self.other.chunks_exact(S::NR));
-        for (to, (from, other)) in self.to.chunks_exact_mut(S::NR).zip(operands) {
+        let operands = self.from.chunks_exact(S::LANES).zip(self.other.chunks_exact(S::LANES));
+        for (to, (from, other)) in self.to.chunks_exact_mut(S::LANES).zip(operands) {
             simd.store(to, simd.mul_add(simd.load(other), factor, simd.load(from)));
         }
     }
@@ -190,7 +211,7 @@ pub(super) fn tiles(threads: usize) -> Vec<Peak> {
     thread_counts(threads).into_iter().flat_map(on).collect()
 }
 
-/// The length of each thread's arrays, a multiple of [`MAX_NR`].
+/// The length of each thread's arrays, a multiple of [`MAX_LANES`].
 fn array_length(threads: usize, system: &System) -> usize {
     let last = system.caches.iter().max_by_key(|cache| cache.level);
     let caches = last.map_or(0, |cache| {
@@ -201,7 +222,7 @@ fn array_length(threads: usize, system: &System) -> usize {
     let memory = [system.memory_bytes, system.cgroup_memory_bytes].into_iter().flatten().min().unwrap_or(u64::MAX);
     let bytes = caches.saturating_mul(CACHES_OF_AN_ARRAY).max(SMALLEST_ARRAY).min(memory / PART_OF_MEMORY);
     let length = bytes as usize / size_of::<f32>() / threads;
-    length.next_multiple_of(MAX_NR)
+    length.next_multiple_of(MAX_LANES)
 }
 
 #[cfg(test)]
@@ -212,16 +233,17 @@ mod tests {
     #[test]
     fn multiply_adds_come_to_their_fixed_point() {
         for isa in Isa::available() {
-            assert_eq!(multiply_adds(isa), 2.0 * (ROWS * isa.nr()) as f32, "{isa}: x = 0.5 x + 1 ends at 2");
+            let lanes = operations(isa) / (2 * STEPS as u64);
+            assert_eq!(multiply_adds(isa), 2.0 * lanes as f32, "{isa}: x = 0.5 x + 1 ends at 2");
         }
     }
 
     #[test]
     fn arrays_are_copied_and_added() {
         for isa in Isa::available() {
-            let mut arrays = Arrays::new(2 * MAX_NR);
+            let mut arrays = Arrays::new(2 * MAX_LANES);
             arrays.triad(isa);
-            assert_eq!(arrays.0[0], [2.0 + 0.5 * 3.0; 2 * MAX_NR], "{isa}");
+            assert_eq!(arrays.0[0], [2.0 + 0.5 * 3.0; 2 * MAX_LANES], "{isa}");
             arrays.copy();
             assert_eq!(arrays.0[0], arrays.0[1]);
         }

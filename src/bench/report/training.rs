@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::{Run, Training, Watch, median};
-use crate::backend;
+use crate::backend::Backend;
+use crate::backends;
 use crate::checkpoint;
 use crate::config::Config;
 use crate::data::Dataset;
@@ -11,7 +12,7 @@ use crate::error::Result;
 use crate::isa::Isa;
 use crate::network::Network;
 use crate::predict::predict;
-use crate::step::Backend;
+use crate::recipe::Recipe;
 use crate::train::{Trainer, TrainingSet};
 
 /// Outer epochs, and as many times all images are predicted.
@@ -46,7 +47,7 @@ pub(super) fn measure(
 ) -> Result<Training> {
     let mut config = Config::resolve(None, toml::Table::new())?;
     (config.seed, config.inner_steps) = (run.seed, extent.inner_steps);
-    let backend = &*backend::choose(config.backend, config.precision, isa);
+    let backend = &*backends::choose(config.backend, config.precision, isa);
     let images = &dataset.train.images;
     let samples = images.count().min(extent.images);
     let pixels = &images.pixels()[..samples * images.pixels_per_image()];
@@ -55,6 +56,7 @@ pub(super) fn measure(
         Network::new(images.rows(), images.cols(), config.classes, &config.layers, config.initial(), config.seed);
     let (network, epoch_seconds, final_loss) = train(Trainer::new(network, &config, backend, set), watch);
     watch(PART, "prediction");
+    let recipe = config.recipe();
     Ok(Training {
         dataset: dataset.name.clone(),
         dataset_sha256: dataset.sha256().to_owned(),
@@ -68,7 +70,7 @@ pub(super) fn measure(
         samples_per_second: samples as f64 / median(&epoch_seconds),
         epoch_seconds,
         final_loss,
-        predictions_per_second: samples as f64 / prediction_seconds(&network, backend, pixels),
+        predictions_per_second: samples as f64 / prediction_seconds(&network, &recipe, backend, pixels),
         weights_sha256: checkpoint::weights_sha256(&network),
     })
 }
@@ -86,10 +88,10 @@ fn train(mut trainer: Trainer<'_>, watch: &mut Watch<'_>) -> (Network, Vec<f64>,
 }
 
 /// The median time of predicting all of `pixels`.
-fn prediction_seconds(network: &Network, backend: &dyn Backend, pixels: &[u8]) -> f64 {
+fn prediction_seconds(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8]) -> f64 {
     let seconds = |_| {
         let start = Instant::now();
-        std::hint::black_box(predict(network, backend, pixels));
+        std::hint::black_box(predict(network, recipe, backend, pixels));
         start.elapsed().as_secs_f64()
     };
     median(&(0..REPEATS).map(seconds).collect::<Vec<_>>())

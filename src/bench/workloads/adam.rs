@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use super::{FLOAT, PIXELS, Run, UNITS, Work, Workload, count, random, shape};
 use crate::isa::Isa;
-use crate::optimizer::{Optimizer, Rule};
-use crate::step::Parameters;
+use crate::optimizer::{Optimizer, OptimizerState, Rule};
+use crate::parameters::Parameters;
 
 /// Operations for each weight: 3 for the first moment, 4 for the second, 5 for the weight, among them a root and a division.
 const OPERATIONS: usize = 12;
@@ -28,9 +28,9 @@ pub(super) fn workloads(isas: &[Isa]) -> Vec<Workload> {
 fn prepare(isa: Isa) -> Run {
     let mut parameters = Parameters::zeros(PIXELS, UNITS, false);
     let gradient = Parameters { kernel: random(PIXELS * UNITS, -1e-3..1e-3), ..parameters.clone() };
-    let mut optimizer = Optimizer::new(isa, RULE, &parameters);
+    let (optimizer, mut state) = (Optimizer::new(isa, RULE), OptimizerState::new(RULE, &parameters));
     Box::new(move || {
-        optimizer.update(&mut parameters, &gradient);
+        optimizer.update(&mut state, &mut parameters, &gradient, 1.0);
         black_box(&parameters);
     })
 }

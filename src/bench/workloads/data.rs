@@ -9,7 +9,7 @@ use super::digits::Digits;
 use super::{CLASSES, FLOAT, PIXELS, PORTABLE, Run, SAMPLES, SIDE, Size, Work, Workload, count, generator, shape};
 use crate::data::{IdxImages, idx};
 use crate::error::{Error, Result};
-use crate::labels;
+use crate::labels::{Label, LabelStyle};
 use rand::Rng;
 
 /// Images in the file: those of MNIST.
@@ -38,7 +38,7 @@ fn overlay(size: Size) -> Run {
     Box::new(move || {
         let images = digits.pixels.par_chunks_exact(PIXELS).zip(&digits.drawn);
         rows.par_chunks_exact_mut(PIXELS).zip(images).for_each(|(row, (image, &label))| {
-            labels::overlay(image, label, CLASSES, row);
+            LabelStyle::LARGEST_PIXEL.overlay(image, Label::Class(label), CLASSES, row);
         });
         black_box(&rows);
     })

@@ -3,9 +3,9 @@
 use std::sync::OnceLock;
 
 use super::{CLASSES, PIXELS, SAMPLES, SIDE, Size};
+use crate::batch::{Images, Overlay};
 use crate::data::digits;
-use crate::similar;
-use crate::step::Images;
+use crate::kd_order;
 
 /// n digits; they outlive every workload, so that a prepared step may refer to them.
 pub(super) struct Digits {
@@ -29,7 +29,7 @@ impl Digits {
     fn draw(n: usize) -> Self {
         let (pixels, drawn) = digits::draw(0..n);
         let mut places = vec![0; n];
-        let order = similar::images(&pixels, SIDE, SIDE);
+        let order = kd_order::images(&pixels, SIDE, SIDE);
         order.iter().zip(0..).for_each(|(&sample, place)| places[sample as usize] = place);
         let positive = |s: u32| drawn[s as usize];
         // Each of the nine wrong labels equally often.
@@ -42,12 +42,12 @@ impl Digits {
 
     /// The batch of a training step.
     pub fn images(&'static self) -> Images<'static> {
-        Images { pixels: &self.pixels, k: PIXELS, samples: &self.samples, classes: CLASSES, labels: &self.labels }
-    }
-
-    /// The images as floats, n x 784, in the order of the batch: bytes stay bytes, as where strips are packed.
-    pub fn rows(&self) -> Vec<f32> {
-        let image = |&sample: &u32| &self.pixels[sample as usize * PIXELS..][..PIXELS];
-        self.samples.iter().flat_map(image).map(|&byte| f32::from(byte)).collect()
+        Images {
+            pixels: &self.pixels,
+            k: PIXELS,
+            samples: &self.samples,
+            classes: CLASSES,
+            overlay: Overlay::Labels(&self.labels),
+        }
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! A strip's Z and D stay in cache from one stage to the next, so they count no bytes.
 
-use super::step::{self, Batch, OBJECTIVE};
-use super::{FLOAT, PIXELS, Run, Size, UNITS, Work, Workload, count, random, shape};
-use crate::fused::{Stage, stage};
+use super::step::{self, Batch};
+use super::{FLOAT, PIXELS, Run, Size, UNITS, Work, Workload, count, shape};
+use crate::fused::{Stage, Stages};
 use crate::isa::Isa;
 
 /// Operations of the epilogue for each row and unit: bias, ReLU, square and its sum, coefficient, gradient of the bias.
@@ -20,16 +20,16 @@ pub(super) fn workloads(isas: &[Isa], size: Size) -> Vec<Workload> {
     for (name, which) in [("forward", Stage::Forward), ("epilogue", Stage::Epilogue), ("gradient", Stage::Gradient)] {
         for (rows, k, make) in batches {
             let work = work(format!("fused/{name} {rows}"), which, k, size);
-            list.extend(isas.iter().map(|&isa| {
-                work.on(isa, move || {
-                    let Batch { input, parameters } = make(size);
-                    Box::new(stage(isa, which, input, &parameters, OBJECTIVE, |length| random(length, -1.0..1.0)))
-                        as Run
-                })
-            }));
+            list.extend(isas.iter().map(|&isa| work.on(isa, move || one_stage(isa, which, make(size)))));
         }
     }
     list
+}
+
+/// One stage of a batch, again and again.
+pub(super) fn one_stage(isa: Isa, stage: Stage, Batch { rows, parameters }: Batch) -> Run {
+    let mut stages = Stages::new(isa, &rows.input(), &parameters, &step::recipe());
+    Box::new(move || stages.run(stage, &rows.input()))
 }
 
 fn work(op: String, stage: Stage, k: usize, size: Size) -> Work {
@@ -39,6 +39,7 @@ fn work(op: String, stage: Stage, k: usize, size: Size) -> Work {
         Stage::Forward | Stage::Gradient => {
             (count(&[2, rows, k, UNITS]), step::input_bytes(k, size) + FLOAT * count(&[k, UNITS]))
         }
+        Stage::Pack | Stage::Transpose | Stage::Lines => unreachable!("packing is measured in bytes"),
         // The bias is read, its gradient written.
         Stage::Epilogue => (count(&[EPILOGUE_OPERATIONS, rows, UNITS]), FLOAT * count(&[2, UNITS])),
     };

@@ -3,11 +3,12 @@
 use std::hint::black_box;
 
 use super::digits::Digits;
-use super::{CLASSES, FLOAT, PIXELS, Run, SEED, SIDE, Size, UNITS, Work, Workload, count, shape};
+use super::{CLASSES, FLOAT, PIXELS, Run, SEED, SIDE, Size, THRESHOLD, UNITS, Work, Workload, count, shape};
 use crate::fused::Fused;
 use crate::isa::Isa;
 use crate::network::{Initial, Initializer, Network};
 use crate::predict::goodness;
+use crate::recipe::Recipe;
 
 /// Images of one run.
 const IMAGES: usize = 1_000;
@@ -29,6 +30,6 @@ fn prepare(isa: Isa, size: Size) -> Run {
     let initial = Initial { use_bias: true, kernel: Initializer::GlorotUniform, bias: Initializer::Zeros };
     let network = Network::new(SIDE, SIDE, CLASSES, &[UNITS, UNITS], initial, SEED);
     let pixels = &Digits::of(size).pixels[..size.rows(IMAGES) * PIXELS];
-    let backend = Fused::new(isa);
-    Box::new(move || _ = black_box(goodness(&network, &backend, pixels)))
+    let (recipe, backend) = (Recipe::keras(THRESHOLD), Fused::new(isa));
+    Box::new(move || _ = black_box(goodness(&network, &recipe, &backend, pixels)))
 }

@@ -11,17 +11,16 @@ use rayon::prelude::*;
 
 use super::digits::Digits;
 use super::{
-    CLASSES, FLOAT, LIBRARY, PIXELS, Run, SAMPLES, Size, UNITS, Work, Workload, count, generator, random, shape,
+    CLASSES, FLOAT, LIBRARY, PIXELS, Run, SAMPLES, Size, THRESHOLD, UNITS, Work, Workload, count, generator, random,
+    shape,
 };
+use crate::backend::{Backend, LayerBackend, Use};
+use crate::batch::{Activations, Images, Input, TRAINING_VARIANTS};
 use crate::fused::Fused;
 use crate::isa::Isa;
-use crate::labels;
-use crate::objective::{self, Objective, TRAINING_VARIANTS};
+use crate::parameters::Parameters;
+use crate::recipe::{Recipe, squared_norm};
 use crate::reference::Reference;
-use crate::step::{Activations, Backend, Images, Input, Parameters};
-
-/// The threshold of the reference problem.
-pub(super) const OBJECTIVE: Objective = Objective { threshold: 1.5 };
 
 /// Names of the two forms of a strip, and below which share of units on a strip becomes sparse.
 const FORMS: [(&str, f64); 2] = [("dense form", 0.0), ("sparse form", 2.0)];
@@ -31,8 +30,44 @@ const FEW: f64 = 0.05;
 
 /// What a step is taken on.
 pub(super) struct Batch {
-    pub input: Input<'static>,
+    pub rows: Rows,
     pub parameters: Parameters,
+}
+
+/// The input rows of a layer.
+pub(super) enum Rows {
+    Images(Images<'static>),
+    /// Row-major, of [`UNITS`] activations each.
+    Activations(Vec<f32>),
+}
+
+impl Rows {
+    /// The rows as a backend is given them.
+    pub fn input(&self) -> Input<'_> {
+        match self {
+            Self::Images(images) => Input::Images(*images),
+            Self::Activations(rows) => Input::Activations(Activations { rows, k: UNITS, variants: TRAINING_VARIANTS }),
+        }
+    }
+}
+
+/// The recipe of the reference problem.
+pub(super) fn recipe() -> Recipe {
+    Recipe::keras(THRESHOLD)
+}
+
+/// A layer on `backend` that has been given `batch`.
+fn layer(backend: &dyn Backend, Batch { rows, parameters }: &Batch, wanted: Use) -> Box<dyn LayerBackend> {
+    let mut layer = backend.layer(&recipe(), parameters.k, parameters.u);
+    layer.begin(&rows.input(), wanted);
+    layer
+}
+
+/// What a layer puts out for `batch`.
+pub(super) fn outputs(isa: Isa, batch: &Batch, size: Size) -> Vec<f32> {
+    let mut outputs = vec![0.0; rows(size) * UNITS];
+    layer(&Fused::new(isa), batch, Use::Inference).forward(&batch.parameters, Some(&mut outputs), None);
+    outputs
 }
 
 /// Makes a batch; what has to be computed for it is computed on the instruction set.
@@ -93,7 +128,7 @@ fn work(name: &str, k: usize, size: Size) -> Work {
 
 /// Rows of a batch, positive and negative.
 pub(super) fn rows(size: Size) -> usize {
-    TRAINING_VARIANTS.len() * size.rows(SAMPLES)
+    TRAINING_VARIANTS * size.rows(SAMPLES)
 }
 
 /// Bytes of a batch as it is given: a byte for each pixel of a sample, a float for each activation of a row.
@@ -102,17 +137,18 @@ pub(super) fn input_bytes(k: usize, size: Size) -> u64 {
 }
 
 /// Steps on one batch, the first already taken: it decides on the form of the strips, and packs them.
-fn run(backend: &dyn Backend, Batch { input, parameters }: Batch) -> Run {
+fn run(backend: &dyn Backend, batch: Batch) -> Run {
+    let mut layer = layer(backend, &batch, Use::ManySteps);
+    let parameters = batch.parameters;
     let mut gradient = Parameters::zeros(parameters.k, parameters.u, true);
-    let mut step = backend.prepare(input, parameters.u);
-    let mut run = move || _ = black_box(step.gradient(&parameters, &OBJECTIVE, &mut gradient));
+    let mut run = move || _ = black_box(layer.gradient(&parameters, &mut gradient, None));
     run();
     Box::new(run)
 }
 
 /// Layer 1 with random weights.
 pub(super) fn images(size: Size) -> Batch {
-    Batch { input: Input::Images(Digits::of(size).images()), parameters: random_parameters(PIXELS) }
+    Batch { rows: Rows::Images(Digits::of(size).images()), parameters: random_parameters(PIXELS) }
 }
 
 /// Layer 2 with random weights and activations, of which `share` are not zero.
@@ -120,34 +156,25 @@ pub(super) fn activations(size: Size, share: f64) -> Batch {
     let rng = &mut generator();
     let value = |_| if rng.random_bool(share) { rng.random_range(0.1..1.0) } else { 0.0 };
     let rows = (0..rows(size) * UNITS).map(value).collect();
-    Batch { input: activation_rows(rows), parameters: random_parameters(UNITS) }
+    Batch { rows: Rows::Activations(rows), parameters: random_parameters(UNITS) }
 }
 
 fn random_parameters(k: usize) -> Parameters {
     Parameters { k, u: UNITS, kernel: random(k * UNITS, -0.07..0.07), bias: random(UNITS, -0.07..0.07) }
 }
 
-/// The input of layer 2.
-pub(super) fn activation_rows(rows: Vec<f32>) -> Input<'static> {
-    Input::Activations(Activations { rows, k: UNITS, variants: TRAINING_VARIANTS.len() })
-}
-
 fn images_few_on(isa: Isa, size: Size) -> Batch {
     let images = Digits::of(size).images();
     let overlaid: Vec<f32> = (0..UNITS).flat_map(|unit| positive_row(&images, unit)).collect();
-    let input = || Input::Images(images);
-    Batch { input: input(), parameters: few_on(isa, &overlaid, input) }
+    few_on(isa, &overlaid, Rows::Images(images), size)
 }
 
 /// What a layer 1 with few units on puts out.
 fn activations_few_on(isa: Isa, size: Size) -> Batch {
-    let Batch { input, parameters } = images_few_on(isa, size);
-    let mut hidden = vec![0.0; rows(size) * UNITS];
-    Fused::new(isa).prepare(input, UNITS).forward(&parameters, Some(&mut hidden), None);
+    let hidden = outputs(isa, &images_few_on(isa, size), size);
     let first_rows: Vec<f32> =
         (0..UNITS).flat_map(|unit| &hidden[spread(unit, rows(size)) * UNITS..][..UNITS]).copied().collect();
-    let parameters = few_on(isa, &first_rows, || activation_rows(hidden.clone()));
-    Batch { input: activation_rows(hidden), parameters }
+    few_on(isa, &first_rows, Rows::Activations(hidden), size)
 }
 
 /// One of `count` things for each unit, spread evenly.
@@ -159,34 +186,27 @@ fn spread(unit: usize, count: usize) -> usize {
 fn positive_row(images: &Images<'_>, unit: usize) -> Vec<f32> {
     let s = spread(unit, images.samples.len());
     let mut row = vec![0.0; PIXELS];
-    labels::overlay(
-        &images.pixels[images.samples[s] as usize * PIXELS..][..PIXELS],
-        images.labels[0][s],
-        CLASSES,
-        &mut row,
-    );
+    recipe().labels.overlay(images.image(s), images.label(s, 0), CLASSES, &mut row);
     row
 }
 
 /// A layer each of whose units is on in the [`FEW`] rows of the input most like its own of `prototypes` (u x k, none negative):
 /// its weights are the prototype, normalised, and its bias takes off what the other rows reach.
-fn few_on(isa: Isa, prototypes: &[f32], input: impl Fn() -> Input<'static>) -> Parameters {
+fn few_on(isa: Isa, prototypes: &[f32], rows: Rows, size: Size) -> Batch {
     let k = prototypes.len() / UNITS;
     let mut parameters = Parameters::zeros(k, UNITS, true);
     for (unit, prototype) in prototypes.chunks_exact(k).enumerate() {
-        let scale = objective::row_scale(objective::squared_norm(prototype));
+        let scale = recipe().normalisation.scale(squared_norm(prototype), k);
         (0..k).for_each(|i| parameters.kernel[i * UNITS + unit] = scale * prototype[i]);
     }
-    let input = input();
-    let rows = input.samples() * input.variants();
-    let mut z = vec![0.0; rows * UNITS];
-    Fused::new(isa).prepare(input, UNITS).forward(&parameters, Some(&mut z), None);
-    parameters.bias.par_iter_mut().enumerate().for_each(|(unit, bias)| {
+    let mut batch = Batch { rows, parameters };
+    let z = outputs(isa, &batch, size);
+    batch.parameters.bias.par_iter_mut().enumerate().for_each(|(unit, bias)| {
         let mut column: Vec<f32> = z.iter().skip(unit).step_by(UNITS).copied().collect();
-        let few = (FEW * rows as f64) as usize;
+        let few = (FEW * column.len() as f64) as usize;
         *bias = -*column.select_nth_unstable_by(few, |a, b| b.total_cmp(a)).1;
     });
-    parameters
+    batch
 }
 
 #[cfg(test)]
@@ -197,8 +217,8 @@ mod tests {
     fn few_on_is_a_twentieth_of_the_units_in_both_layers() {
         let isa = Isa::best();
         for make in [images_few_on, activations_few_on] {
-            let Batch { input, parameters } = make(isa, Size::Quick);
-            let on = Fused::new(isa).prepare(input, UNITS).forward(&parameters, None, None);
+            let batch = make(isa, Size::Quick);
+            let on = layer(&Fused::new(isa), &batch, Use::Inference).forward(&batch.parameters, None, None);
             let share = on as f64 / (rows(Size::Quick) * UNITS) as f64;
             // The row at the bound may be on by rounding, with those like it; in layer 2 many rows are zero.
             assert!((0.03..0.055).contains(&share), "{share}");

@@ -6,13 +6,12 @@
 use std::sync::OnceLock;
 
 use super::digits::Digits;
-use super::step::{self, Batch, activation_rows, in_both_forms};
+use super::step::{self, Batch, Rows, in_both_forms};
 use super::{CLASSES, PIXELS, SIDE, Size, UNITS, Workload};
 use crate::config::Config;
 use crate::fused::Fused;
 use crate::isa::Isa;
 use crate::network::Network;
-use crate::step::{Backend, Input};
 use crate::train::{Trainer, TrainingSet};
 
 /// Outer epochs after which the weights are taken.
@@ -35,16 +34,13 @@ pub fn trained(isas: &[Isa]) -> Vec<Workload> {
 }
 
 fn images(at: usize) -> Batch {
-    let input = Input::Images(Digits::of(Size::Full).images());
-    Batch { input, parameters: networks()[at].layers[0].clone() }
+    Batch { rows: Rows::Images(Digits::of(Size::Full).images()), parameters: networks()[at].layers[0].clone() }
 }
 
 /// What layer 1 puts out.
 fn activations(isa: Isa, at: usize) -> Batch {
-    let Batch { input, parameters } = images(at);
-    let mut hidden = vec![0.0; step::rows(Size::Full) * UNITS];
-    Fused::new(isa).prepare(input, UNITS).forward(&parameters, Some(&mut hidden), None);
-    Batch { input: activation_rows(hidden), parameters: networks()[at].layers[1].clone() }
+    let rows = Rows::Activations(step::outputs(isa, &images(at), Size::Full));
+    Batch { rows, parameters: networks()[at].layers[1].clone() }
 }
 
 /// The network after each of [`EPOCHS`], trained at the first call.

@@ -20,7 +20,7 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
     let threads = threads_or_available(0);
     let cache = cache::user();
     let cpu = System::of_this_machine().cpu_model;
-    let precision = ffwd::backend::choose(BackendName::Auto, PrecisionName::Auto, isa).precision();
+    let precision = ffwd::backends::choose(BackendName::Auto, PrecisionName::Auto, isa).precision();
     let rows = survey(&Places::from_environment());
     let sets = known::NAMES.map(|name| (name, found(&rows, name)));
     if as_json {

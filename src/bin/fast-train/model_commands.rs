@@ -4,14 +4,15 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use ffwd::backend::Backend;
 use ffwd::checkpoint::Origin;
-use ffwd::config::{BackendName, PrecisionName};
+use ffwd::config::{BackendName, Config, PrecisionName};
 use ffwd::data::IdxImages;
 use ffwd::error::DatasetProblem;
 use ffwd::isa::Isa;
 use ffwd::predict::{self as prediction, Evaluation};
-use ffwd::step::Backend;
-use ffwd::{Error, backend, checkpoint};
+use ffwd::recipe::Recipe;
+use ffwd::{Error, backends, checkpoint};
 use serde_json::json;
 
 use crate::arguments::{EvalArguments, PredictArguments};
@@ -20,7 +21,7 @@ use crate::summary::DatasetSummary;
 use crate::{print, say};
 
 fn backend() -> ffwd::Result<Box<dyn Backend>> {
-    Ok(backend::choose(BackendName::Auto, PrecisionName::Auto, Isa::from_environment()?))
+    Ok(backends::choose(BackendName::Auto, PrecisionName::Auto, Isa::from_environment()?))
 }
 
 /// Measures a model's accuracy, on the data set it was trained on where none is named.
@@ -36,7 +37,8 @@ pub fn eval(arguments: &EvalArguments) -> Result<ExitCode> {
     if !origin.dataset_sha256.is_empty() && origin.dataset_sha256 != dataset.sha256() {
         say(format!("note: {} is not the data set this model was trained on ({})", dataset.name, origin.dataset));
     }
-    let evaluation = Evaluation::new(&network, &*backend, images.pixels(), dataset.test.labels.values());
+    let evaluation =
+        Evaluation::new(&network, &recipe(&origin), &*backend, images.pixels(), dataset.test.labels.values());
     if arguments.json {
         let summary = json!({
             "schema": "ffwd/eval/v1",
@@ -61,13 +63,20 @@ fn trained_on(origin: &Origin) -> Option<String> {
     Some(config.get("data")?.as_str()?.to_owned())
 }
 
+/// The recipe a model was trained with; that of the default preset where the model does not say.
+fn recipe(origin: &Origin) -> Recipe {
+    let fields = origin.config.parse().unwrap_or_default();
+    let config = Config::resolve(None, fields).or_else(|_| Config::resolve(None, toml::Table::new()));
+    config.expect("the preset is valid").recipe()
+}
+
 /// Prints the label of each image.
 pub fn predict(arguments: &PredictArguments) -> Result<ExitCode> {
     let backend = backend()?;
-    let (network, _) = checkpoint::load(&arguments.model)?;
+    let (network, origin) = checkpoint::load(&arguments.model)?;
     let images = IdxImages::open(&arguments.images)?;
     check_size(&images, (network.rows, network.cols))?;
-    let labels = prediction::predict(&network, &*backend, images.pixels());
+    let labels = prediction::predict(&network, &recipe(&origin), &*backend, images.pixels());
     if arguments.json {
         print(json!({ "schema": "ffwd/predictions/v1", "predictions": labels }))?;
     } else {

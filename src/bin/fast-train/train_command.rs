@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
-use ffwd::backend;
+use ffwd::backend::Backend;
+use ffwd::backends;
 use ffwd::checkpoint::{self, Origin};
 use ffwd::config::Config;
 use ffwd::data::Dataset;
 use ffwd::isa::Isa;
 use ffwd::network::Network;
+use ffwd::parameters::Parameters;
 use ffwd::predict::Evaluation;
-use ffwd::step::{Backend, Parameters};
 use ffwd::train::{EpochReport, Trainer, TrainingSet};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{SeedableRng, seq};
@@ -30,7 +31,7 @@ const SHOWN_SAMPLES: usize = 4;
 pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
     let given = toml::Table::try_from(&arguments.overrides).context("options as a TOML table")?;
     let mut config = Config::resolve(arguments.config.as_deref(), given)?;
-    let backend = backend::choose(config.backend, config.precision, Isa::from_environment()?);
+    let backend = backends::choose(config.backend, config.precision, Isa::from_environment()?);
     let pool = thread_pool(config.threads)?;
     let place = Place::of(&config)?;
     let (dataset, located) = dataset::open(config.data.as_deref(), config.classes, arguments.quiet)?;
@@ -212,7 +213,7 @@ impl Run<'_> {
         let labels = dataset.test.labels.values();
         let tested = limited(config.test_limit, labels.len());
         let pixels = &dataset.test.images.pixels()[..tested * network.pixels()];
-        Evaluation::new(network, *backend, pixels, &labels[..tested])
+        Evaluation::new(network, &config.recipe(), *backend, pixels, &labels[..tested])
     }
 }
 

@@ -2,9 +2,9 @@
 //! needs of them gathered into vectors.
 
 use super::layer::{SparseLayer, SparseSums};
-use super::raised;
+use crate::fused::packing::MR;
 use crate::fused::strip::Rows;
-use crate::simd::{LINE, MR, Simd};
+use crate::simd::{LINE, Simd, round_up_to_bf16};
 
 /// The candidates of a panel: `count` of them in vectors that are filled up to whole lines with zeros.
 pub struct Candidates {
@@ -56,15 +56,15 @@ impl Candidates {
         self.count.next_multiple_of(LINE)
     }
 
-    /// Scales the products of panel `p`'s rows, and finds the largest.
+    /// Scales the products of the panel's rows, and finds the largest.
     #[inline(always)]
-    pub fn scale<S: Simd>(&mut self, simd: S, rows: &Rows, p: usize) {
+    pub fn scale<S: Simd>(&mut self, simd: S, panel: PanelRows<'_>) {
         let (count, padded) = (self.count, self.padded());
         self.largest[..padded].fill(f32::MIN);
-        for (r, z) in panel_rows(rows, p).zip(&mut self.z) {
+        for (r, z) in panel.numbers().zip(&mut self.z) {
             z[count..padded].fill(0.0);
-            let scale = simd.splat(rows.scale(r));
-            for at in (0..padded).step_by(S::NR) {
+            let scale = simd.splat(panel.rows.scale(r));
+            for at in (0..padded).step_by(S::LANES) {
                 let scaled = simd.mul(scale, simd.load(&z[at..]));
                 simd.store(&mut z[at..], scaled);
                 let largest = simd.max(scaled, simd.load(&self.largest[at..]));
@@ -77,7 +77,7 @@ impl Candidates {
     #[inline(always)]
     pub fn bound(&self, layer: &SparseLayer, bounds: &mut [u16]) {
         for (&unit, &largest) in self.units[..self.count].iter().zip(&self.largest) {
-            bounds[unit as usize] = raised(largest - layer.drift[unit as usize]);
+            bounds[unit as usize] = round_up_to_bf16(largest - layer.drift[unit as usize]);
         }
     }
 
@@ -90,13 +90,13 @@ impl Candidates {
         self.variants.iter_mut().for_each(|variant| variant.label = None);
     }
 
-    /// Lists the label pixels of panel `p`; returns the least and the largest of their values.
+    /// Lists the label pixels of the panel; returns the least and the largest of their values.
     #[inline(always)]
-    fn list_labels(&mut self, rows: &Rows, p: usize) -> (f32, f32) {
+    fn list_labels(&mut self, panel: PanelRows<'_>) -> (f32, f32) {
         self.labels.clear();
         let (mut least, mut most) = (f32::MAX, 0.0_f32);
-        for (r, variant) in panel_rows(rows, p).flat_map(|r| (0..rows.variants()).map(move |v| (r, v))) {
-            if let Some((pixel, value)) = rows.label(r, variant) {
+        for (r, variant) in panel.variants() {
+            if let Some((pixel, value)) = panel.rows.label(r, variant) {
                 (least, most) = (least.min(value), most.max(value));
                 if !self.labels.contains(&pixel) {
                     self.labels.push(pixel);
@@ -143,20 +143,37 @@ pub fn scatter_add(terms: &[f32], units: &[u32], to: &mut [f32]) {
     units.iter().zip(terms).for_each(|(&unit, term)| to[unit as usize] += term);
 }
 
-/// The base rows of panel `p`.
-#[inline(always)]
-pub fn panel_rows(rows: &Rows, p: usize) -> std::ops::Range<usize> {
-    p * MR..rows.count().min((p + 1) * MR)
+/// The base rows of one line panel of a strip.
+#[derive(Clone, Copy)]
+pub struct PanelRows<'a> {
+    pub rows: &'a Rows,
+    /// The number of the panel.
+    pub panel: usize,
 }
 
-/// Lists the units that could be on in a variant of a row of panel `p`.
+impl PanelRows<'_> {
+    /// The numbers of the base rows within the strip.
+    #[inline(always)]
+    pub fn numbers(self) -> std::ops::Range<usize> {
+        self.panel * MR..self.rows.count().min((self.panel + 1) * MR)
+    }
+
+    /// Each base row with each of its variants.
+    #[inline(always)]
+    pub fn variants(self) -> impl Iterator<Item = (usize, usize)> {
+        let variants = self.rows.variants();
+        self.numbers().flat_map(move |r| (0..variants).map(move |variant| (r, variant)))
+    }
+}
+
+/// Lists the units that could be on in a variant of a row of the panel, whose bounds are given.
 #[inline(always)]
-pub fn find<S: Simd>(simd: S, bounds: &[u16], rows: &Rows, p: usize, layer: &SparseLayer, candidates: &mut Candidates) {
-    let (least, most) = candidates.list_labels(rows, p);
+pub fn find<S: Simd>(simd: S, bounds: &[u16], panel: PanelRows<'_>, layer: &SparseLayer, candidates: &mut Candidates) {
+    let (least, most) = candidates.list_labels(panel);
     let (least, most) = (simd.splat(least), simd.splat(most));
     let mut count = 0;
-    for at in (0..layer.width()).step_by(S::NR) {
-        let mut z = simd.add(simd.load_halves(&bounds[at..]), simd.load(&layer.reach[at..]));
+    for at in (0..layer.width()).step_by(S::LANES) {
+        let mut z = simd.add(simd.load_bf16(&bounds[at..]), simd.load(&layer.reach[at..]));
         if let Some((&first, others)) = candidates.labels.split_first() {
             let mut label = simd.load(&layer.label(first)[at..]);
             for &other in others {

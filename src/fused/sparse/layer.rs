@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use crate::fused::drift::Drift;
-use crate::line_panels::Line;
+use crate::fused::packing::Line;
+use crate::parameters::Parameters;
 use crate::simd::LINE;
-use crate::step::Parameters;
 
 /// u x k numbers, unit by unit: line `i` of unit `j` is `lines[j * per_unit + i]`, inputs in packed order.
 pub struct UnitLines {
@@ -57,7 +57,8 @@ pub struct SparseLayer {
     pub bias: Vec<f32>,
     /// How far each unit's weights have moved.
     pub drift: Vec<f32>,
-    /// Drift and bias and what rounding may add; minus infinity in the filling.
+    /// By how much `z` can exceed a bound, label pixels apart: drift, bias and rounding. In the lanes beyond the units it is minus
+    /// infinity, so that no candidate is found there.
     pub reach: Vec<f32>,
 }
 
@@ -74,8 +75,8 @@ impl SparseLayer {
         }
     }
 
-    /// Takes in how far the weights have moved. Where the weights have moved beyond what a float holds, every row is
-    /// computed.
+    /// Takes in how far the weights have moved. Where the weights have moved beyond what a float holds, the unit is computed for
+    /// every row.
     pub fn move_on(&mut self, parameters: &Parameters, drift: &Drift) {
         self.bias.fill(0.0);
         self.bias[..parameters.bias.len()].copy_from_slice(&parameters.bias);

@@ -4,8 +4,8 @@
 
 use super::candidates::Candidates;
 use super::layer::{SparseLayer, SparseSums};
-use crate::line_panels::{Line, LinePanel, LinePanels};
-use crate::simd::{Kernel, LINE, MR, Simd};
+use crate::fused::packing::{Line, LinePanel, LinePanels, MR};
+use crate::simd::{Kernel, LINE, Simd};
 
 /// `z` of the candidates, not yet scaled, `G` of them at a time.
 #[inline(always)]
@@ -42,7 +42,7 @@ impl<const G: usize> Kernel for Tile<'_, G> {
     fn run<S: Simd>(self, simd: S) -> Self::Output {
         let mut sums = [[simd.splat(0.0); MR]; G];
         for (&number, x) in self.panel.numbers.iter().zip(self.panel.lines) {
-            for part in (0..LINE).step_by(S::NR) {
+            for part in (0..LINE).step_by(S::LANES) {
                 let x = load_rows(simd, x, part);
                 for (sums, weights) in sums.iter_mut().zip(self.weights) {
                     let w = simd.load(&weights[number as usize].0[part..]);
@@ -56,7 +56,7 @@ impl<const G: usize> Kernel for Tile<'_, G> {
 
 /// The vectors at `part` of a panel's lines.
 #[inline(always)]
-fn load_rows<S: Simd>(simd: S, lines: &[Line; MR], part: usize) -> [S::Lanes; MR] {
+fn load_rows<S: Simd>(simd: S, lines: &[Line; MR], part: usize) -> [S::Vector; MR] {
     let mut rows = [simd.splat(0.0); MR];
     rows.iter_mut().zip(lines).for_each(|(row, line)| *row = simd.load(&line.0[part..]));
     rows
@@ -130,7 +130,7 @@ fn accumulate<S: Simd, const G: usize>(
         let mut splats = [[simd.splat(0.0); MR]; G];
         splats.as_flattened_mut().iter_mut().zip(d.as_flattened()).for_each(|(splat, &d)| *splat = simd.splat(d));
         for (&number, x) in panel.numbers.iter().zip(panel.lines) {
-            for part in (0..LINE).step_by(S::NR) {
+            for part in (0..LINE).step_by(S::LANES) {
                 let x = load_rows(simd, x, part);
                 for (gradient, d) in gradients.iter_mut().zip(splats) {
                     let gradient = &mut gradient[number as usize].0[part..];

@@ -1,13 +1,13 @@
-//! Micro-panels with their zero lines left out: the operand of products in which few elements of the result are wanted.
+//! Line panels, with their zero lines left out: the operand of products in which few elements of the result are wanted.
 //!
 //! A matrix of `rows` x `depth` is cut into panels of [`MR`] rows and lines of [`LINE`] inputs, a cache line each. A panel
 //! lists the lines in which any of its rows has a non-zero input, and the `MR` lines of each. The order of the inputs is the
 //! caller's: those that are non-zero together belong in one line.
 //!
-//! Relies on [`crate::panels`] for the matrix: its panels are of the same rows.
+//! Relies on row panels for the matrix: its panels are of the same rows.
 
-use crate::panels::{Index, Panels};
-use crate::simd::{LINE, MR};
+use super::{Index, MR, RowPanels};
+use crate::simd::LINE;
 
 /// The floats of one line, in one cache line: a vector that straddles two costs two loads, and a store more.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +19,7 @@ impl Line {
     pub const ZERO: Self = Self([0.0; LINE]);
 }
 
-/// A matrix packed into micro-panels of lines.
+/// A matrix packed into panels of lines.
 pub struct LinePanels {
     /// Where each panel's entries begin; one more than there are panels.
     starts: Vec<usize>,
@@ -40,7 +40,7 @@ pub struct LinePanel<'a> {
 
 impl LinePanels {
     /// Packs a matrix that is already in panels: input `i` becomes packed column `positions[i]`.
-    pub fn pack<I: Index>(matrix: &Panels<I>, positions: &[usize]) -> Self {
+    pub fn pack<I: Index>(matrix: &RowPanels<I>, positions: &[usize]) -> Self {
         assert_eq!(matrix.depth(), positions.len(), "a position for each input");
         let mut panels = Self { starts: vec![0], numbers: Vec::new(), lines: Vec::new() };
         let mut all = vec![[Line::ZERO; MR]; positions.len().div_ceil(LINE)];
@@ -81,7 +81,9 @@ mod tests {
         dense[0] = 5.0;
         dense[depth + 3] = 7.0;
         dense[2 * depth + 2 + LINE] = 8.0;
-        let panels = LinePanels::pack(&Panels::<u32>::pack(&dense, depth), &positions);
+        let mut rows = RowPanels::<u32>::default();
+        rows.pack(&dense, depth);
+        let panels = LinePanels::pack(&rows, &positions);
         let [first, second] = panels.iter().collect::<Vec<_>>().try_into().ok().unwrap();
         assert_eq!(first.numbers, [1, 2], "the first input comes last");
         assert_eq!(first.lines[1][0].0[2], 5.0);

@@ -1,10 +1,10 @@
-//! Micro-panels with their zeros left out: the packed left operand of every product.
+//! Row panels, with their zeros left out: the packed left operand of the dense f32 products.
 //!
 //! A matrix of `rows` x `depth` is cut into panels of [`MR`] rows. A panel lists the depth indices at which any of its
 //! rows is non-zero, and for each the `MR` values; the product over a panel visits just these. A dense matrix lists
 //! every index, at the price of one index load for `MR` x NR multiply-adds, so one kernel serves every density.
 
-use crate::simd::MR;
+use super::MR;
 
 /// The number type of depth indices; they are a tenth to a fifth of a packed matrix.
 pub trait Index: Copy {
@@ -40,7 +40,7 @@ impl Index for u32 {
 }
 
 /// A matrix packed into micro-panels.
-pub struct Panels<I> {
+pub struct RowPanels<I> {
     rows: usize,
     depth: usize,
     /// Where each panel's entries begin; one more than there are panels.
@@ -53,54 +53,67 @@ pub struct Panels<I> {
 
 /// One panel: `MR` rows, zeros left out.
 #[derive(Clone, Copy)]
-pub struct Panel<'a, I> {
+pub struct RowPanel<'a, I> {
     /// Depth indices, ascending.
     pub indices: &'a [I],
     /// The panel's `MR` values at each index.
     pub values: &'a [[f32; MR]],
 }
 
-impl<I: Index> Panels<I> {
-    /// Packs the row-major `rows` x `depth` matrix `dense`.
-    pub fn pack(dense: &[f32], depth: usize) -> Self {
+impl<I> Default for RowPanels<I> {
+    /// No rows.
+    fn default() -> Self {
+        Self { rows: 0, depth: 0, starts: vec![0], indices: Vec::new(), values: Vec::new() }
+    }
+}
+
+impl<I: Index> RowPanels<I> {
+    /// Packs the row-major `rows` x `depth` matrix `dense` in place of what was packed, in the same memory where that suffices.
+    pub fn pack(&mut self, dense: &[f32], depth: usize) {
         assert!(depth > 0 && dense.len().is_multiple_of(depth), "whole rows of {depth}");
-        let mut panels = Self::empty(dense.len() / depth, depth);
+        self.clear(dense.len() / depth, depth);
         for block in dense.chunks(MR * depth) {
             let rows: [&[f32]; MR] = std::array::from_fn(|i| block.chunks(depth).nth(i).unwrap_or(&[]));
             for index in 0..depth {
-                panels.push(index, rows.map(|row| row.get(index).copied().unwrap_or(0.0)));
+                self.push(index, rows.map(|row| row.get(index).copied().unwrap_or(0.0)));
             }
-            panels.close();
+            self.close();
         }
-        panels.packed()
     }
 
     /// Packs the transpose of the row-major matrix `dense`, which has a column for each entry of `order`: packed row `i`
     /// is column `order[i]`.
-    pub fn pack_transposed(dense: &[f32], order: &[u32]) -> Self {
+    pub fn pack_transposed(&mut self, dense: &[f32], order: &[u32]) {
         let rows = order.len();
         assert!(rows > 0 && dense.len().is_multiple_of(rows), "whole rows of {rows}");
-        let mut panels = Self::empty(rows, dense.len() / rows);
+        self.clear(rows, dense.len() / rows);
         for columns in order.chunks(MR) {
             for (index, row) in dense.chunks_exact(rows).enumerate() {
                 let mut values = [0.0; MR];
                 values.iter_mut().zip(columns).for_each(|(value, &column)| *value = row[column as usize]);
-                panels.push(index, values);
+                self.push(index, values);
             }
-            panels.close();
+            self.close();
         }
-        panels.packed()
     }
 
-    fn empty(rows: usize, depth: usize) -> Self {
+    /// Makes room for a dense matrix, and forgets what was packed.
+    fn clear(&mut self, rows: usize, depth: usize) {
+        (self.rows, self.depth) = (rows, depth);
+        self.starts.clear();
+        self.starts.push(0);
+        self.indices.clear();
+        self.values.clear();
         let most = rows.div_ceil(MR) * depth;
-        Self { rows, depth, starts: vec![0], indices: Vec::with_capacity(most), values: Vec::with_capacity(most) }
+        self.indices.reserve(most);
+        self.values.reserve(most);
     }
 
-    /// The panels in memory of their size: they were packed in room for a dense matrix, which the next ones can have again.
-    /// Shrinking would leave a hole behind each.
-    fn packed(self) -> Self {
-        Self { indices: self.indices.to_vec(), values: self.values.to_vec(), ..self }
+    /// Moves the panels into memory of their size, for a batch that stays: the room for a dense matrix, in which they were
+    /// packed, can then be had again. Shrinking in place would leave a hole behind each.
+    pub fn trim(&mut self) {
+        self.indices = self.indices.to_vec();
+        self.values = self.values.to_vec();
     }
 
     #[inline]
@@ -139,8 +152,10 @@ impl<I: Index> Panels<I> {
     }
 
     /// The panels in the order of their rows.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Panel<'_, I>> {
-        self.starts.windows(2).map(|w| Panel { indices: &self.indices[w[0]..w[1]], values: &self.values[w[0]..w[1]] })
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = RowPanel<'_, I>> {
+        self.starts
+            .windows(2)
+            .map(|w| RowPanel { indices: &self.indices[w[0]..w[1]], values: &self.values[w[0]..w[1]] })
     }
 }
 
@@ -153,12 +168,21 @@ mod tests {
         (0..rows * depth).map(|i| if (i * 7 + i / 5) % 4 == 0 { i as f32 + 1.0 } else { 0.0 }).collect()
     }
 
+    /// What was packed before must leave no trace, and trimming must lose nothing.
+    fn packed<I: Index>(dense: &[f32], depth: usize) -> RowPanels<I> {
+        let mut panels = RowPanels::default();
+        panels.pack(&[7.0; 12 * MR], 3);
+        panels.pack(dense, depth);
+        panels.trim();
+        panels
+    }
+
     #[test]
     fn packing_loses_nothing_at_any_size() {
         for rows in 0..=2 * MR + 1 {
             for depth in 1..=9 {
                 let dense = sparse(rows, depth);
-                let panels = Panels::<u32>::pack(&dense, depth);
+                let panels = packed::<u32>(&dense, depth);
                 assert_eq!(panels.iter().len(), rows.div_ceil(MR));
                 let mut again = vec![9.0; dense.len()];
                 panels.unpack(&mut again);
@@ -175,7 +199,9 @@ mod tests {
         let transposed: Vec<f32> =
             (0..rows * depth).map(|i| dense[i % depth * rows + order[i / depth] as usize]).collect();
         let mut unpacked = vec![0.0; rows * depth];
-        Panels::<u16>::pack_transposed(&dense, &order).unpack(&mut unpacked);
+        let mut panels = RowPanels::<u16>::default();
+        panels.pack_transposed(&dense, &order);
+        panels.unpack(&mut unpacked);
         assert_eq!(unpacked, transposed);
     }
 
@@ -184,7 +210,7 @@ mod tests {
         let mut dense = vec![0.0; MR * 3];
         dense[1] = 5.0;
         dense[(MR - 1) * 3 + 1] = 6.0;
-        let panels = Panels::<u16>::pack(&dense, 3);
+        let panels = packed::<u16>(&dense, 3);
         let panel = panels.iter().next().unwrap();
         assert_eq!(panel.indices, [1]);
         assert_eq!((panel.values[0][0], panel.values[0][MR - 1]), (5.0, 6.0));

@@ -1,4 +1,4 @@
-//! An order of things in which neighbours are alike.
+//! k-d order: an order of things in which neighbours are alike.
 //!
 //! The order of a batch is free, and so is that of a layer's inputs. A panel of rows visits every pixel that any of its rows
 //! has inked, and a row of inputs every cache line in which it has a non-zero one: the more alike the neighbours, the
@@ -8,6 +8,9 @@
 /// Side of the blocks of pixels whose sums are an image's features: seven to a side of MNIST, a stroke's width and a half
 /// each.
 const BLOCK: usize = 4;
+
+/// Images of one leaf: those of one row panel, which share the pixels they visit.
+const LEAF: usize = 4;
 
 /// The numbers 0..n of the images in `pixels` (n x (rows * cols) bytes), those alike side by side. Depends on the pixels
 /// alone.
@@ -22,7 +25,7 @@ pub fn images(pixels: &[u8], rows: usize, cols: usize) -> Vec<u32> {
             }
         }
     }
-    order(&sums, count, crate::simd::MR)
+    order(&sums, count, LEAF)
 }
 
 /// The numbers 0..n of things with `count` features each (`features`, n x count), those alike side by side: the first `leaf`
@@ -95,7 +98,7 @@ mod tests {
         assert_eq!(sorted, (0..32).collect::<Vec<u32>>());
         let mixed =
             |panel: &[u32]| panel.iter().any(|number| number % 3 == 0) && panel.iter().any(|number| number % 3 != 0);
-        assert!(found.chunks(crate::simd::MR).filter(|panel| mixed(panel)).count() <= 1, "{found:?}");
+        assert!(found.chunks(LEAF).filter(|panel| mixed(panel)).count() <= 1, "{found:?}");
     }
 
     #[test]

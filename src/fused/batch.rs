@@ -1,0 +1,196 @@
+//! A batch, cut into parts and strips and packed: what it needs to be run forward, whatever comes afterwards.
+
+use rayon::prelude::*;
+use std::ops::Range;
+
+use super::buffers::Buffers;
+use super::dense::DenseProducts;
+use super::input_orders::count_inputs;
+use super::packing::MR;
+use super::strip::{self, Strip};
+use crate::backend::Use;
+use crate::batch::{Input, Overlay};
+use crate::recipe::Recipe;
+
+/// Parts of a batch that stays, each of which has gradient sums of its own. A fixed number makes the sum independent of the
+/// threads; 32 keep 16 threads busy with two parts each and cost 32 x 1.6 MB of traffic for a 784 x 500 layer, about 2% of
+/// its step on two cores.
+pub const PARTS: usize = 32;
+
+/// [`Units`](super::units::Units) keeps a bit for each part.
+const _: () = assert!(PARTS <= u32::BITS as usize);
+
+/// Memory that the partial sums of a wide layer may take, one of its dense and one of its sparse strips for each part; it
+/// gets fewer parts, but at least [`MIN_PARTS`].
+const PARTIALS_BYTES: usize = 1 << 30;
+
+/// The fewest parts a wide layer is cut into: the threads that can work on it.
+const MIN_PARTS: usize = 4;
+
+/// The fewest rows worth a partial sum of their own: clearing and adding up a k x u sum moves some 16 bytes for each weight,
+/// which costs about as much time as 25 dense rows of 4 operations for each weight.
+const MIN_PART_ROWS: usize = 64;
+
+/// Rows of a strip of a mini-batch: the weights stream past each strip, 4 bytes for 256 operations, or 1 GB/s for each 64
+/// GFLOP/s; and a batch of 1,000 rows makes strips for 8 threads.
+const ONE_STEP_ROWS: usize = 128;
+
+/// How the base rows of a batch are cut, by its shape alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cut {
+    rows: usize,
+    part_rows: usize,
+    strip_rows: usize,
+}
+
+impl Cut {
+    /// Cuts `rows` base rows of a layer of `weights` weights into parts, and each part into strips of at most `most` rows of
+    /// nearly equal size, all of them whole row panels but the last.
+    fn new(rows: usize, weights: usize, most: usize, wanted: Use) -> Self {
+        if wanted == Use::OneStep {
+            let strip_rows = ONE_STEP_ROWS.min(most);
+            return Self { rows, part_rows: strip_rows, strip_rows };
+        }
+        let parts = (PARTIALS_BYTES / (2 * weights * size_of::<f32>())).clamp(MIN_PARTS, PARTS);
+        let part_rows = rows.div_ceil(parts).max(MIN_PART_ROWS).next_multiple_of(MR);
+        let strips = part_rows.div_ceil(most);
+        Self { rows, part_rows, strip_rows: part_rows.div_ceil(strips).next_multiple_of(MR) }
+    }
+
+    /// Number of parts.
+    fn parts(self) -> usize {
+        self.rows.div_ceil(self.part_rows)
+    }
+
+    /// The base rows of each strip of part `part`.
+    fn strips(self, part: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
+        let (start, end) = (part * self.part_rows, self.rows.min((part + 1) * self.part_rows));
+        (start..end).step_by(self.strip_rows).map(move |first| first..end.min(first + self.strip_rows))
+    }
+}
+
+/// What a batch's inputs are like, for what is decided once for many steps.
+pub struct Survey {
+    /// In how many base rows of each part each input is not zero: parts x k.
+    pub counts: Vec<Vec<u32>>,
+    /// Whether no input is negative.
+    pub nonnegative: bool,
+}
+
+/// The strips of a batch.
+pub struct PackedBatch<P: DenseProducts> {
+    /// Each part's strips.
+    pub parts: Vec<Vec<Strip<P>>>,
+    /// Samples, `n`.
+    pub samples: usize,
+    /// Rows of one sample, `v`.
+    pub variants: usize,
+    /// Label pixels whose weights are no part of the product.
+    pub label_pixels: usize,
+    /// The most base rows of a strip.
+    pub strip_rows: usize,
+}
+
+impl<P: DenseProducts> PackedBatch<P> {
+    /// No rows.
+    pub fn empty() -> Self {
+        Self { parts: Vec::new(), samples: 0, variants: 1, label_pixels: 0, strip_rows: 0 }
+    }
+
+    /// Packs `input` for a layer of `u` units, in the memory of the batch before where that suffices.
+    pub fn pack(
+        &mut self,
+        products: P,
+        recipe: &Recipe,
+        input: &Input<'_>,
+        (u, wanted): (usize, Use),
+        buffers: &Buffers,
+    ) {
+        let cut = self.cut(input, u, wanted);
+        self.parts.par_iter_mut().enumerate().for_each(|(part, strips)| {
+            let room = &mut buffers.of_this_thread().room;
+            for (rows, strip) in cut.strips(part).zip(strips) {
+                strip.pack(products, recipe, input, rows, room);
+            }
+        });
+    }
+
+    /// As [`PackedBatch::pack`], for a batch that stays: trims each strip, and looks at the inputs.
+    pub fn pack_to_stay(
+        &mut self,
+        products: P,
+        recipe: &Recipe,
+        input: &Input<'_>,
+        u: usize,
+        buffers: &Buffers,
+    ) -> Survey {
+        let cut = self.cut(input, u, Use::ManySteps);
+        let pack = |(part, strips): (usize, &mut Vec<Strip<P>>)| {
+            let room = &mut buffers.of_this_thread().room;
+            let mut counts = vec![0; input.k()];
+            let mut nonnegative = true;
+            for (rows, strip) in cut.strips(part).zip(strips) {
+                strip.pack(products, recipe, input, rows, room);
+                strip.trim(products);
+                count_inputs(room, &mut counts);
+                nonnegative &= room.iter().all(|&value| value >= 0.0);
+            }
+            (counts, nonnegative)
+        };
+        let parts: Vec<_> = self.parts.par_iter_mut().enumerate().map(pack).collect();
+        let nonnegative = parts.iter().all(|&(_, nonnegative)| nonnegative);
+        Survey { counts: parts.into_iter().map(|(counts, _)| counts).collect(), nonnegative }
+    }
+
+    /// Cuts `input`, and has a strip for each cut.
+    fn cut(&mut self, input: &Input<'_>, u: usize, wanted: Use) -> Cut {
+        (self.samples, self.variants) = (input.samples(), input.variants());
+        self.label_pixels = match input {
+            Input::Images(images) if matches!(images.overlay, Overlay::Labels(_)) => images.classes,
+            _ => 0,
+        };
+        let cut = Cut::new(strip::base_rows(input), input.k() * u, P::STRIP_ROWS, wanted);
+        self.parts.resize_with(cut.parts(), Vec::new);
+        for (part, strips) in self.parts.iter_mut().enumerate() {
+            strips.resize_with(cut.strips(part).len(), Strip::default);
+        }
+        self.strip_rows = cut.strip_rows.min(cut.rows);
+        cut
+    }
+
+    /// Whether any strip is dense.
+    pub fn has_dense(&self) -> bool {
+        self.parts.iter().flatten().any(|strip| strip.dense().is_some())
+    }
+
+    /// Rows of the batch, `n * v`.
+    pub fn rows(&self) -> usize {
+        self.samples * self.variants
+    }
+
+    /// Variants that share a base row.
+    pub fn variants_of_base_row(&self) -> usize {
+        if self.label_pixels > 0 { self.variants } else { 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_in_one_strip() {
+        for wanted in [Use::Inference, Use::OneStep, Use::ManySteps] {
+            for rows in [0, 1, 3, 64, 65, 500, 1_000, 8_193, 60_000] {
+                for weights in [1, 784 * 500, 1 << 28] {
+                    let cut = Cut::new(rows, weights, 256, wanted);
+                    let strips: Vec<Range<usize>> = (0..cut.parts()).flat_map(|part| cut.strips(part)).collect();
+                    assert!(strips.iter().all(|strip| (1..=256).contains(&strip.len())));
+                    assert_eq!(strips.iter().map(Range::len).sum::<usize>(), rows);
+                    assert!(strips.windows(2).all(|pair| pair[0].end == pair[1].start));
+                    assert!(wanted == Use::OneStep || cut.parts() <= PARTS);
+                }
+            }
+        }
+    }
+}

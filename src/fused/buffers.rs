@@ -1,0 +1,55 @@
+//! The buffers of each thread: what one strip needs while it is packed and between its products.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::packing::{ColumnPanels, MR};
+use super::sparse::Scratch;
+
+/// One set of buffers for each thread; never contended, because a thread works on one part at a time.
+pub struct Buffers {
+    threads: Vec<Mutex<ThreadBuffers>>,
+    u: usize,
+}
+
+/// The buffers of one thread.
+pub struct ThreadBuffers {
+    /// The rows of a strip, row-major.
+    pub room: Vec<f32>,
+    /// Z, then D: strip rows x u.
+    pub z: ColumnPanels,
+    /// The activations of one row's variants: v x u.
+    pub h: ColumnPanels,
+    /// Each unit's largest `z` in the strip, minus infinity where it was not computed: 1 x u.
+    pub largest: ColumnPanels,
+    pub sparse: Scratch,
+}
+
+impl Buffers {
+    /// For a layer of `u` units in column panels of `nr`, before there is a strip.
+    pub fn new(u: usize, nr: usize) -> Self {
+        let thread = || ThreadBuffers {
+            room: Vec::new(),
+            z: ColumnPanels::zeros(0, u, nr),
+            h: ColumnPanels::zeros(1, u, nr),
+            largest: ColumnPanels::zeros(1, u, nr),
+            sparse: Scratch::new(u, 1),
+        };
+        Self { threads: (0..rayon::current_num_threads()).map(|_| Mutex::new(thread())).collect(), u }
+    }
+
+    /// Makes room for strips of `rows` base rows, each with `variants` variants.
+    pub fn fit(&mut self, rows: usize, variants: usize) {
+        for thread in &mut self.threads {
+            let ThreadBuffers { z, h, sparse, .. } = thread.get_mut().unwrap_or_else(PoisonError::into_inner);
+            z.reshape(rows.next_multiple_of(MR));
+            h.reshape(variants);
+            sparse.fit(self.u, variants);
+        }
+    }
+
+    /// Those of the running thread.
+    pub fn of_this_thread(&self) -> MutexGuard<'_, ThreadBuffers> {
+        let thread = rayon::current_thread_index().unwrap_or(0);
+        self.threads[thread % self.threads.len()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

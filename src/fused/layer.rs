@@ -1,0 +1,244 @@
+//! One layer on the fused backend: a batch, the layer's parameters as strips need them, and the batch's life.
+
+#[cfg(feature = "cli")]
+pub mod stages;
+
+use rayon::prelude::*;
+
+use super::batch::PackedBatch;
+use super::buffers::Buffers;
+use super::dense::{self, DenseProducts};
+use super::epilogue::LayerView;
+use super::many_steps::ManySteps;
+use super::one_step::OneStep;
+use super::packing::{ColumnOrder, ColumnPanels};
+use super::part::{PackedLayer, PartForward, StepRule};
+use super::sparse::SparseLayer;
+use crate::backend::{LayerBackend, Use};
+use crate::batch::{Input, TRAINING_VARIANTS};
+use crate::parameters::Parameters;
+use crate::recipe::{LossOfRows, Recipe};
+
+/// A layer of `k` inputs and `u` units.
+pub struct FusedLayer<P: DenseProducts> {
+    products: P,
+    recipe: Recipe,
+    /// A strip becomes sparse where less than this share of its units are on.
+    sparse_below: f64,
+    k: usize,
+    u: usize,
+    batch: PackedBatch<P>,
+    life: Life,
+    parameters: Packed<P>,
+    /// The buffers of mini-batches, once there was one.
+    one_step: Option<OneStep>,
+    buffers: Buffers,
+}
+
+/// What the batch is there for.
+enum Life {
+    Inference,
+    OneStep,
+    ManySteps(Box<ManySteps>),
+}
+
+/// A layer's parameters in the forms that dense strips need.
+struct Packed<P: DenseProducts> {
+    products: P,
+    weights: P::Weights,
+    /// Weights of the label pixels: classes x u.
+    labels: ColumnPanels,
+    /// 1 x u.
+    bias: ColumnPanels,
+}
+
+impl<P: DenseProducts> Packed<P> {
+    /// Takes in the parameters of a step.
+    fn load(&mut self, parameters: &Parameters, units: ColumnOrder<'_>) {
+        let Parameters { u, ref kernel, ref bias, .. } = *parameters;
+        self.products.load(&mut self.weights, kernel, units);
+        self.labels.pack(&kernel[..self.labels.rows() * u], units);
+        if bias.is_empty() {
+            self.bias.fill(0.0);
+        } else {
+            self.bias.pack(bias, units);
+        }
+    }
+
+    /// What strips need, of which dense ones compute the first `columns` columns.
+    fn view<'a>(
+        &'a self,
+        units: ColumnOrder<'a>,
+        columns: usize,
+        sparse: Option<&'a SparseLayer>,
+    ) -> PackedLayer<'a, P> {
+        let Self { products, ref weights, ref labels, ref bias } = *self;
+        let panels = columns.div_ceil(bias.nr());
+        PackedLayer { products, weights, view: LayerView { labels, bias, units, panels }, columns, sparse }
+    }
+}
+
+impl<P: DenseProducts> FusedLayer<P> {
+    /// The layer, without a batch.
+    pub fn new(products: P, recipe: &Recipe, sparse_below: f64, k: usize, u: usize) -> Self {
+        let nr = dense::nr(products);
+        let row = || ColumnPanels::zeros(1, u, nr);
+        Self {
+            products,
+            recipe: *recipe,
+            sparse_below,
+            k,
+            u,
+            batch: PackedBatch::empty(),
+            life: Life::Inference,
+            parameters: Packed {
+                products,
+                weights: products.weights(k, u),
+                labels: ColumnPanels::zeros(0, u, nr),
+                bias: row(),
+            },
+            one_step: None,
+            buffers: Buffers::new(u, nr),
+        }
+    }
+
+    /// NR of the layer's column panels.
+    fn nr(&self) -> usize {
+        self.parameters.bias.nr()
+    }
+
+    /// Packs a batch that stays, and begins its training life.
+    fn begin_many_steps(&mut self, input: &Input<'_>) -> Life {
+        let Self { products, ref recipe, k, u, .. } = *self;
+        let survey = self.batch.pack_to_stay(products, recipe, input, u, &self.buffers);
+        let norm = recipe.normalisation.norm_bound(k);
+        Life::ManySteps(Box::new(ManySteps::new(&self.batch, &survey, (k, u, self.nr()), (norm, products.rounding(k)))))
+    }
+
+    fn loss(&self) -> LossOfRows {
+        self.recipe.loss_of_rows(self.u, self.batch.rows())
+    }
+
+    /// A gradient of a batch that stays.
+    fn gradient_of_many(&mut self, parameters: &Parameters, gradient: &mut Parameters) -> f64 {
+        let rule = StepRule { loss: self.loss(), sparse_below: self.sparse_below };
+        let Self { batch, parameters: packed, buffers, life: Life::ManySteps(many), .. } = self else {
+            unreachable!("the batch stays")
+        };
+        let ManySteps { known, sums } = &mut **many;
+        let columns = known.advance(parameters);
+        let units = ColumnOrder::Permuted(known.units.order());
+        if batch.has_dense() {
+            packed.load(parameters, units);
+        }
+        let layer = packed.view(units, columns, Some(&known.sparse));
+        sums.compute(batch, layer, &known.orders, rule, buffers);
+        let loss = sums.add_up(units, &known.orders, gradient);
+        known.units.learn(columns, sums.largest());
+        loss / rule.loss.rows()
+    }
+
+    /// The gradient of a mini-batch.
+    fn gradient_of_one(
+        &mut self,
+        parameters: &Parameters,
+        gradient: &mut Parameters,
+        outputs: Option<&mut [f32]>,
+    ) -> f64 {
+        let (loss, units) = (self.loss(), ColumnOrder::Natural(self.u));
+        self.parameters.load(parameters, units);
+        let layer = self.parameters.view(units, self.u, None);
+        let one_step = self.one_step.as_mut().expect("made when the batch began");
+        one_step.gradient(&mut self.batch, layer, loss, &self.buffers, (gradient, outputs)) / loss.rows()
+    }
+}
+
+impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
+    fn begin(&mut self, input: &Input<'_>, wanted: Use) {
+        input.assert_shapes();
+        assert_eq!(input.k(), self.k, "a batch of the layer's inputs");
+        let (u, sizes) = (self.u, (self.k, self.u, self.nr()));
+        self.life = Life::Inference;
+        match wanted {
+            Use::ManySteps => self.life = self.begin_many_steps(input),
+            _ => self.batch.pack(self.products, &self.recipe, input, (u, wanted), &self.buffers),
+        }
+        if wanted == Use::OneStep {
+            self.one_step.get_or_insert_with(|| OneStep::new(sizes)).begin(&self.batch, (u, sizes.2));
+            self.life = Life::OneStep;
+        }
+        self.buffers.fit(self.batch.strip_rows, self.batch.variants_of_base_row());
+        self.parameters.labels.reshape(self.batch.label_pixels);
+    }
+
+    fn gradient(&mut self, parameters: &Parameters, gradient: &mut Parameters, outputs: Option<&mut [f32]>) -> f64 {
+        assert_eq!(self.batch.variants, TRAINING_VARIANTS, "a gradient needs positive and negative rows");
+        assert!(self.batch.samples > 0, "a gradient needs at least one sample");
+        parameters.assert_shape(self.k, self.u);
+        gradient.assert_shape(self.k, self.u);
+        assert_eq!(parameters.bias.len(), gradient.bias.len(), "a bias in both or in neither");
+        match self.life {
+            Life::Inference => panic!("a batch for inference has no gradient"),
+            Life::OneStep => self.gradient_of_one(parameters, gradient, outputs),
+            Life::ManySteps(_) => {
+                if outputs.is_some() {
+                    self.forward(parameters, outputs, None);
+                }
+                self.gradient_of_many(parameters, gradient)
+            }
+        }
+    }
+
+    fn forward(&mut self, parameters: &Parameters, outputs: Option<&mut [f32]>, goodness: Option<&mut [f32]>) -> u64 {
+        parameters.assert_shape(self.k, self.u);
+        let wanted = split_outputs(&self.batch, self.u, outputs, goodness);
+        let Self { batch, parameters: packed, buffers, life, recipe, u, .. } = self;
+        let (units, sparse) = match life {
+            Life::ManySteps(many) => {
+                many.known.advance(parameters);
+                (ColumnOrder::Permuted(many.known.units.order()), Some(&many.known.sparse))
+            }
+            _ => (ColumnOrder::Natural(*u), None),
+        };
+        if batch.has_dense() {
+            packed.load(parameters, units);
+        }
+        let layer = packed.view(units, *u, sparse);
+        let goodness = recipe.goodness;
+        let jobs: Vec<_> = batch.parts.iter_mut().zip(wanted).collect();
+        jobs.into_par_iter()
+            .map(|(strips, (outputs, goodness_of_rows))| {
+                let buffers = &mut *buffers.of_this_thread();
+                layer.products.run(PartForward { strips, layer, goodness, outputs, goodness_of_rows, buffers })
+            })
+            .sum()
+    }
+
+    fn end(&mut self) {
+        self.batch = PackedBatch::empty();
+        self.life = Life::Inference;
+        self.one_step = None;
+    }
+}
+
+/// What a part is to write: its rows of activations, and its rows' goodness.
+type Wanted<'a> = (Option<&'a mut [f32]>, Option<&'a mut [f32]>);
+
+/// What each part is to write.
+fn split_outputs<'a, P: DenseProducts>(
+    batch: &PackedBatch<P>,
+    u: usize,
+    outputs: Option<&'a mut [f32]>,
+    goodness: Option<&'a mut [f32]>,
+) -> Vec<Wanted<'a>> {
+    let rows: Vec<usize> =
+        batch.parts.iter().map(|strips| strips.iter().map(|strip| strip.rows.outputs()).sum()).collect();
+    split_rows(outputs, &rows, u).into_iter().zip(split_rows(goodness, &rows, 1)).collect()
+}
+
+/// Cuts a matrix of `width` columns into consecutive blocks of `rows` rows each; `None` becomes empty blocks.
+fn split_rows<'a>(matrix: Option<&'a mut [f32]>, rows: &[usize], width: usize) -> Vec<Option<&'a mut [f32]>> {
+    let Some(mut rest) = matrix else { return rows.iter().map(|_| None).collect() };
+    assert_eq!(rest.len(), rows.iter().sum::<usize>() * width, "a result of the prepared shape");
+    rows.iter().map(|&rows| rest.split_off_mut(..rows * width)).collect()
+}

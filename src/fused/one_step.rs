@@ -1,0 +1,160 @@
+//! Training on a mini-batch: one gradient of a batch that will not come again.
+//!
+//! ```text
+//! for each strip of the batch (in parallel)         Z = X W, epilogue; D of the whole batch stays in memory
+//! for each column panel of dW (in parallel)
+//!     for each strip, in order                      dW += X^T D
+//! ```
+//!
+//! There are no partial sums of dW: each column panel is one thread's, and its order of summation that of the strips, so the
+//! result depends on the batch's shape alone. Nothing is known from an earlier step and nothing noted for a later one.
+//! Every buffer outlives the batch; one of the same shape allocates nothing.
+
+use rayon::prelude::*;
+
+use super::batch::PackedBatch;
+use super::buffers::{Buffers, ThreadBuffers};
+use super::dense::DenseProducts;
+use super::epilogue::{DenseSums, Epilogue};
+use super::packing::{ColumnOrder, ColumnPanels, MR, PanelsMut};
+use super::part::{PackedLayer, is_on};
+use super::strip::{Form, Strip};
+use crate::parameters::Parameters;
+use crate::recipe::LossOfRows;
+use crate::simd::{Kernel, Simd};
+
+/// The buffers of a mini-batch on one layer.
+pub struct OneStep {
+    strips: Vec<StripResult>,
+    /// dW: k (rounded up to whole tiles) x u.
+    kernel: ColumnPanels,
+    /// The sum of what the strips add besides.
+    total: DenseSums,
+    /// The order of the inputs: as they come.
+    inputs: Vec<u32>,
+}
+
+/// What one strip leaves for the gradient.
+struct StripResult {
+    /// Strip rows x u.
+    d: ColumnPanels,
+    /// Each unit's largest `z`: 1 x u.
+    largest: ColumnPanels,
+    sums: DenseSums,
+}
+
+impl OneStep {
+    /// Without buffers, for a layer of `k` inputs and `u` units in column panels of `nr`.
+    pub fn new((k, u, nr): (usize, usize, usize)) -> Self {
+        Self {
+            strips: Vec::new(),
+            kernel: ColumnPanels::zeros(k.next_multiple_of(MR), u, nr),
+            total: DenseSums::zeros(0, u, nr),
+            inputs: (0..k as u32).collect(),
+        }
+    }
+
+    /// Makes room for `batch`, which has one strip for each part, on a layer of `u` units in column panels of `nr`.
+    pub fn begin<P: DenseProducts>(&mut self, batch: &PackedBatch<P>, (u, nr): (usize, usize)) {
+        let (rows, label_pixels) = (batch.strip_rows.next_multiple_of(MR), batch.label_pixels);
+        self.strips.resize_with(batch.parts.len(), || StripResult {
+            d: ColumnPanels::zeros(0, u, nr),
+            largest: ColumnPanels::zeros(1, u, nr),
+            sums: DenseSums::zeros(0, u, nr),
+        });
+        for StripResult { d, sums, .. } in &mut self.strips {
+            d.reshape(rows);
+            sums.reshape(label_pixels);
+        }
+        self.total.reshape(label_pixels);
+    }
+
+    /// The loss of the batch, not yet divided by its rows, and its gradient. Where asked for, writes the rows of activations.
+    pub fn gradient<P: DenseProducts>(
+        &mut self,
+        batch: &mut PackedBatch<P>,
+        layer: PackedLayer<'_, P>,
+        loss: LossOfRows,
+        buffers: &Buffers,
+        (gradient, outputs): (&mut Parameters, Option<&mut [f32]>),
+    ) -> f64 {
+        let Self { strips: results, kernel, total, inputs } = self;
+        let u = gradient.u;
+        let outputs_of_strip = batch.strip_rows * batch.variants_of_base_row() * u;
+        let strips = batch.parts.par_iter_mut().zip(&mut *results);
+        let compute = |(parts, result): (&mut Vec<Strip<P>>, &mut StripResult), outputs: Option<&mut [f32]>| {
+            let [strip] = parts.as_mut_slice() else { unreachable!("a part of a mini-batch is one strip") };
+            let buffers = &mut *buffers.of_this_thread();
+            layer.products.run(StripGradient { strip, layer, loss, inputs, result, buffers, outputs });
+        };
+        match outputs {
+            Some(outputs) => {
+                let outputs = outputs.par_chunks_mut(outputs_of_strip);
+                strips.zip(outputs).for_each(|(strip, outputs)| compute(strip, Some(outputs)));
+            }
+            None => strips.for_each(|strip| compute(strip, None)),
+        }
+        let (products, parts) = (layer.products, &batch.parts);
+        kernel.panels_mut().groups(1).for_each(|panel| {
+            products.run(PanelGradient { products, parts, results, panel });
+        });
+        let rows = gradient.kernel.par_chunks_mut(u).enumerate();
+        rows.for_each(|(input, row)| kernel.unpack_row(input, ColumnOrder::Natural(u), row));
+        total.sum_of(results.iter().map(|result| &result.sums));
+        total.write(ColumnOrder::Natural(u), gradient);
+        total.loss
+    }
+}
+
+/// One strip's D, and what it adds to the gradient besides its product.
+struct StripGradient<'a, P: DenseProducts> {
+    strip: &'a mut Strip<P>,
+    layer: PackedLayer<'a, P>,
+    loss: LossOfRows,
+    /// The order of the inputs.
+    inputs: &'a [u32],
+    result: &'a mut StripResult,
+    buffers: &'a mut ThreadBuffers,
+    /// Output rows x u.
+    outputs: Option<&'a mut [f32]>,
+}
+
+impl<P: DenseProducts> Kernel for StripGradient<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { strip, layer, loss, inputs, result, buffers, outputs } = self;
+        let StripResult { d, largest, sums } = result;
+        let Strip { rows, form: Form::Dense(packed) } = strip else { unreachable!("strips of a mini-batch are dense") };
+        sums.clear();
+        layer.products.forward(simd, packed, layer.weights, layer.view.panels, d);
+        let mut epilogue = Epilogue { rows, layer: layer.view, z: d, h: &mut buffers.h, largest };
+        epilogue.gradient(simd, &loss, sums, outputs);
+        if !layer.products.is_transposed(packed) {
+            layer.products.transpose(packed, inputs, &mut buffers.room);
+        }
+    }
+}
+
+/// Some column panels of dW, from all strips.
+struct PanelGradient<'a, P: DenseProducts> {
+    products: P,
+    parts: &'a [Vec<Strip<P>>],
+    results: &'a [StripResult],
+    panel: PanelsMut<'a>,
+}
+
+impl<P: DenseProducts> Kernel for PanelGradient<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { products, parts, results, mut panel } = self;
+        panel.fill(0.0);
+        for (strip, StripResult { d, largest, .. }) in parts.iter().flatten().zip(results) {
+            let Some(inputs) = strip.dense() else { unreachable!("strips of a mini-batch are dense") };
+            products.accumulate(simd, inputs, d, |j| is_on(largest, j), &mut panel);
+        }
+    }
+}

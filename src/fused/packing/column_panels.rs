@@ -1,0 +1,271 @@
+//! Column panels: the packed right operand of the dense f32 products, and the form of every product's result.
+//!
+//! A matrix of `rows` x `columns` is cut into panels of `nr` columns, each stored as `rows` consecutive rows of `nr`
+//! floats. A panel of 784 rows x 64 columns is 200 KB and stays in L2 while all row panels of a strip pass over it. The
+//! last panel is filled up to `nr`; in weights, Z and gradients the filling is zero and stays so.
+
+use rayon::prelude::*;
+
+use crate::simd::{LINE, first_line};
+
+/// Floats that a thread adds up at a time: 16 KB of the total stay in L1 while the terms stream past.
+const SUM_BLOCK: usize = 4096;
+
+/// Which column of a matrix each packed column is.
+#[derive(Clone, Copy)]
+pub enum ColumnOrder<'a> {
+    /// Packed column `i` is column `i`, of so many.
+    Natural(usize),
+    /// Packed column `i` is column `order[i]`.
+    Permuted(&'a [u32]),
+}
+
+impl ColumnOrder<'_> {
+    /// Number of columns.
+    #[inline(always)]
+    pub fn count(self) -> usize {
+        match self {
+            Self::Natural(count) => count,
+            Self::Permuted(order) => order.len(),
+        }
+    }
+}
+
+/// A matrix stored panel by panel.
+pub struct ColumnPanels {
+    /// The floats, from `start` on, where a cache line begins.
+    buffer: Vec<f32>,
+    start: usize,
+    rows: usize,
+    columns: usize,
+    nr: usize,
+}
+
+impl Clone for ColumnPanels {
+    fn clone(&self) -> Self {
+        let mut clone = Self::zeros(self.rows, self.columns, self.nr);
+        clone.copy_from(self);
+        clone
+    }
+}
+
+impl ColumnPanels {
+    /// `rows` x `columns` zeros in panels of `nr` columns.
+    pub fn zeros(rows: usize, columns: usize, nr: usize) -> Self {
+        let buffer = vec![0.0; columns.div_ceil(nr) * rows * nr + LINE];
+        let start = first_line(&buffer);
+        Self { buffer, start, rows, columns, nr }
+    }
+
+    #[inline(always)]
+    fn data(&self) -> &[f32] {
+        &self.buffer[self.start..][..self.count() * self.rows * self.nr]
+    }
+
+    #[inline(always)]
+    fn data_mut(&mut self) -> &mut [f32] {
+        let length = self.count() * self.rows * self.nr;
+        &mut self.buffer[self.start..][..length]
+    }
+
+    /// Number of panels.
+    pub fn count(&self) -> usize {
+        self.columns.div_ceil(self.nr)
+    }
+
+    /// Rows of the matrix.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of one panel.
+    pub fn nr(&self) -> usize {
+        self.nr
+    }
+
+    /// Panel `j`: `rows` x `nr`, row-major.
+    #[inline]
+    pub fn panel(&self, j: usize) -> &[f32] {
+        &self.data()[j * self.rows * self.nr..][..self.rows * self.nr]
+    }
+
+    /// Panel `j`: `rows` x `nr`, row-major.
+    #[inline]
+    pub fn panel_mut(&mut self, j: usize) -> &mut [f32] {
+        let (rows, nr) = (self.rows, self.nr);
+        &mut self.data_mut()[j * rows * nr..][..rows * nr]
+    }
+
+    /// Row `r` of panel `j`: `nr` floats.
+    #[inline]
+    pub fn row(&self, j: usize, r: usize) -> &[f32] {
+        &self.data()[(j * self.rows + r) * self.nr..][..self.nr]
+    }
+
+    /// Row `r` of panel `j`: `nr` floats.
+    #[inline]
+    pub fn row_mut(&mut self, j: usize, r: usize) -> &mut [f32] {
+        let (rows, nr) = (self.rows, self.nr);
+        &mut self.data_mut()[(j * rows + r) * nr..][..nr]
+    }
+
+    /// All panels, to be written.
+    pub fn panels_mut(&mut self) -> PanelsMut<'_> {
+        let size = self.rows * self.nr;
+        PanelsMut { first: 0, size, data: self.data_mut() }
+    }
+
+    /// Makes it `rows` rows of as many columns: zeros, unless it has that shape already.
+    pub fn reshape(&mut self, rows: usize) {
+        if rows != self.rows {
+            *self = Self::zeros(rows, self.columns, self.nr);
+        }
+    }
+
+    /// Takes over the elements of a matrix of its shape.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.data_mut().copy_from_slice(other.data());
+    }
+
+    /// Sets everything to `value`.
+    pub fn fill(&mut self, value: f32) {
+        self.data_mut().fill(value);
+    }
+
+    /// Copies a row-major matrix of as many columns and at most as many rows into the panels.
+    pub fn pack(&mut self, dense: &[f32], order: ColumnOrder<'_>) {
+        assert!(order.count() == self.columns && dense.len().is_multiple_of(self.columns));
+        let (width, nr) = (self.columns, self.nr);
+        self.panels_mut().groups(1).for_each(|mut panel| {
+            let j = panel.numbers().start;
+            for (from, to) in dense.chunks_exact(width).zip(panel.panel(j).chunks_exact_mut(nr)) {
+                match order {
+                    ColumnOrder::Natural(_) => {
+                        let from = &from[j * nr..width.min((j + 1) * nr)];
+                        to[..from.len()].copy_from_slice(from);
+                    }
+                    ColumnOrder::Permuted(order) => {
+                        let columns = order[j * nr..].iter();
+                        to.iter_mut().zip(columns).for_each(|(to, &column)| *to = from[column as usize]);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Copies packed row `r` into `row`, which holds as many floats as there are columns; undoes the order of
+    /// [`ColumnPanels::pack`].
+    #[inline]
+    pub fn unpack_row(&self, r: usize, order: ColumnOrder<'_>, row: &mut [f32]) {
+        assert!(row.len() == self.columns && order.count() == self.columns);
+        match order {
+            ColumnOrder::Natural(_) => {
+                for (j, to) in row.chunks_mut(self.nr).enumerate() {
+                    to.copy_from_slice(&self.row(j, r)[..to.len()]);
+                }
+            }
+            ColumnOrder::Permuted(order) => {
+                for (j, columns) in order.chunks(self.nr).enumerate() {
+                    self.row(j, r).iter().zip(columns).for_each(|(&from, &column)| row[column as usize] = from);
+                }
+            }
+        }
+    }
+
+    /// Raises each element to that of a matrix of its shape, where that is larger.
+    pub fn raise_to(&mut self, other: &Self) {
+        assert_eq!(self.data().len(), other.data().len(), "matrices of one shape");
+        self.data_mut().iter_mut().zip(other.data()).for_each(|(to, &other)| *to = to.max(other));
+    }
+
+    /// Becomes the sum of matrices of its shape, added up in their order.
+    pub fn sum_of<'a>(&mut self, terms: impl Iterator<Item = &'a Self> + Clone + Sync + Send) {
+        self.data_mut().par_chunks_mut(SUM_BLOCK).enumerate().for_each(|(block, total)| {
+            total.fill(0.0);
+            for term in terms.clone() {
+                let term = &term.data()[block * SUM_BLOCK..][..total.len()];
+                total.iter_mut().zip(term).for_each(|(total, term)| *total += term);
+            }
+        });
+    }
+}
+
+/// Some consecutive panels of a matrix, to be written: what one task of several may work on.
+pub struct PanelsMut<'a> {
+    /// The number of the first.
+    first: usize,
+    /// Floats of one panel.
+    size: usize,
+    data: &'a mut [f32],
+}
+
+impl<'a> PanelsMut<'a> {
+    /// The panels in groups of `count` (the last may have fewer), which different threads may write.
+    pub fn groups(self, count: usize) -> impl IndexedParallelIterator<Item = PanelsMut<'a>> {
+        let Self { first, size, data } = self;
+        data.par_chunks_mut((count * size).max(1)).enumerate().map(move |(group, data)| PanelsMut {
+            first: first + group * count,
+            size,
+            data,
+        })
+    }
+
+    /// The numbers of the panels.
+    #[inline(always)]
+    pub fn numbers(&self) -> std::ops::Range<usize> {
+        self.first..self.first + self.data.len() / self.size.max(1)
+    }
+
+    /// Panel `j` of the matrix: `rows` x `nr`, row-major.
+    #[inline(always)]
+    pub fn panel(&mut self, j: usize) -> &mut [f32] {
+        &mut self.data[(j - self.first) * self.size..][..self.size]
+    }
+
+    /// Sets everything to `value`.
+    #[inline(always)]
+    pub fn fill(&mut self, value: f32) {
+        self.data.fill(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_and_unpacking_give_the_matrix_back_with_zeros_behind_it() {
+        for columns in [1, 7, 8, 9, 20] {
+            let dense: Vec<f32> = (1..=3 * columns).map(|i| i as f32).collect();
+            let mut matrix = ColumnPanels::zeros(4, columns, 8);
+            let order: Vec<u32> = (0..columns as u32).rev().collect();
+            matrix.pack(&dense, ColumnOrder::Permuted(&order));
+            assert_eq!(matrix.row(0, 1)[0], dense[2 * columns - 1], "the last column comes first");
+            let mut row = vec![0.0; columns];
+            for (r, expected) in dense.chunks_exact(columns).enumerate() {
+                matrix.unpack_row(r, ColumnOrder::Permuted(&order), &mut row);
+                assert_eq!(row, expected);
+            }
+            matrix.pack(&dense, ColumnOrder::Natural(columns));
+            matrix.unpack_row(2, ColumnOrder::Natural(columns), &mut row);
+            assert_eq!(row, dense[2 * columns..]);
+            let sum: f32 = (0..matrix.count()).flat_map(|j| matrix.panel(j)).sum();
+            assert_eq!(sum, dense.iter().sum::<f32>(), "padding is zero");
+        }
+    }
+
+    #[test]
+    fn terms_are_added_up_element_by_element() {
+        let terms: Vec<ColumnPanels> = (1..4)
+            .map(|value| {
+                let mut term = ColumnPanels::zeros(700, 9, 8);
+                (0..2).for_each(|j| term.panel_mut(j).fill(value as f32));
+                term
+            })
+            .collect();
+        let mut total = ColumnPanels::zeros(700, 9, 8);
+        total.panel_mut(0).fill(9.0);
+        total.sum_of(terms.iter());
+        assert!((0..2).all(|j| total.panel(j).iter().all(|&sum| sum == 6.0)));
+    }
+}

@@ -1,0 +1,106 @@
+//! Several registers side by side as one vector: how a kernel chooses the width of its accumulators.
+
+use super::{Kernel, Simd};
+
+/// Vectors of `N` registers of the instruction set `S`: a micro-kernel written over vectors has NR = `N` registers.
+#[derive(Clone, Copy, Debug)]
+pub struct Registers<S, const N: usize>(pub S);
+
+/// Defines operations that apply one of `S` to each register of a vector.
+macro_rules! each_register {
+    ($($name:ident($($operand:ident),*);)+) => {
+        $(
+            #[inline(always)]
+            fn $name(self, mut a: Self::Vector $(, $operand: Self::Vector)*) -> Self::Vector {
+                for i in 0..N {
+                    a[i] = self.0.$name(a[i] $(, $operand[i])*);
+                }
+                a
+            }
+        )+
+    };
+}
+
+impl<S: Simd<One = S>, const N: usize> Simd for Registers<S, N> {
+    type Vector = [S::Vector; N];
+    type One = S;
+
+    const LANES: usize = N * S::LANES;
+    const REGISTERS: usize = S::REGISTERS;
+
+    #[inline(always)]
+    fn one(self) -> S {
+        self.0
+    }
+
+    #[inline]
+    fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        self.0.run(OnRegisters::<K, N>(kernel))
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::Vector {
+        [self.0.splat(value); N]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32]) -> Self::Vector {
+        let from = &from[..Self::LANES];
+        let mut vector = self.splat(0.0);
+        vector.iter_mut().enumerate().for_each(|(i, register)| *register = self.0.load(&from[i * S::LANES..]));
+        vector
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, from: &[u16]) -> Self::Vector {
+        let from = &from[..Self::LANES];
+        let mut vector = self.splat(0.0);
+        vector.iter_mut().enumerate().for_each(|(i, register)| *register = self.0.load_bf16(&from[i * S::LANES..]));
+        vector
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32], value: Self::Vector) {
+        let to = &mut to[..Self::LANES];
+        value.into_iter().enumerate().for_each(|(i, register)| self.0.store(&mut to[i * S::LANES..], register));
+    }
+
+    each_register! {
+        add(b);
+        sub(b);
+        mul(b);
+        div(b);
+        mul_add(b, c);
+        max(b);
+        sqrt();
+    }
+
+    /// Adds the registers up one after another, and then the lanes of their sum.
+    #[inline(always)]
+    fn sum(self, a: Self::Vector) -> f32 {
+        self.0.sum(a[1..].iter().fold(a[0], |total, &register| self.0.add(total, register)))
+    }
+
+    #[inline(always)]
+    fn positive(self, a: Self::Vector) -> u64 {
+        const { assert!(Self::LANES <= u64::BITS as usize) };
+        a.into_iter().enumerate().fold(0, |bits, (i, register)| bits | self.0.positive(register) << (i * S::LANES))
+    }
+
+    #[inline(always)]
+    fn prefetch(self, from: &[f32]) {
+        self.0.prefetch(from);
+    }
+}
+
+/// A kernel that runs on vectors of `N` registers.
+struct OnRegisters<K, const N: usize>(K);
+
+impl<K: Kernel, const N: usize> Kernel for OnRegisters<K, N> {
+    type Output = K::Output;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> K::Output {
+        self.0.run(Registers::<S::One, N>(simd.one()))
+    }
+}
