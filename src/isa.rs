@@ -38,6 +38,16 @@ impl Isa {
         NAMES.iter().filter_map(|name| Self::named(name)).collect()
     }
 
+    /// The instruction sets that a test runs on: the one `FFWD_ISA` asks for, or else every one this CPU has. A test
+    /// fails where the CPU lacks the one asked for, because it would otherwise pass without having run.
+    #[cfg(test)]
+    pub(crate) fn under_test() -> Vec<Self> {
+        if std::env::var_os(ISA_VARIABLE).is_some() {
+            return vec![Self::from_environment().expect("the requested instruction set")];
+        }
+        Self::available()
+    }
+
     /// The fastest instruction set this CPU has.
     pub fn best() -> Self {
         Self::available()[0]

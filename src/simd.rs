@@ -4,8 +4,8 @@
 //! instruction set and is the only place where one is switched on.
 //!
 //! Values of the implementing types are proof tokens: they can only be made where the CPU has the instructions, and
-//! every `unsafe` in the x86 file rests on that, and loads and stores on the bounds check before them. A token proves an
-//! instruction set and nothing else; a kernel that wants vectors of several registers takes [`Registers`] of it.
+//! every `unsafe` in the x86 file rests on that, and loads and stores on the bounds check before them. A token proves
+//! an instruction set and nothing else; a kernel that wants vectors of several registers takes [`Registers`] of it.
 
 mod portable;
 mod registers;
@@ -20,7 +20,8 @@ pub use x86::{Avx2, Avx512};
 /// Floats in a cache line: what is loaded and left out together where operands are sparse.
 pub const LINE: usize = 16;
 
-/// Where in `floats` the first cache line begins; vectors loaded from there on straddle no two lines that one would hold.
+/// Where in `floats` the first cache line begins. No vector of up to a line straddles two lines if it is loaded from a
+/// multiple of its length behind that place.
 pub fn first_line(floats: &[f32]) -> usize {
     floats.as_ptr().align_offset(LINE * size_of::<f32>())
 }
@@ -46,7 +47,11 @@ pub trait Kernel {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
-/// `LANES` floats at a time. Slices given to [`Simd::load`] and [`Simd::store`] hold at least as many.
+/// `LANES` floats at a time.
+///
+/// `splat`, `load`, `store`, `add`, `sub`, `mul`, `div` and `sqrt` give in each lane exactly what IEEE 754 gives for
+/// two floats, rounded to the nearest, subnormal numbers included. Which of the many NaNs an operation returns is left
+/// open. The other operations promise what is said at each of them.
 pub trait Simd: Copy + Send + Sync + 'static {
     /// `LANES` floats in one register or several.
     type Vector: Copy;
@@ -90,27 +95,33 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `a / b`.
     fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
-    /// `a * b + c`, rounded once where the instruction set has a fused form.
+    /// `a * b + c`: rounded once where the instruction set has a fused form (AVX2 and AVX-512, and the portable one
+    /// where the compilation target has it), and otherwise after the product and after the sum. All lanes are rounded
+    /// alike.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
 
-    /// The larger of each pair.
+    /// The larger of each pair. Where one of the pair is NaN, or both are zeros, the result is one of the two: on
+    /// x86-64 it is `b`, with every instruction set; elsewhere it depends on the target, so nothing may rely on it.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
-    /// The square root of each.
+    /// The square root of each, which is NaN for numbers below zero.
     fn sqrt(self, a: Self::Vector) -> Self::Vector;
 
-    /// The sum of all `LANES` floats, always in the same order.
+    /// The sum of all `LANES` floats, rounded after each addition. The order is one for each implementation and the
+    /// same for all values, so equal vectors have equal sums. Each of the LANES - 1 additions may be off by half a unit
+    /// in the last place, so the sum is off by at most `(LANES - 1) * EPSILON / 2` times the sum of the magnitudes, to
+    /// first order.
     fn sum(self, a: Self::Vector) -> f32;
 
-    /// Bit `i` is set where float `i` is above zero; LANES is at most 64.
+    /// Bit `i` is set where float `i` is above zero, which NaN is not; LANES is at most 64.
     fn positive(self, a: Self::Vector) -> u64;
 
-    /// Asks for the cache line of the first float of `from` in the first-level cache; does nothing where there is no such
-    /// instruction.
+    /// Asks for the cache line of the first float of `from` in the first-level cache; does nothing where there is no
+    /// such instruction.
     #[inline(always)]
     fn prefetch(self, _from: &[f32]) {}
 
-    /// Loads `from`, shorter than `LANES`, with zeros behind it.
+    /// Loads the floats of `from`, at most `LANES`, with zeros behind them.
     #[inline(always)]
     fn load_partial(self, from: &[f32]) -> Self::Vector {
         let mut floats = [0.0; MAX_LANES];
@@ -118,7 +129,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
         self.load(&floats)
     }
 
-    /// Stores the first `to.len()` (fewer than `LANES`) floats of `value`.
+    /// Writes all of `to`, at most `LANES` floats, with the first floats of `value`.
     #[inline(always)]
     fn store_partial(self, to: &mut [f32], value: Self::Vector) {
         let mut floats = [0.0; MAX_LANES];
@@ -131,21 +142,4 @@ pub trait Simd: Copy + Send + Sync + 'static {
 pub const MAX_LANES: usize = 64;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_rounded_up_to_bf16_is_never_below_itself_and_hardly_above() {
-        let edges =
-            [0.0, -0.0, f32::MIN_POSITIVE / 8.0, 1.0, -1.0, f32::MAX, f32::MIN, f32::INFINITY, f32::NEG_INFINITY];
-        let others =
-            (0..100_000_u32).map(|i| f32::from_bits(i.wrapping_mul(0x9e37_79b9))).filter(|value| !value.is_nan());
-        for value in edges.into_iter().chain(others) {
-            let rounded = f32::from_bits(u32::from(round_up_to_bf16(value)) << 16);
-            assert!(rounded >= value, "{value} became {rounded}");
-            if value.is_normal() && rounded.is_finite() {
-                assert!(rounded - value <= value.abs() / 128.0, "{value} became {rounded}");
-            }
-        }
-    }
-}
+mod tests;
