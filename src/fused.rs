@@ -59,6 +59,8 @@ pub(crate) mod packing;
 mod part;
 mod sparse;
 mod strip;
+#[cfg(test)]
+mod testing;
 mod units;
 
 use crate::backend::{Backend, LayerBackend};

@@ -230,3 +230,6 @@ impl Epilogue<'_> {
         self.h.unpack_row(variant, self.layer.units, row);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -257,3 +257,6 @@ fn differentiate_row<S: Simd>(
     }
     loss
 }
+
+#[cfg(test)]
+mod tests;
