@@ -1,26 +1,29 @@
 //! Products of dense matrices: cache-blocked SGEMM, `C = alpha A B + beta C` in f32.
 //!
-//! `m` rows of A and C, `n` columns of B and C, `k` steps of the reduction; A is m x k, B k x n, C m x n. The loops are those
-//! of BLIS (Van Zee and van de Geijn, "BLIS: a framework for rapidly instantiating BLAS functionality", 2015):
+//! A is m x k, B is k x n and C is m x n; a *step* is one of the k terms of an element's sum. The loops are those of
+//! BLIS (Van Zee and van de Geijn, "BLIS: a framework for rapidly instantiating BLAS functionality", 2015), numbered as
+//! there, with a loop around them:
 //!
 //! ```text
-//! loop 6  slices of a long k             each its own sum; the sums are then added (slices.rs)
+//! loop 6  the splits of a long k         each has a sum of its own; the sums are added afterwards (split_k.rs)
 //! loop 5  jc: nc columns of B and C
-//! loop 4a pb:   kb steps                 B, kb x nc, packed into L3 by all threads (here)
-//!               C, m x nc, is halved into blocks, one task each (here)
+//! loop 4a pb:   kb steps                 B, kb x nc, is packed into L3 by all threads (this file)
+//!               C, m x nc, is halved into blocks, one task each (this file)
 //! loop 3  ic:     mc rows of a block     (block.rs)
-//! loop 4b pc:       kc steps             A, mc x kc, packed into L2 (block.rs)
+//! loop 4b pc:       kc steps             A, mc x kc, is packed into L2 (block.rs)
 //! loop 2  jr:         nr columns         a micro-panel of B (kernel.rs)
-//! loop 1  ir:           mr rows          a micro-panel of A, streamed from L2; the micro-kernel multiplies the two (kernel.rs)
+//! loop 1  ir:           mr rows          a micro-panel of A, streamed from L2; the micro-kernel multiplies the two
 //! ```
 //!
-//! Loop 4 is cut in two: threads meet once for kb steps, not for kc, and a block of C stays in L2 from one kc to the next. In a
-//! product of slices a thread takes whole slices, and threads meet where two of them are added.
+//! Loop 4 is cut in two so that the threads meet once for kb steps and not for every kc, while a block of C stays in L2
+//! from one kc to the next. In a split-k product each thread takes whole splits, and the threads meet only where the
+//! sums of two splits are added.
 //!
-//! An element of C is the sum over slices of sums over blocks of kc steps, in their order. The slices depend on m, n and k alone,
-//! and kc on k: results are bit-identical on any number of threads, and for any cut of C into tasks.
+//! An element of C is a sum over splits of sums over blocks of kc steps, added in their order. The splits depend on m,
+//! n and k alone, and kc on k alone, so results are bit-identical on any number of threads and for any cut of C into
+//! tasks.
 //!
-//! Relies on `crate::simd` for the vectors and on `/sys` (caches.rs) for the sizes that the blocks are cut for.
+//! This module relies on `crate::simd` for the vectors, and on caches.rs for the sizes that the blocks are cut for.
 
 mod block;
 mod blocking;
@@ -29,25 +32,27 @@ mod kernel;
 mod matrix;
 mod pack;
 mod prefetch;
-mod slices;
+mod split_k;
 #[cfg(feature = "cli")]
 mod stages;
+mod tile;
 
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
 use crate::isa::Isa;
-use crate::simd::{LINE, Registers, Simd, first_line};
+use crate::simd::{LINE, Simd, first_line};
 use block::{Block, PackB};
 use blocking::{Blocking, PackedB, cuts};
 use caches::Caches;
 pub use matrix::{Matrix, MatrixMut};
-use slices::Slices;
+use split_k::Splits;
 #[cfg(feature = "cli")]
 pub(crate) use stages::pack_only_b;
+use tile::{Tiled, run_tiled};
 
-/// Columns of B that a thread packs at a time: 2 KB of each row, long enough for the hardware to read ahead.
+/// Columns of B that a thread packs at a time: 2 KB of each row are long enough for the hardware prefetcher.
 const PACK_COLUMNS: usize = 512;
 
 /// The factors of a product.
@@ -64,12 +69,13 @@ impl Scale {
     }
 }
 
-/// Memory for packed operands: grows to what the largest product needs, and is then used again without an allocation.
+/// Memory for packed operands: it grows to what the largest product needs, and later products use it again without an
+/// allocation.
 #[derive(Debug, Default)]
 pub struct Workspace {
-    /// Of each slice packed B, at most kb x nc.
+    /// The packed B of each split, at most kb x nc.
     b: Vec<Vec<f32>>,
-    /// The sums of all slices but the first, m x n.
+    /// The sums of all splits but the first, m x n.
     sums: Vec<Vec<f32>>,
     /// Each thread's packed A, mc x kc; never contended, because a thread works on one task at a time.
     a: Vec<Mutex<Vec<f32>>>,
@@ -98,11 +104,12 @@ pub fn product(isa: Isa, a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>) {
     sgemm(isa, 1.0, a, b, 0.0, c, &mut Workspace::new());
 }
 
-/// `c = alpha a b + beta c` on all threads of the current rayon pool: `a` is m x k, `b` k x n, `c` m x n. With `beta` 0, `c`
-/// is not read and may hold anything, NaN included; what `alpha` multiplies is always computed.
+/// `c = alpha a b + beta c` on all threads of the current rayon pool: `a` is m x k, `b` is k x n and `c` is m x n.
+/// Where `beta` is 0, `c` is not read and may hold anything, NaN included. The product is computed even where `alpha`
+/// is 0.
 ///
-/// Transposed operands are [`Matrix::transposed`] views. Elements of `a` that are neighbours along m or along k, and of `b` along
-/// n or along k, are packed at full speed; other strides one element at a time.
+/// A transposed operand is a [`Matrix::transposed`] view. An operand whose elements are contiguous along either of its
+/// dimensions is packed at full speed, an operand with other strides one element at a time.
 ///
 /// # Panics
 ///
@@ -118,56 +125,49 @@ pub fn sgemm(
 ) {
     assert_eq!((a.rows(), b.columns()), (c.rows(), c.columns()), "m and n of A and B are those of C");
     assert_eq!(a.columns(), b.rows(), "k of A is that of B");
-    let scale = Scale { alpha, beta };
-    match isa {
-        // 14 x 2 registers: 28 accumulators, a row of B and a broadcast are 31 of 32, and 28 FMAs take 16 loads, which leaves
-        // two load pipes a margin next to two FMA pipes.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512(simd) => multiply::<_, 14>(Registers::<_, 2>(simd), scale, a, b, c, workspace),
-        // 6 x 2 registers: 12 accumulators, a row of B and a broadcast are 15 of 16; 12 FMAs take 8 loads.
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2(simd) => multiply::<_, 6>(Registers::<_, 2>(simd), scale, a, b, c, workspace),
-        // 4 x 8 floats: on SSE2 8 accumulators, a row of B, a broadcast and a product are 12 of 16 registers.
-        Isa::Portable(simd) => multiply::<_, 4>(simd, scale, a, b, c, workspace),
-    }
+    run_tiled(isa, Sgemm { scale: Scale { alpha, beta }, a, b, c, workspace });
 }
 
-/// [`sgemm`] with micro-panels of `MR` rows and NR columns.
-fn multiply<S: Simd, const MR: usize>(
-    simd: S,
+/// [`sgemm`] on the tiles of an instruction set.
+struct Sgemm<'a> {
     scale: Scale,
-    a: Matrix<'_>,
-    b: Matrix<'_>,
-    c: MatrixMut<'_>,
-    workspace: &mut Workspace,
-) {
-    let (m, k, n) = (a.rows(), a.columns(), b.columns());
-    if k == 0 {
-        return scale_rows(scale.beta, c);
+    a: Matrix<'a>,
+    b: Matrix<'a>,
+    c: MatrixMut<'a>,
+    workspace: &'a mut Workspace,
+}
+
+impl Tiled for Sgemm<'_> {
+    fn run<S: Simd, const MR: usize>(self, simd: S) {
+        let Self { scale, a, b, c, workspace } = self;
+        let (m, k, n) = (a.rows(), a.columns(), b.columns());
+        if k == 0 {
+            return scale_rows(scale.beta, c);
+        }
+        let blocking = Blocking::new((m, k, n), (MR, S::LANES), Caches::detected());
+        let (product, splits) = workspace.lend::<S, MR>(simd, blocking, (m, n));
+        product.add_splits(scale, a, b, c, splits);
     }
-    let blocking = Blocking::new((m, k, n), (MR, S::LANES), Caches::detected());
-    let (product, slices) = workspace.lend::<S, MR>(simd, blocking, (m, n));
-    product.add_slices(scale, a, b, c, slices);
 }
 
 impl Workspace {
-    /// What all slices of a product of m x n share, and what each has for itself.
+    /// What all splits of a product of m x n share, and the memory that each of them has for itself.
     fn lend<S: Simd, const MR: usize>(
         &mut self,
         simd: S,
         blocking: Blocking,
         (m, n): (usize, usize),
-    ) -> (Product<'_, S, MR>, Slices<'_>) {
+    ) -> (Product<'_, S, MR>, Splits<'_>) {
         let threads = rayon::current_num_threads();
         if self.a.len() < threads {
             self.a.resize_with(threads, Mutex::default);
         }
-        let slices = Slices::new(&mut self.b, &mut self.sums, blocking.slices, m * n);
-        (Product { simd, blocking, packed_a: &self.a }, slices)
+        let splits = Splits::new(&mut self.b, &mut self.sums, blocking.splits, m * n);
+        (Product { simd, blocking, packed_a: &self.a }, splits)
     }
 }
 
-/// How a product is computed, the same for all its slices.
+/// How a product is computed, the same for all its splits.
 struct Product<'a, S, const MR: usize> {
     simd: S,
     blocking: Blocking,
@@ -176,7 +176,7 @@ struct Product<'a, S, const MR: usize> {
 }
 
 impl<S: Simd, const MR: usize> Product<'_, S, MR> {
-    /// `c = alpha a b + beta c` in one slice: loops 5 and 4a. `packed_b` is memory for kb x nc floats.
+    /// `c = alpha a b + beta c` for one split: loops 5 and 4a. `packed_b` is memory for kb x nc floats.
     fn add_blocks(&self, scale: Scale, a: Matrix<'_>, b: Matrix<'_>, mut c: MatrixMut<'_>, packed_b: &mut Vec<f32>) {
         let Self { simd, blocking, packed_a } = *self;
         let Blocking { mc, kc, kb, nc, .. } = blocking;
@@ -205,7 +205,7 @@ impl<S: Simd, const MR: usize> Product<'_, S, MR> {
     }
 }
 
-/// `c = beta c`: a product without steps.
+/// `c = beta c`: what a product without steps comes to.
 fn scale_rows(beta: f32, mut c: MatrixMut<'_>) {
     for i in 0..c.rows() {
         let row = c.row(i);
@@ -227,8 +227,8 @@ fn pack_b<S: Simd>(simd: S, b: Matrix<'_>, kc: usize, packed: &mut [f32]) {
     );
 }
 
-/// Halves `c` at whole micro-panels into up to `tasks` blocks, and gives them to `work` in parallel, with the row and the column
-/// where each begins: `(i, j)` for `c` itself.
+/// Halves `c` at whole micro-panels into up to `tasks` blocks, and gives them to `work` in parallel, each with the row
+/// and the column at which it begins; `c` itself begins at `(i, j)`.
 fn for_each_task(
     c: MatrixMut<'_>,
     (i, j): (usize, usize),
@@ -256,8 +256,8 @@ fn for_each_task(
     }
 }
 
-/// The first `length` floats of `buffer` from the boundary of a cache line on, so that no row of a micro-panel of B straddles two;
-/// grows a buffer that is too short.
+/// The first `length` floats of `buffer` from the boundary of a cache line on, so that no vector of a micro-panel of B
+/// straddles two lines. A buffer that is too short grows.
 fn aligned(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
     let padded = length + LINE;
     if buffer.len() < padded {

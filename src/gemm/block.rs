@@ -1,4 +1,4 @@
-//! What runs on one thread, compiled for an instruction set: packing a part of B, and a block of C.
+//! The two kernels that run on one thread: one packs a part of B, the other computes a block of C.
 
 use super::Scale;
 use super::blocking::{PackedB, cuts};

@@ -1,7 +1,7 @@
 //! The sizes of the caches that blocks are cut for.
 //!
-//! Relies on what [`crate::machine`] finds; where it finds nothing, on sizes that nearly all x86-64 and
-//! AArch64 server cores of the last ten years come near.
+//! They are those that [`crate::machine`] finds. For a cache that it does not find, a size is assumed that nearly all
+//! x86-64 and AArch64 server cores of the last ten years come near.
 
 use std::sync::OnceLock;
 
@@ -16,11 +16,11 @@ pub(super) struct Caches {
     pub l3: usize,
 }
 
-/// What is assumed of a cache that is not described.
+/// The sizes that are assumed where the machine does not describe its caches.
 const FALLBACK: Caches = Caches { l2: 1 << 20, l3: 32 << 20 };
 
 impl Caches {
-    /// Those of this machine, found once.
+    /// The caches of this machine, which are looked up once.
     pub fn detected() -> Self {
         static DETECTED: OnceLock<Caches> = OnceLock::new();
         *DETECTED.get_or_init(|| Self::among(&machine::caches()))

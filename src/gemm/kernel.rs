@@ -1,8 +1,8 @@
 //! The micro-kernel and the two loops around it.
 //!
-//! Contract of the micro-kernel: it multiplies one micro-panel of A (steps x MR) with one of B (steps x NR) into an MR x NR tile
-//! of registers, and sees neither edges nor `alpha`, `beta` or C. Beyond the edges of A and B the micro-panels are zero; what lies
-//! beyond those of C is left out when a tile is written.
+//! The micro-kernel multiplies one micro-panel of A (steps x MR) with one of B (steps x NR) into an MR x NR tile of
+//! registers; edges, `alpha`, `beta` and C are no concern of its. Micro-panels are zero beyond the edges of A and B,
+//! and the part of a tile that lies beyond the edges of C is left out when the tile is written.
 
 use super::Scale;
 use super::matrix::MatrixMut;
@@ -12,8 +12,8 @@ use crate::simd::{LINE, Simd};
 /// The largest MR x NR of any instruction set.
 const MAX_TILE: usize = 14 * 32;
 
-/// `c = alpha A B + beta c` for `a` in micro-panels of `steps` x MR and `b` in micro-panels of `steps` x NR, while `next`
-/// is fetched: loops 2 and 1.
+/// `c = alpha A B + beta c` for `a` in micro-panels of `steps` x MR and `b` in micro-panels of `steps` x NR. These
+/// are loops 2 and 1; before each tile, a share of `next` is prefetched.
 #[inline(always)]
 pub(super) fn macro_kernel<S: Simd, const MR: usize>(
     simd: S,
@@ -55,18 +55,19 @@ fn micro_kernel<S: Simd, const MR: usize>(simd: S, a: &[f32], b: &[f32]) -> [S::
     tile
 }
 
-/// Fetches the tile that the micro-kernel's result goes to: its rows are far apart, and the micro-kernel takes longer than memory.
+/// Prefetches the tile of C that the micro-kernel's result goes to: its rows are far apart in memory, and the
+/// micro-kernel takes longer than a read from memory does.
 #[inline(always)]
 fn prefetch_tile<S: Simd>(simd: S, c: &mut MatrixMut<'_>) {
     for i in 0..c.rows() {
         let row = c.row(i);
         row.chunks(LINE).for_each(|line| simd.prefetch(line));
-        // A row that does not begin at a cache line ends in one more.
+        // A row that does not begin at the start of a cache line ends in one line more.
         simd.prefetch(&row[row.len() - 1..]);
     }
 }
 
-/// `alpha * product + beta * c` for one row; `c` is not asked for where `beta` is 0.
+/// `alpha * product + beta * c` for one row; `c` is not called where `beta` is 0.
 #[inline(always)]
 fn scaled<S: Simd>(simd: S, scale: Scale, product: S::Vector, c: impl FnOnce() -> S::Vector) -> S::Vector {
     let product = simd.mul(simd.splat(scale.alpha), product);

@@ -1,7 +1,7 @@
 //! Views of matrices with strides: what a product reads and what it writes.
 //!
-//! A shape is checked once, where a view is made; blocks of a view are trusted to lie inside it. [`MatrixMut`] is the one
-//! place that rests on blocks of C being disjoint, so that threads can write them at the same time.
+//! A shape is checked once, where a view is made; blocks of a view are checked to lie inside it. [`MatrixMut`] is the
+//! one place that relies on blocks of C being disjoint, so that threads can write them at the same time.
 
 use std::marker::PhantomData;
 use std::ops::Range;

@@ -1,7 +1,8 @@
 //! Packing into micro-panels: the operands in the order in which the micro-kernel reads them.
 //!
-//! A micro-panel holds `width` *lanes* (rows of A, columns of B): for each step of the reduction, their `width` values side by side.
-//! Lanes beyond the last are zero. Both operands are packed by the same function, B as its transpose.
+//! A micro-panel holds `width` *lanes*, which are rows of A or columns of B: for each step of the reduction it has the
+//! lanes' `width` values side by side. Lanes beyond the last are zero. Both operands are packed by the same function, B
+//! as its transpose.
 
 use wide::f32x4;
 
@@ -11,13 +12,14 @@ use super::matrix::Matrix;
 /// Lanes and steps that are transposed at a time in registers.
 const SQUARE: usize = 4;
 
-/// Steps that are copied for one micro-panel before the next: 8 rows of 512 floats stay in L1 until all micro-panels have taken their
-/// part. Step by step, writes to micro-panels a multiple of 4 KB apart would throw each other out of it.
+/// Steps that are copied for one micro-panel before the next micro-panel's turn: 8 rows of 512 floats stay in L1 until
+/// all micro-panels have taken their part. If single steps were copied, writes to micro-panels that are a multiple of 4
+/// KB apart would evict each other from L1.
 const GROUP: usize = 8;
 
 /// Packs `from`, lanes x steps, into micro-panels of `width` lanes; `to` holds lanes (rounded up to `width`) x steps.
 ///
-/// Inlined, so that `width` is a constant and copies of `width` floats are a few vector moves.
+/// It is inlined, so that `width` is a constant and a copy of `width` floats is a few vector moves.
 #[inline(always)]
 pub(super) fn pack(from: Matrix<'_>, width: usize, to: &mut [f32]) {
     let (lanes, steps) = (from.rows(), from.columns());
@@ -40,7 +42,8 @@ pub(super) fn pack(from: Matrix<'_>, width: usize, to: &mut [f32]) {
     }
 }
 
-/// Lanes are neighbours in memory: rows are copied, [`GROUP`] steps of one micro-panel after the other.
+/// Packs a matrix whose lanes are neighbours in memory: rows are copied, [`GROUP`] steps for one micro-panel after the
+/// other.
 #[inline(always)]
 fn pack_along_lanes(from: Matrix<'_>, width: usize, to: &mut [f32]) {
     for steps in cuts(from.columns(), GROUP) {
@@ -61,8 +64,8 @@ fn pack_along_lanes(from: Matrix<'_>, width: usize, to: &mut [f32]) {
     }
 }
 
-/// Steps are neighbours in memory: squares are transposed in registers. `from` is one whole micro-panel; where
-/// `width` is no multiple of a square, the last one covers lanes of the one before again.
+/// Packs a matrix whose steps are neighbours in memory: squares are transposed in registers. `from` is one whole
+/// micro-panel; where `width` is no multiple of [`SQUARE`], the last square covers lanes of the one before it again.
 #[inline(always)]
 fn pack_transposed(from: Matrix<'_>, width: usize, to: &mut [f32]) {
     let steps = from.columns();
@@ -80,7 +83,7 @@ fn pack_transposed(from: Matrix<'_>, width: usize, to: &mut [f32]) {
     pack_each(from.block(0..width, whole..steps), width, &mut to[whole * width..]);
 }
 
-/// Any strides and any number of lanes up to `width`, one value at a time.
+/// Packs a matrix of any strides and of any number of lanes up to `width`, one value at a time.
 #[inline(always)]
 fn pack_each(from: Matrix<'_>, width: usize, to: &mut [f32]) {
     for (step, to) in to.chunks_exact_mut(width).enumerate() {

@@ -1,21 +1,21 @@
-//! Reading the next block of A ahead, a few cache lines before every tile of the present one.
+//! Prefetching of the next block of A: a few of its cache lines before every tile of the present block.
 
 use super::matrix::Matrix;
 use crate::simd::{LINE, Simd};
 
 /// The cache lines of a matrix, in shares of equal size.
 pub(super) struct Prefetch<'a> {
-    /// The matrix, or its transpose, so that neighbours of a row are neighbours in memory.
+    /// The matrix or its transpose, whichever has contiguous rows.
     matrix: Option<Matrix<'a>>,
-    /// The line to fetch next: its row and its first column.
+    /// The row and the first column of the line to prefetch next.
     next: (usize, usize),
-    /// Lines of a share.
+    /// The lines of one share.
     share: usize,
 }
 
 impl<'a> Prefetch<'a> {
-    /// `matrix` in at most `shares` shares; nothing where neither rows nor columns are contiguous, because every element
-    /// may have a line of its own then.
+    /// `matrix` in at most `shares` shares. Nothing is prefetched where neither rows nor columns are contiguous,
+    /// because each element may then be in a line of its own.
     pub fn new(matrix: Option<Matrix<'a>>, shares: usize) -> Self {
         let along_rows = |matrix: Matrix<'a>| match (matrix.row_stride(), matrix.column_stride()) {
             (_, 1) => Some(matrix),
@@ -27,7 +27,7 @@ impl<'a> Prefetch<'a> {
         Self { matrix, next: (0, 0), share: lines.div_ceil(shares) }
     }
 
-    /// Fetches one share.
+    /// Prefetches one share.
     #[inline(always)]
     pub fn advance<S: Simd>(&mut self, simd: S) {
         let Some(matrix) = self.matrix else { return };
