@@ -1,11 +1,13 @@
 //! Benchmark reports side by side: what `fast-train compare` prints.
 //!
-//! Reports are called A, B, C, ... in the order they were given; A is what the others are held against. Rows of two reports are
-//! the same where op, shape, number format, instruction set and threads agree. A ratio is the speed by A's: above 1 is faster.
-//! Only samples count: medians, rates and speed-ups are computed again, whatever a report says they are.
+//! Reports are called A, B, C, ... in the order they were given; A is what the others are held against. Rows of two
+//! reports are the same where op, shape, number format, instruction set and threads agree. A ratio is the speed by A's:
+//! above 1 is faster. Only samples count: medians, rates and speed-ups are computed again, whatever a report says they
+//! are.
 //!
 //! Data flows one way: [`read`] takes a file apart and checks it, [`rows`] matches what was measured, [`training`] and
-//! [`roofline`] the rest; [`Comparison`] is the result, itself the JSON; [`tables`] words it for [`markdown`] and [`html`].
+//! [`roofline`] the rest; [`Comparison`] is the result, itself the JSON; [`tables`] words it for [`markdown`] and
+//! [`html`].
 
 mod check;
 pub mod html;
@@ -25,14 +27,14 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::bench::report::{Build, Report, Run, System};
+use crate::bench::report::{Build, Circumstances, Report, System};
 
 /// The name and version of the comparison as JSON.
 pub const SCHEMA: &str = "ffwd/comparison/v1";
 
 /// A report and the file it was read from.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct ReportFile {
     /// The file.
     pub path: PathBuf,
     /// What it holds.
@@ -76,7 +78,7 @@ pub struct Heading {
     /// The program.
     pub build: Build,
     /// The circumstances.
-    pub run: Run,
+    pub run: Circumstances,
 }
 
 /// A remark on one report.
@@ -89,18 +91,18 @@ pub struct Note {
 }
 
 impl Comparison {
-    /// Compares `sources` with the first of them.
+    /// Compares `files` with the first of them.
     ///
     /// # Panics
     ///
-    /// Without any source.
-    pub fn new(sources: &[Source]) -> Self {
-        assert!(!sources.is_empty(), "a report to compare with");
-        let reports: Vec<&Report> = sources.iter().map(|source| &source.report).collect();
+    /// `files` is empty.
+    pub fn new(files: &[ReportFile]) -> Self {
+        assert!(!files.is_empty(), "a report to compare with");
+        let reports: Vec<&Report> = files.iter().map(|file| &file.report).collect();
         let kernels = rows::kernels(&reports);
         Self {
             schema: SCHEMA,
-            reports: labels::headings(sources),
+            reports: labels::headings(files),
             notes: notes::all(&reports, &kernels),
             peaks: rows::peaks(&reports),
             best: rows::best(&reports),

@@ -1,12 +1,12 @@
 //! The benchmark report, `ffwd/report/v1`: what was measured on which machine, in one self-contained JSON object.
 //!
-//! What a machine does not tell is null; nothing is estimated. Times are nanoseconds of one run, and every sample is kept. A rate
-//! is work by the median: GFLOP/s where the work is operations (two for each multiply-add, counted as the algorithm is written),
-//! GB/s where it is bytes.
+//! What a machine does not tell is null; nothing is estimated. Times are nanoseconds of one run, and every sample is
+//! kept. A rate is work by the median: GFLOP/s where the work is operations (two for each multiply-add, counted as the
+//! algorithm is written), GB/s where it is bytes.
 //!
 //! Relies on serde for both directions: what `fast-train bench` writes, `fast-train compare` reads. `measure` takes the
-//! measurement, from [`workloads`](super::workloads) and `crate::machine`, in rounds (`sample`); `csv` and `markdown` are
-//! its other forms.
+//! measurement, from [`workloads`](super::workloads) and `crate::machine`, in rounds (`sample`); `csv` and `markdown`
+//! are its other forms.
 
 mod build;
 mod csv;
@@ -40,11 +40,11 @@ pub struct Report {
     /// The program.
     pub build: Build,
     /// The circumstances.
-    pub run: Run,
+    pub run: Circumstances,
     /// The limits of the machine, measured: on one thread and on all.
     pub peaks: Vec<Peak>,
     /// Every kernel on its shapes.
-    pub kernels: Vec<Kernel>,
+    pub kernels: Vec<KernelRow>,
     /// One inner step on 1, 2, ... threads.
     pub scaling: Vec<Scaling>,
     /// Whole outer epochs and prediction.
@@ -109,7 +109,7 @@ pub struct Build {
 
 /// The circumstances of a report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Run {
+pub struct Circumstances {
     /// All threads: what rows of more than one thread were measured with.
     pub threads: usize,
     /// The seed of training's initial weights and negatives; operands of kernels are always the same.
@@ -143,9 +143,9 @@ pub struct Peak {
     pub rate: Option<f64>,
 }
 
-/// One kernel on one shape: rows of two reports are the same kernel where the first five fields agree.
+/// The row of one kernel on one shape: rows of two reports are of the same kernel where the first five fields agree.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Kernel {
+pub struct KernelRow {
     /// What is computed, with what distinguishes its data.
     pub op: String,
     /// Sizes: m x k x n of a product, rows x k x u of a layer.
@@ -256,7 +256,7 @@ mod tests {
             samples_ns: rate.into_iter().collect(),
             rate,
         };
-        let kernel = |op: &str, gflops: Option<f64>| Kernel {
+        let kernel = |op: &str, gflops: Option<f64>| KernelRow {
             op: op.into(),
             shape: "2x3x4".into(),
             dtype: "f32".into(),
@@ -275,7 +275,13 @@ mod tests {
             schema: SCHEMA.into(),
             system: System { cpu_model: Some("Some CPU".into()), ..System::default() },
             build: Build { version: "0.0.1".into(), commit: None, dirty: None, rustc: None, profile: "release".into() },
-            run: Run { threads: 2, seed: 1, date: "2026-01-31T12:00:00Z".into(), quick: false, load_before: None },
+            run: Circumstances {
+                threads: 2,
+                seed: 1,
+                date: "2026-01-31T12:00:00Z".into(),
+                quick: false,
+                load_before: None,
+            },
             peaks: vec![peak("fma", Some(100.0)), peak("tile", None)],
             kernels: vec![kernel("gemm/NN", Some(25.0)), kernel("pack | rows", None)],
             scaling: vec![Scaling {

@@ -1,7 +1,7 @@
 //! Every kernel with its shapes, operations and bytes: what `cargo bench` and `fast-train bench` measure.
 //!
-//! One file for each group of kernels. Random operands come from [`SEED`]; where what a kernel does depends on the content, its
-//! images are the built-in digits (digits.rs), drawn in memory.
+//! One file for each group of kernels. Random operands come from [`SEED`]; where what a kernel does depends on the
+//! content, its images are the built-in digits (digits.rs), drawn in memory.
 
 mod adam;
 mod data;
@@ -48,7 +48,8 @@ const FLOAT: u64 = size_of::<f32>() as u64;
 
 /// One kernel on one shape.
 pub struct Workload {
-    /// What is computed, with what distinguishes its data: `gemm/NN`, `step/activations 5%`. The first part groups kernels.
+    /// What is computed, with what distinguishes its data: `gemm/NN`, `step/activations 5%`. The first part groups
+    /// kernels.
     pub op: String,
     /// Sizes: m x k x n of a product, rows x k x u of a layer.
     pub shape: String,
@@ -60,11 +61,11 @@ pub struct Workload {
     pub flops: u64,
     /// Bytes that one run has to move between memory and the CPU at least: each operand read or written once.
     pub bytes: u64,
-    prepare: Box<dyn Fn() -> Result<Run> + Send + Sync>,
+    prepare: Box<dyn Fn() -> Result<PreparedKernel> + Send + Sync>,
 }
 
 /// A kernel with its operands in memory: each call runs it once, on the threads of the current rayon pool.
-pub type Run = Box<dyn FnMut() + Send>;
+pub type PreparedKernel = Box<dyn FnMut() + Send>;
 
 /// How much to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,13 +87,13 @@ impl Size {
 }
 
 impl Workload {
-    /// Makes the operands, in the pool that the kernel will run in. They are large: one workload's should be dropped before the
-    /// next one's are made. What is kept for the next ones is 8 MB of digits.
+    /// Makes the operands, in the pool that the kernel will run in. They are large: one workload's should be dropped
+    /// before the next one's are made. What is kept for the next ones is 8 MB of digits.
     ///
     /// # Errors
     ///
     /// The operand is a file, and the directory for temporary files cannot be written.
-    pub fn prepare(&self) -> Result<Run> {
+    pub fn prepare(&self) -> Result<PreparedKernel> {
         (self.prepare)()
     }
 
@@ -102,8 +103,8 @@ impl Workload {
     }
 }
 
-/// The workloads of the instruction sets `isas`, grouped by kernel and shape. Kernels that choose for themselves, or that are
-/// compiled once for all, are listed once.
+/// The workloads of the instruction sets `isas`, grouped by kernel and shape. Kernels that choose for themselves, or
+/// that are compiled once for all, are listed once.
 pub fn all(isas: &[Isa], size: Size) -> Vec<Workload> {
     [
         gemm::workloads(isas, size),
@@ -129,12 +130,16 @@ struct Work {
 
 impl Work {
     /// The workload on `isa`, in 32-bit floats.
-    fn on(&self, isa: impl ToString, prepare: impl Fn() -> Run + Send + Sync + 'static) -> Workload {
+    fn on(&self, isa: impl ToString, prepare: impl Fn() -> PreparedKernel + Send + Sync + 'static) -> Workload {
         self.try_on(isa, move || Ok(prepare()))
     }
 
     /// The same, where operands cannot always be made.
-    fn try_on(&self, isa: impl ToString, prepare: impl Fn() -> Result<Run> + Send + Sync + 'static) -> Workload {
+    fn try_on(
+        &self,
+        isa: impl ToString,
+        prepare: impl Fn() -> Result<PreparedKernel> + Send + Sync + 'static,
+    ) -> Workload {
         let Self { op, shape, flops, bytes } = self;
         Workload {
             op: op.clone(),
@@ -173,7 +178,7 @@ fn random(length: usize, range: impl SampleRange<f32> + Clone) -> Vec<f32> {
 impl Workload {
     /// A workload that does next to nothing but has numbers, for tests of what is made of them.
     pub(super) fn of_numbers(op: &str, isa: &str, flops: u64, bytes: u64) -> Self {
-        let prepare = Box::new(|| Ok(Box::new(std::thread::yield_now) as Run));
+        let prepare = Box::new(|| Ok(Box::new(std::thread::yield_now) as PreparedKernel));
         Self { op: op.into(), shape: "2x3x4".into(), dtype: "f32", isa: isa.into(), flops, bytes, prepare }
     }
 }
@@ -228,8 +233,8 @@ mod tests {
                 continue;
             }
             let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let mut run = pool(1).install(|| workload.prepare()).unwrap();
-            pool(2).install(&mut run);
+            let mut kernel = pool(1).install(|| workload.prepare()).unwrap();
+            pool(2).install(&mut kernel);
         }
     }
 }

@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use ffwd::bench::compare::{Comparison, Source, html, markdown, read};
+use ffwd::bench::compare::{Comparison, ReportFile, html, markdown, read};
 use ffwd::bench::report::Report;
 use serde_json::{Value, json};
 
 use crate::reports::{many_threads, samples, tiles};
 
 fn comparison(reports: &[Report]) -> Comparison {
-    let sources = reports.iter().map(|report| Source { path: "report.json".into(), report: report.clone() });
-    Comparison::new(&sources.collect::<Vec<_>>())
+    let files = reports.iter().map(|report| ReportFile { path: "report.json".into(), report: report.clone() });
+    Comparison::new(&files.collect::<Vec<_>>())
 }
 
 /// [`tiles`] and its report after `change`.
@@ -385,9 +385,9 @@ fn extreme_numbers_within_the_limits_neither_panic_nor_leave_a_chart() {
     report.training[0].predictions_per_second = 0.0;
     report.training[0].samples = 0;
     let place = tempfile::tempdir().unwrap();
-    let source = read::read(&write(place.path(), "a.json", &report)).unwrap();
-    let sources = [source.clone(), Source { path: "b.json".into(), report: many_threads().report() }, source];
-    let comparison = Comparison::new(&sources);
+    let file = read::read(&write(place.path(), "a.json", &report)).unwrap();
+    let files = [file.clone(), ReportFile { path: "b.json".into(), report: many_threads().report() }, file];
+    let comparison = Comparison::new(&files);
     let page = html::page(&comparison);
     assert!(
         !page.contains("NaN") && !page.contains("inf\"") && !page.contains("inf,"),

@@ -1,13 +1,15 @@
-//! The page of `fast-train compare` in a browser: headless Chromium at the widths of a phone and of a desktop, light and dark.
+//! The page of `fast-train compare` in a browser: headless Chromium at the widths of a phone and of a desktop, light
+//! and dark.
 //!
-//! Skipped with a message where no Chromium is on the path. Screenshots stay in Cargo's directory for the files of tests.
+//! Skipped with a message where no Chromium is on the path. Screenshots stay in Cargo's directory for the files of
+//! tests.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ffwd::bench::compare::{Comparison, Source, html};
+use ffwd::bench::compare::{Comparison, ReportFile, html};
 use ffwd::bench::report::Report;
 use serde_json::Value;
 
@@ -51,8 +53,8 @@ fn hostile() -> Report {
 fn page() -> String {
     let names = ["a.json", "b.json", "c<b>.json"];
     let reports = [tiles().report(), many_threads().report(), hostile()];
-    let sources = names.iter().zip(reports).map(|(name, report)| Source { path: name.into(), report });
-    html::page(&Comparison::new(&sources.collect::<Vec<_>>()))
+    let files = names.iter().zip(reports).map(|(name, report)| ReportFile { path: name.into(), report });
+    html::page(&Comparison::new(&files.collect::<Vec<_>>()))
 }
 
 /// Runs the browser on `file` and returns the page's elements after its scripts ran.
@@ -84,8 +86,8 @@ fn browse(browser: &Path, file: &Path, (width, height): (u32, u32), theme: u32, 
     elements
 }
 
-/// A page of a frame for each of `pages`; a headless window cannot be as narrow as a phone, a frame can. What the pages tell is
-/// written down as text.
+/// A page of a frame for each of `pages`; a headless window cannot be as narrow as a phone, a frame can. What the pages
+/// tell is written down as text.
 fn frames(directory: &Path, name: &str, pages: &[&str], (width, height): (u32, u32)) -> PathBuf {
     let frames: String =
         pages.iter().map(|page| format!("<iframe src='{page}' width={width} height={height}></iframe>")).collect();

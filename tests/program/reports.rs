@@ -1,6 +1,8 @@
 //! Reports of machines that do not exist, for the tests of `fast-train compare`.
 
-use ffwd::bench::report::{Build, Cache, Kernel, Peak, Report, Run, SCHEMA, Scaling, System, Training, median};
+use ffwd::bench::report::{
+    Build, Cache, Circumstances, KernelRow, Peak, Report, SCHEMA, Scaling, System, Training, median,
+};
 
 /// What the numbers of a report follow from.
 #[derive(Clone)]
@@ -54,7 +56,7 @@ impl Machine {
                 rustc: Some("rustc 1.95.0".into()),
                 profile: "release".into(),
             },
-            run: Run {
+            run: Circumstances {
                 threads: self.threads,
                 seed: 1,
                 date: "2026-01-31T12:00:00Z".into(),
@@ -104,12 +106,12 @@ impl Machine {
         &self,
         &(isa, dtype, gflops): &(&str, &str, f64),
         (op, rows, k, u, share): (&str, u64, u64, u64, f64),
-    ) -> Kernel {
+    ) -> KernelRow {
         let (flops, bytes) = (2 * rows * k * u, 4 * (rows * k + k * u + rows * u));
         let seconds_of_work = flops as f64 / (gflops * self.threads as f64 * share);
         let samples_ns = samples(if flops == 0 { bytes as f64 / (self.memory * share) } else { seconds_of_work });
         let shape = if u == 0 { format!("{rows} x {k}") } else { format!("{rows} x {k} x {u}") };
-        Kernel {
+        KernelRow {
             op: op.into(),
             shape,
             dtype: dtype.into(),

@@ -1,29 +1,29 @@
 //! What reports are called: a letter in tables and charts, a label in the legend.
 
 use super::text::shortened;
-use super::{Heading, Source};
+use super::{Heading, ReportFile};
 use crate::bench::report::Report;
 
 /// Longer names of CPUs and files are cut.
 const MAX_CHARACTERS: usize = 60;
 
-/// The heading of each source.
-pub fn headings(sources: &[Source]) -> Vec<Heading> {
-    let short: Vec<String> = sources.iter().map(|source| short_label(&source.report)).collect();
+/// The heading of each report.
+pub fn headings(files: &[ReportFile]) -> Vec<Heading> {
+    let short: Vec<String> = files.iter().map(|file| short_label(&file.report)).collect();
     let unique = |label: &String| short.iter().filter(|other| *other == label).count() == 1;
-    let headings = sources.iter().zip(&short).enumerate().map(|(index, (source, label))| {
-        let file = source.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let headings = files.iter().zip(&short).enumerate().map(|(index, (file, label))| {
+        let name = file.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         Heading {
             letter: letter(index),
             label: if unique(label) {
                 label.clone()
             } else {
-                format!("{label} ({})", shortened(&file, MAX_CHARACTERS))
+                format!("{label} ({})", shortened(&name, MAX_CHARACTERS))
             },
-            path: shortened(&source.path.to_string_lossy(), 4 * MAX_CHARACTERS),
-            system: source.report.system.clone(),
-            build: source.report.build.clone(),
-            run: source.report.run.clone(),
+            path: shortened(&file.path.to_string_lossy(), 4 * MAX_CHARACTERS),
+            system: file.report.system.clone(),
+            build: file.report.build.clone(),
+            run: file.report.run.clone(),
         }
     });
     headings.collect()

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use super::Source;
+use super::ReportFile;
 use super::check::{Fault, check};
 use super::text::quoted;
 use crate::bench::report::{Report, SCHEMA};
@@ -29,12 +29,12 @@ struct Head {
 ///
 /// # Errors
 ///
-/// [`Error::Io`] when the file cannot be read, [`Error::Report`] when it is no report or a value in it cannot be: the message
-/// names the field, what was found and what was expected.
-pub fn read(path: &Path) -> Result<Source> {
+/// [`Error::Io`] when the file cannot be read, [`Error::Report`] when it is no report or a value in it cannot be: the
+/// message names the field, what was found and what was expected.
+pub fn read(path: &Path) -> Result<ReportFile> {
     let bytes = bytes(path)?;
     let report = parse(&bytes).map_err(|fault| fault.at(path))?;
-    Ok(Source { path: path.to_path_buf(), report })
+    Ok(ReportFile { path: path.to_path_buf(), report })
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>> {

@@ -3,7 +3,7 @@
 use indexmap::IndexSet;
 use serde::Serialize;
 
-use crate::bench::report::{Kernel, Peak, Report, median};
+use crate::bench::report::{KernelRow, Peak, Report, median};
 
 /// The limits of a machine on all of its threads, and its kernels on as many.
 #[derive(Debug, Serialize)]
@@ -67,8 +67,8 @@ impl Roofline {
         Self { threads, memory, ceilings, dots }
     }
 
-    /// The highest ceiling of each number format that a kernel uses, fastest first: among the instruction sets of its kernels, or
-    /// among all where only a library uses the format.
+    /// The highest ceiling of each number format that a kernel uses, fastest first: among the instruction sets of its
+    /// kernels, or among all where only a library uses the format.
     pub fn roofs(&self) -> Vec<&Ceiling> {
         let dtypes: IndexSet<&str> = self.dots.iter().map(|dot| &*dot.dtype).collect();
         let uses =
@@ -89,11 +89,11 @@ fn rate(peak: &Peak) -> f64 {
 }
 
 /// Whether a ceiling holds for a kernel. A library chooses its instruction set for itself, so that all hold.
-fn holds(ceiling: &Ceiling, kernel: &Kernel) -> bool {
+fn holds(ceiling: &Ceiling, kernel: &KernelRow) -> bool {
     ceiling.dtype == kernel.dtype && (kernel.isa == "library" || ceiling.isa.as_ref() == Some(&kernel.isa))
 }
 
-fn dot(kernel: &Kernel, ceilings: &[Ceiling], memory: Option<f64>) -> Option<Dot> {
+fn dot(kernel: &KernelRow, ceilings: &[Ceiling], memory: Option<f64>) -> Option<Dot> {
     if kernel.flops == 0 || kernel.bytes == 0 {
         return None;
     }

@@ -18,7 +18,8 @@ pub struct Row {
     pub shape: String,
     /// The number format of products.
     pub dtype: String,
-    /// Of the cells' rates: `GFLOP/s` where the work is operations, `GB/s` where it is bytes, otherwise `ms`, the time itself.
+    /// Of the cells' rates: `GFLOP/s` where the work is operations, `GB/s` where it is bytes, otherwise `ms`, the time
+    /// itself.
     pub unit: &'static str,
     /// One for each report, null where it lacks the row.
     pub cells: Vec<Option<Cell>>,
@@ -137,8 +138,8 @@ pub fn kernels(reports: &[&Report]) -> Vec<Row> {
     matched(reports, |report| report.kernels.iter().map(kernel).collect(), Measured::key)
 }
 
-/// The fastest kernels of each report, matched whatever their instruction set and threads; number formats of one op and shape
-/// below each other.
+/// The fastest kernels of each report, matched whatever their instruction set and threads; number formats of one op and
+/// shape below each other.
 pub fn best(reports: &[&Report]) -> Vec<Row> {
     let rows = matched(reports, |report| report.kernels.iter().map(kernel).collect(), Measured::key_of_best);
     let mut products: IndexMap<(String, String), Vec<Row>> = IndexMap::new();
@@ -148,10 +149,10 @@ pub fn best(reports: &[&Report]) -> Vec<Row> {
     products.into_values().flatten().collect()
 }
 
-fn kernel(kernel: &report::Kernel) -> Measured<'_> {
+fn kernel(kernel: &report::KernelRow) -> Measured<'_> {
     let work = match kernel {
-        report::Kernel { flops: 1.., .. } => Work::Operations(kernel.flops),
-        report::Kernel { bytes: 1.., .. } => Work::Bytes(kernel.bytes),
+        report::KernelRow { flops: 1.., .. } => Work::Operations(kernel.flops),
+        report::KernelRow { bytes: 1.., .. } => Work::Bytes(kernel.bytes),
         _ => Work::Unknown,
     };
     let key = (&*kernel.op, &*kernel.shape, &*kernel.dtype, Some(&*kernel.isa), kernel.threads);
@@ -179,8 +180,8 @@ fn scaling_row(row: &report::Scaling) -> Measured<'_> {
     Measured::new(key, Work::Unknown, &row.samples_ns)
 }
 
-/// The rows that `of` finds in each report, those with the same `key` together, in the order in which they first appear. Of several
-/// of one report the fastest counts.
+/// The rows that `of` finds in each report, those with the same `key` together, in the order in which they first
+/// appear. Of several of one report the fastest counts.
 fn matched<'a>(
     reports: &[&'a Report],
     of: impl Fn(&'a Report) -> Vec<Measured<'a>>,

@@ -1,7 +1,7 @@
 //! The rows of the kernels: what each workload reaches, and how far that is from the machine's limits.
 
 use super::sample::{Subject, Timer};
-use super::{Kernel, Peak, median};
+use super::{KernelRow, Peak, median};
 use crate::bench::workloads::Workload;
 
 /// The instruction set of workloads whose library chooses for itself.
@@ -18,7 +18,7 @@ pub(super) fn subject(workload: &Workload, threads: usize) -> Subject<'_> {
 }
 
 /// The row of `workload` on `threads` threads, against the measured `peaks`.
-pub(super) fn row(workload: &Workload, threads: usize, samples_ns: Vec<f64>, peaks: &[Peak]) -> Kernel {
+pub(super) fn row(workload: &Workload, threads: usize, samples_ns: Vec<f64>, peaks: &[Peak]) -> KernelRow {
     let &Workload { flops, bytes, dtype, .. } = workload;
     let median_ns = median(&samples_ns);
     let limits = Limits::of(peaks, workload, threads);
@@ -29,7 +29,7 @@ pub(super) fn row(workload: &Workload, threads: usize, samples_ns: Vec<f64>, pea
         None => (bytes as f64 / median_ns, limits.memory),
     };
     let percent = |rate: f64, of: f64| Some(100.0 * rate / of).filter(|percent| percent.is_finite());
-    Kernel {
+    KernelRow {
         op: workload.op.clone(),
         shape: workload.shape.clone(),
         dtype: dtype.to_owned(),

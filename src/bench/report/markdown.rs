@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::csv::shape;
-use super::{Cache, Kernel, Peak, Report, Scaling, Training};
+use super::{Cache, KernelRow, Peak, Report, Scaling, Training};
 
 /// What stands where something is not known or does not apply.
 const NONE: &str = "-";
@@ -121,8 +121,8 @@ fn peak(peak: &Peak) -> [String; 6] {
     [op.clone(), dtype.clone(), or_none(isa.as_ref()), threads.to_string(), number_or_none(*rate), unit.clone()]
 }
 
-fn kernel(kernel: &Kernel) -> [String; 11] {
-    let Kernel { op, shape, dtype, isa, threads, samples_ns, median_ns, .. } = kernel;
+fn kernel(kernel: &KernelRow) -> [String; 11] {
+    let KernelRow { op, shape, dtype, isa, threads, samples_ns, median_ns, .. } = kernel;
     let [gflops, per_core, of_peak, of_roofline] =
         [kernel.gflops, kernel.gflops_per_core, kernel.percent_of_peak, kernel.percent_of_roofline].map(number_or_none);
     let (samples, milliseconds) = (samples_ns.len(), format!("{:.3}", median_ns / 1e6));

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::sample::{self, Plan, Subject};
 use super::training::{self, Extent};
-use super::{Build, Report, Run, SCHEMA, System, kernels, peaks, scaling};
+use super::{Build, Circumstances, Report, SCHEMA, System, kernels, peaks, scaling};
 use crate::bench::workloads::{self, Size, Workload};
 use crate::data::Dataset;
 use crate::error::Result;
@@ -22,7 +22,7 @@ const QUICK: Plan =
 /// Hears which part of the measurement is running, and what is next in it. Nothing is measured until it returns.
 pub type Watch<'a> = dyn FnMut(&str, &str) + Send + 'a;
 
-impl Run {
+impl Circumstances {
     /// The circumstances of a report that begins now.
     pub fn beginning(threads: usize, seed: u64, quick: bool) -> Self {
         let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
@@ -30,27 +30,33 @@ impl Run {
     }
 }
 
-/// Measures this machine: the peaks of every instruction set it has, kernels, scaling and training on `isa`, training on the first
-/// images of `dataset`.
+/// Measures this machine: the peaks of every instruction set it has; kernels, scaling and training on `isa`. The
+/// network is trained on the first images of `dataset`.
 ///
 /// # Errors
 ///
-/// The system does not start as many threads as `run` says.
-pub fn measure(run: Run, isa: Isa, dataset: &Dataset, watch: &mut Watch<'_>) -> Result<Report> {
-    let (plan, size, extent) = match run.quick {
+/// The system does not start as many threads as `circumstances` says.
+pub fn measure(circumstances: Circumstances, isa: Isa, dataset: &Dataset, watch: &mut Watch<'_>) -> Result<Report> {
+    let (plan, size, extent) = match circumstances.quick {
         true => (QUICK, Size::Quick, Extent::QUICK),
         false => (FULL, Size::Full, Extent::FULL),
     };
-    let mut report = of_workloads(run, isa, &workloads::all(&[isa], size), plan, watch)?;
+    let mut report = of_workloads(circumstances, isa, &workloads::all(&[isa], size), plan, watch)?;
     let pool = sample::pool(report.run.threads)?;
     report.training = vec![pool.install(|| training::measure(&report.run, isa, dataset, &extent, watch))?];
     Ok(report)
 }
 
 /// All of a report but training.
-fn of_workloads(run: Run, isa: Isa, workloads: &[Workload], plan: Plan, watch: &mut Watch<'_>) -> Result<Report> {
+fn of_workloads(
+    circumstances: Circumstances,
+    isa: Isa,
+    workloads: &[Workload],
+    plan: Plan,
+    watch: &mut Watch<'_>,
+) -> Result<Report> {
     let system = System::of_this_machine();
-    let threads = run.threads;
+    let threads = circumstances.threads;
     let limits = peaks::limits(threads, &system);
     let points = scaling::points(workloads, isa.name(), threads);
     let subjects: Vec<Subject<'_>> = (limits.iter().map(peaks::Limit::subject))
@@ -68,7 +74,7 @@ fn of_workloads(run: Run, isa: Isa, workloads: &[Workload], plan: Plan, watch: &
         schema: SCHEMA.to_owned(),
         system,
         build: Build::of_this_program(),
-        run,
+        run: circumstances,
         peaks,
         kernels,
         scaling: scaling::rows(&points, samples),
@@ -88,8 +94,8 @@ mod tests {
         let isa = Isa::best();
         let workloads = OPS.map(|op| Workload::of_numbers(op, isa.name(), 8, 4));
         let plan = Plan { rounds: (2, 2), total: Duration::ZERO, visit: Duration::ZERO, samples: 2 };
-        let run = Run::beginning(2, 1, true);
-        let report = of_workloads(run, isa, &workloads, plan, &mut |_, _| ()).unwrap();
+        let circumstances = Circumstances::beginning(2, 1, true);
+        let report = of_workloads(circumstances, isa, &workloads, plan, &mut |_, _| ()).unwrap();
         assert!(report.kernels.iter().map(|row| row.op.as_str()).eq(OPS));
         assert_eq!(report.scaling.iter().map(|row| row.threads).collect::<Vec<_>>(), [1, 2]);
         for row in &report.kernels {
@@ -104,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_date_is_written_as_the_schema_says() {
-        let date = Run::beginning(1, 1, false).date;
+        let date = Circumstances::beginning(1, 1, false).date;
         assert_eq!((date.len(), &date[10..11], &date[19..]), (20, "T", "Z"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Run, Training, Watch, median};
+use super::{Circumstances, Training, Watch, median};
 use crate::backend::Backend;
 use crate::backends;
 use crate::checkpoint;
@@ -32,21 +32,21 @@ impl Extent {
     pub(super) const QUICK: Self = Self { images: 1_000, inner_steps: 10 };
 }
 
-/// Trains the network of the preset on the first images of `dataset` and predicts them, in the current pool. `watch` hears what
-/// is next.
+/// Trains the network of the preset on the first images of `dataset` and predicts them, in the current pool. `watch`
+/// hears what is next.
 ///
 /// # Errors
 ///
 /// None with a sound preset.
 pub(super) fn measure(
-    run: &Run,
+    circumstances: &Circumstances,
     isa: Isa,
     dataset: &Dataset,
     extent: &Extent,
     watch: &mut Watch<'_>,
 ) -> Result<Training> {
     let mut config = Config::resolve(None, toml::Table::new())?;
-    (config.seed, config.inner_steps) = (run.seed, extent.inner_steps);
+    (config.seed, config.inner_steps) = (circumstances.seed, extent.inner_steps);
     let backend = &*backends::choose(config.backend, config.precision, isa);
     let images = &dataset.train.images;
     let samples = images.count().min(extent.images);
@@ -66,7 +66,7 @@ pub(super) fn measure(
         backend: backend.name().to_owned(),
         dtype: backend.precision().to_owned(),
         isa: backend.products().to_owned(),
-        threads: run.threads,
+        threads: circumstances.threads,
         samples_per_second: samples as f64 / median(&epoch_seconds),
         epoch_seconds,
         final_loss,

@@ -2,12 +2,13 @@
 
 use std::hint::black_box;
 
-use super::{FLOAT, PIXELS, Run, UNITS, Work, Workload, count, random, shape};
+use super::{FLOAT, PIXELS, PreparedKernel, UNITS, Work, Workload, count, random, shape};
 use crate::isa::Isa;
 use crate::optimizer::{Optimizer, OptimizerState, Rule};
 use crate::parameters::Parameters;
 
-/// Operations for each weight: 3 for the first moment, 4 for the second, 5 for the weight, among them a root and a division.
+/// Operations for each weight: 3 for the first moment, 4 for the second, 5 for the weight, among them a root and a
+/// division.
 const OPERATIONS: usize = 12;
 
 /// Floats moved for each weight: weight, gradient and two moments are read, all but the gradient written.
@@ -25,7 +26,7 @@ pub(super) fn workloads(isas: &[Isa]) -> Vec<Workload> {
     isas.iter().map(|&isa| work.on(isa, move || prepare(isa))).collect()
 }
 
-fn prepare(isa: Isa) -> Run {
+fn prepare(isa: Isa) -> PreparedKernel {
     let mut parameters = Parameters::zeros(PIXELS, UNITS, false);
     let gradient = Parameters { kernel: random(PIXELS * UNITS, -1e-3..1e-3), ..parameters.clone() };
     let (optimizer, mut state) = (Optimizer::new(isa, RULE), OptimizerState::new(RULE, &parameters));

@@ -6,7 +6,9 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::digits::Digits;
-use super::{CLASSES, FLOAT, PIXELS, PORTABLE, Run, SAMPLES, SIDE, Size, Work, Workload, count, generator, shape};
+use super::{
+    CLASSES, FLOAT, PIXELS, PORTABLE, PreparedKernel, SAMPLES, SIDE, Size, Work, Workload, count, generator, shape,
+};
 use crate::data::{IdxImages, idx};
 use crate::error::{Error, Result};
 use crate::labels::{Label, LabelStyle};
@@ -32,7 +34,7 @@ pub(super) fn workloads(size: Size) -> Vec<Workload> {
 }
 
 /// Digits with their labels as rows of floats.
-fn overlay(size: Size) -> Run {
+fn overlay(size: Size) -> PreparedKernel {
     let digits = Digits::of(size);
     let mut rows = vec![0.0; digits.pixels.len()];
     Box::new(move || {
@@ -44,9 +46,9 @@ fn overlay(size: Size) -> Run {
     })
 }
 
-/// The sum of all bytes of a file of random images in a directory of its own below `place`, which the operating system holds
-/// in memory.
-fn read_idx(images: usize, place: &Path) -> Result<Run> {
+/// The sum of all bytes of a file of random images in a directory of its own below `place`, which the operating system
+/// holds in memory.
+fn read_idx(images: usize, place: &Path) -> Result<PreparedKernel> {
     let mut pixels = vec![0; images * PIXELS];
     generator().fill_bytes(&mut pixels);
     let directory = tempfile::tempdir_in(place).map_err(Error::io(place, "create a directory in it"))?;

@@ -3,7 +3,7 @@
 //! A strip's Z and D stay in cache from one stage to the next, so they count no bytes.
 
 use super::step::{self, Batch};
-use super::{FLOAT, PIXELS, Run, Size, UNITS, Work, Workload, count, shape};
+use super::{FLOAT, PIXELS, PreparedKernel, Size, UNITS, Work, Workload, count, shape};
 use crate::fused::{Stage, Stages};
 use crate::isa::Isa;
 
@@ -27,7 +27,7 @@ pub(super) fn workloads(isas: &[Isa], size: Size) -> Vec<Workload> {
 }
 
 /// One stage of a batch, again and again.
-pub(super) fn one_stage(isa: Isa, stage: Stage, Batch { rows, parameters }: Batch) -> Run {
+pub(super) fn one_stage(isa: Isa, stage: Stage, Batch { rows, parameters }: Batch) -> PreparedKernel {
     let mut stages = Stages::new(isa, &rows.input(), &parameters, &step::recipe());
     Box::new(move || stages.run(stage, &rows.input()))
 }

@@ -1,10 +1,11 @@
-//! Products of dense matrices, m x k x n: forward products and gradients of both layers and a square, beside `matrixmultiply`.
+//! Products of dense matrices, m x k x n: forward products and gradients of both layers and a square, beside
+//! `matrixmultiply`.
 
 use std::hint::black_box;
 
 use rayon::prelude::*;
 
-use super::{FLOAT, LIBRARY, PIXELS, Run, Size, UNITS, Work, Workload, count, random, shape};
+use super::{FLOAT, LIBRARY, PIXELS, PreparedKernel, Size, UNITS, Work, Workload, count, random, shape};
 use crate::gemm::{Matrix, MatrixMut, Workspace, sgemm};
 use crate::isa::Isa;
 use crate::reference;
@@ -69,7 +70,7 @@ impl Product {
         if self.a_transposed { (1, self.m) } else { (self.k, 1) }
     }
 
-    fn on_sgemm(self, isa: Isa) -> Run {
+    fn on_sgemm(self, isa: Isa) -> PreparedKernel {
         let Self { m, k, n, .. } = self;
         let (row_stride, column_stride) = self.strides();
         let (a, b, mut c) = self.operands();
@@ -82,7 +83,7 @@ impl Product {
     }
 
     /// Rows of C are shared out to rayon's threads.
-    fn on_matrixmultiply(self) -> Run {
+    fn on_matrixmultiply(self) -> PreparedKernel {
         let Self { m, k, n, .. } = self;
         let (row_stride, column_stride) = self.strides();
         let (a, b, mut c) = self.operands();

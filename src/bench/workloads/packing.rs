@@ -1,9 +1,12 @@
-//! Packing the operands of products, rows x columns, into memory of their own: digits into panels, floats into what SGEMM reads.
+//! Packing the operands of products, rows x columns, into memory of their own: digits into panels, floats into what
+//! SGEMM reads.
 //!
 //! How much is written depends on the zeros left out, so bytes are those of the dense matrix.
 
 use super::fused::one_stage;
-use super::{FLOAT, PIXELS, PORTABLE, Run, SAMPLES, Size, UNITS, Work, Workload, count, random, shape, step};
+use super::{
+    FLOAT, PIXELS, PORTABLE, PreparedKernel, SAMPLES, Size, UNITS, Work, Workload, count, random, shape, step,
+};
 use crate::fused::Stage;
 use crate::gemm::{self, Matrix};
 use crate::isa::Isa;
@@ -34,7 +37,7 @@ pub(super) fn workloads(isas: &[Isa], size: Size) -> Vec<Workload> {
 }
 
 /// B of layer 1's gradient as a product of dense matrices.
-fn pack_b(isa: Isa, steps: usize) -> Run {
+fn pack_b(isa: Isa, steps: usize) -> PreparedKernel {
     let b = random(steps * UNITS, -1.0..1.0);
     let mut packed = Vec::new();
     Box::new(move || gemm::pack_only_b(isa, Matrix::new(&b, steps, UNITS), &mut packed))

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use super::digits::Digits;
-use super::{CLASSES, FLOAT, PIXELS, Run, SEED, SIDE, Size, THRESHOLD, UNITS, Work, Workload, count, shape};
+use super::{CLASSES, FLOAT, PIXELS, PreparedKernel, SEED, SIDE, Size, THRESHOLD, UNITS, Work, Workload, count, shape};
 use crate::fused::Fused;
 use crate::isa::Isa;
 use crate::network::{Initial, Initializer, Network};
@@ -26,7 +26,7 @@ pub(super) fn workloads(isas: &[Isa], size: Size) -> Vec<Workload> {
 }
 
 /// The reference network before training, on digits.
-fn prepare(isa: Isa, size: Size) -> Run {
+fn prepare(isa: Isa, size: Size) -> PreparedKernel {
     let initial = Initial { use_bias: true, kernel: Initializer::GlorotUniform, bias: Initializer::Zeros };
     let network = Network::new(SIDE, SIDE, CLASSES, &[UNITS, UNITS], initial, SEED);
     let pixels = &Digits::of(size).pixels[..size.rows(IMAGES) * PIXELS];

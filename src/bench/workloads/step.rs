@@ -1,8 +1,8 @@
 //! One inner step of each layer, forward and gradient: rows x k x u, where positive and negative rows count apart.
 //!
-//! Images are digits. Activations are random: dense, as in the first outer epochs, or 95% zeros, as in the last. In these three, half of
-//! the units are on, because weights are random. In those called `few on` each unit is on in 5% of the rows; these are
-//! computed both ways, with all strips dense and with all of them sparse.
+//! Images are digits. Activations are random: dense, as in the first outer epochs, or 95% zeros, as in the last. In
+//! these three, half of the units are on, because weights are random. In those called `few on` each unit is on in 5% of
+//! the rows; these are computed both ways, with all strips dense and with all of them sparse.
 
 use std::hint::black_box;
 
@@ -11,8 +11,8 @@ use rayon::prelude::*;
 
 use super::digits::Digits;
 use super::{
-    CLASSES, FLOAT, LIBRARY, PIXELS, Run, SAMPLES, Size, THRESHOLD, UNITS, Work, Workload, count, generator, random,
-    shape,
+    CLASSES, FLOAT, LIBRARY, PIXELS, PreparedKernel, SAMPLES, Size, THRESHOLD, UNITS, Work, Workload, count, generator,
+    random, shape,
 };
 use crate::backend::{Backend, LayerBackend, Use};
 use crate::batch::{Activations, Images, Input, TRAINING_VARIANTS};
@@ -91,11 +91,11 @@ pub(super) fn workloads(isas: &[Isa], size: Size) -> Vec<Workload> {
 fn as_it_comes(name: &str, k: usize, isas: &[Isa], size: Size, make: Make) -> Vec<Workload> {
     let ours = work(name, k, size);
     let mut list: Vec<Workload> =
-        isas.iter().map(|&isa| ours.on(isa, move || run(&Fused::new(isa), make(isa, size)))).collect();
+        isas.iter().map(|&isa| ours.on(isa, move || prepare(&Fused::new(isa), make(isa, size)))).collect();
     // No step depends on the reference backend's own instruction set, which is the optimiser's.
     let best = Isa::best();
-    let prepare = move || run(&Reference::new(best), make(best, size));
-    list.push(work(&format!("{name} reference"), k, size).on(LIBRARY, prepare));
+    let reference = move || prepare(&Reference::new(best), make(best, size));
+    list.push(work(&format!("{name} reference"), k, size).on(LIBRARY, reference));
     list
 }
 
@@ -110,12 +110,13 @@ pub(super) fn in_both_forms(
     let in_form = |(form, share)| {
         let work = work(&format!("{name}, {form}"), k, size);
         let backend = move |isa| Fused::new(isa).with_sparse_below(share);
-        isas.iter().map(|&isa| work.on(isa, move || run(&backend(isa), make(isa)))).collect::<Vec<_>>()
+        isas.iter().map(|&isa| work.on(isa, move || prepare(&backend(isa), make(isa)))).collect::<Vec<_>>()
     };
     FORMS.into_iter().flat_map(in_form).collect()
 }
 
-/// Two products of all rows, each with two operations for a multiply-add; inputs and weights are read, the gradient is written.
+/// Two products of all rows, each with two operations for a multiply-add; inputs and weights are read, the gradient is
+/// written.
 fn work(name: &str, k: usize, size: Size) -> Work {
     let rows = rows(size);
     Work {
@@ -137,13 +138,13 @@ pub(super) fn input_bytes(k: usize, size: Size) -> u64 {
 }
 
 /// Steps on one batch, the first already taken: it decides on the form of the strips, and packs them.
-fn run(backend: &dyn Backend, batch: Batch) -> Run {
+fn prepare(backend: &dyn Backend, batch: Batch) -> PreparedKernel {
     let mut layer = layer(backend, &batch, Use::ManySteps);
     let parameters = batch.parameters;
     let mut gradient = Parameters::zeros(parameters.k, parameters.u, true);
-    let mut run = move || _ = black_box(layer.gradient(&parameters, &mut gradient, None));
-    run();
-    Box::new(run)
+    let mut step = move || _ = black_box(layer.gradient(&parameters, &mut gradient, None));
+    step();
+    Box::new(step)
 }
 
 /// Layer 1 with random weights.
@@ -190,8 +191,8 @@ fn positive_row(images: &Images<'_>, unit: usize) -> Vec<f32> {
     row
 }
 
-/// A layer each of whose units is on in the [`FEW`] rows of the input most like its own of `prototypes` (u x k, none negative):
-/// its weights are the prototype, normalised, and its bias takes off what the other rows reach.
+/// A layer each of whose units is on in the [`FEW`] rows of the input most like its own of `prototypes` (u x k, none
+/// negative): its weights are the prototype, normalised, and its bias takes off what the other rows reach.
 fn few_on(isa: Isa, prototypes: &[f32], rows: Rows, size: Size) -> Batch {
     let k = prototypes.len() / UNITS;
     let mut parameters = Parameters::zeros(k, UNITS, true);

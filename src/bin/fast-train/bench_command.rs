@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use ffwd::Error;
-use ffwd::bench::report::{self, Report, Run};
+use ffwd::bench::report::{self, Circumstances, Report};
 use ffwd::isa::Isa;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -24,12 +24,13 @@ pub fn run(arguments: &BenchArguments) -> Result<ExitCode> {
     let isa = Isa::from_environment()?;
     let file = arguments.save.as_deref().map(NewFile::at).transpose()?;
     let (dataset, _) = dataset::open(Some(&arguments.data), CLASSES, false)?;
-    let run = Run::beginning(threads_or_available(arguments.threads as usize), arguments.seed, arguments.quick);
-    warn_of_load(&run);
-    let stage = Stage::new();
-    end_on_interrupt(stage.bar.clone())?;
-    let report = report::measure(run, isa, &dataset, &mut stage.watch())?;
-    stage.bar.finish_and_clear();
+    let circumstances =
+        Circumstances::beginning(threads_or_available(arguments.threads as usize), arguments.seed, arguments.quick);
+    warn_of_load(&circumstances);
+    let announcer = Announcer::new();
+    end_on_interrupt(announcer.bar.clone())?;
+    let report = report::measure(circumstances, isa, &dataset, &mut announcer.watch())?;
+    announcer.bar.finish_and_clear();
     print(text(&report, arguments.output).trim_end())?;
     if let Some(file) = file {
         file.write(&json(&report))?;
@@ -50,9 +51,9 @@ fn json(report: &Report) -> String {
     serde_json::to_string(report).expect("plain values serialise") + "\n"
 }
 
-fn warn_of_load(run: &Run) {
+fn warn_of_load(circumstances: &Circumstances) {
     let cpus = threads_or_available(0);
-    if let Some([load, ..]) = run.load_before.filter(|load| load[0] > BUSY * cpus as f64) {
+    if let Some([load, ..]) = circumstances.load_before.filter(|load| load[0] > BUSY * cpus as f64) {
         say(format!(
             "warning: the load of the last minute is {load:.2} on {cpus} CPUs: others will disturb the measurement"
         ));
@@ -70,12 +71,12 @@ fn end_on_interrupt(bar: ProgressBar) -> Result<()> {
 }
 
 /// Tells on stderr what is being measured: a line that changes on a terminal, elsewhere a line for each part.
-struct Stage {
+struct Announcer {
     /// Hidden where stderr is no terminal.
     bar: ProgressBar,
 }
 
-impl Stage {
+impl Announcer {
     fn new() -> Self {
         let style = ProgressStyle::with_template("{elapsed} {wide_msg}").expect("the template is valid");
         let bar = ProgressBar::new_spinner().with_style(style);
@@ -106,7 +107,8 @@ struct NewFile {
 }
 
 impl NewFile {
-    /// The file at `path`; checked before the measurement: what exists is not replaced, and the directory can be written.
+    /// The file at `path`; checked before the measurement: what exists is not replaced, and the directory can be
+    /// written.
     fn at(path: &Path) -> Result<Self> {
         if path.symlink_metadata().is_ok() {
             return Err(exists(path).into());

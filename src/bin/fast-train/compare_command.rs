@@ -12,8 +12,8 @@ const SLOWER: u8 = 3;
 
 /// Prints the comparison; ends with [`SLOWER`] where a kernel is slower than `--fail-over` allows.
 pub fn run(arguments: &CompareArguments) -> Result<ExitCode> {
-    let sources = arguments.reports.iter().map(|path| read::read(path)).collect::<ffwd::Result<Vec<_>>>()?;
-    let comparison = Comparison::new(&sources);
+    let files = arguments.reports.iter().map(|path| read::read(path)).collect::<ffwd::Result<Vec<_>>>()?;
+    let comparison = Comparison::new(&files);
     let page = match arguments.output {
         ComparisonForm::Md => markdown::page(&comparison),
         ComparisonForm::Html => html::page(&comparison),

@@ -40,7 +40,7 @@ pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
     let stop = stop_on_interrupt(arguments.quiet)?;
     let progress = Progress::new(config.epochs, arguments.quiet);
 
-    let run = Run { config, dataset: &dataset, backend: &*backend };
+    let run = TrainingRun { config, dataset: &dataset, backend: &*backend };
     progress.note(&run.title(located.found_in, pool.current_num_threads()));
     let summary = pool.install(|| run.train_and_evaluate(progress, directory.as_mut(), &stop))?;
 
@@ -86,13 +86,13 @@ fn limited(limit: usize, count: usize) -> usize {
 }
 
 /// What a run is made of.
-struct Run<'a> {
+struct TrainingRun<'a> {
     config: Config,
     dataset: &'a Dataset,
     backend: &'a dyn Backend,
 }
 
-impl Run<'_> {
+impl TrainingRun<'_> {
     fn training_images(&self) -> usize {
         limited(self.config.train_limit, self.dataset.train.labels.len())
     }

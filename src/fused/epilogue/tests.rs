@@ -66,13 +66,13 @@ impl Case {
         Self { isa, recipe, rows, u, order, panels, products, label_weights, biases, z, labels, bias, h, largest }
     }
 
-    /// Runs `work` on the epilogue with the vectors of the dense products.
-    fn run<W: Work>(&mut self, work: W) -> W::Output {
+    /// Runs `call` on the epilogue with the vectors of the dense products.
+    fn run<W: EpilogueCall>(&mut self, call: W) -> W::Output {
         let Self {
             isa, ref rows, ref labels, ref bias, ref order, panels, ref mut z, ref mut h, ref mut largest, ..
         } = *self;
         let layer = LayerView { labels, bias, units: ColumnOrder::Permuted(order), panels };
-        F32(isa).run(OnEpilogue { epilogue: Epilogue { rows, layer, z, h, largest }, work })
+        F32(isa).run(OnEpilogue { epilogue: Epilogue { rows, layer, z, h, largest }, call })
     }
 
     /// Whether a unit is computed.
@@ -83,7 +83,7 @@ impl Case {
     }
 
     /// What every row comes to: base rows x variants.
-    fn expected(&self) -> Vec<Row> {
+    fn expected(&self) -> Vec<ExpectedRow> {
         let is_computed = self.is_computed();
         let mut all = Vec::new();
         for r in 0..self.rows.count() {
@@ -102,7 +102,7 @@ impl Case {
                 let h: Vec<f64> =
                     z.iter().zip(&is_computed).map(|pair| if is_on(&pair) { *pair.0 } else { 0.0 }).collect();
                 let largest_term = terms.iter().flatten().fold(0.0, |largest: f64, term| largest.max(term.abs()));
-                all.push(Row { r, variant, squares: h.iter().map(|h| h * h).sum(), z, h, largest_term });
+                all.push(ExpectedRow { r, variant, squares: h.iter().map(|h| h * h).sum(), z, h, largest_term });
             }
         }
         all
@@ -111,7 +111,7 @@ impl Case {
     /// The relative error that is allowed, of the largest numbers that occur: a `z` has three roundings, and a sum of
     /// `u` squares `u` more than twice these; the loss multiplies the relative error of the goodness by at most the
     /// goodness in units of the temperature. A sum over rows adds one rounding for each term.
-    fn tolerance(&self, rows: &[Row]) -> f64 {
+    fn tolerance(&self, rows: &[ExpectedRow]) -> f64 {
         let goodness = rows.iter().map(|row| row.squares / self.recipe.goodness.divisor(self.u)).fold(0.0, f64::max);
         let roundings = (self.u + rows.len() + 8) as f64;
         roundings * f64::from(f32::EPSILON) * (1.0 + goodness / self.recipe.loss.temperature)
@@ -119,7 +119,7 @@ impl Case {
 }
 
 /// A row of activations, as the plain loop finds them.
-struct Row {
+struct ExpectedRow {
     r: usize,
     variant: usize,
     z: Vec<f64>,
@@ -130,7 +130,7 @@ struct Row {
 }
 
 /// What a test does with an epilogue.
-trait Work {
+trait EpilogueCall {
     type Output;
 
     fn run<S: Simd>(self, simd: S, epilogue: Epilogue<'_>) -> Self::Output;
@@ -138,21 +138,21 @@ trait Work {
 
 struct OnEpilogue<'a, W> {
     epilogue: Epilogue<'a>,
-    work: W,
+    call: W,
 }
 
-impl<W: Work> Kernel for OnEpilogue<'_, W> {
+impl<W: EpilogueCall> Kernel for OnEpilogue<'_, W> {
     type Output = W::Output;
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> W::Output {
-        self.work.run(simd, self.epilogue)
+        self.call.run(simd, self.epilogue)
     }
 }
 
 struct GradientOf<'a>(&'a LossOfRows, &'a mut DenseSums, Option<&'a mut [f32]>);
 
-impl Work for GradientOf<'_> {
+impl EpilogueCall for GradientOf<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -163,7 +163,7 @@ impl Work for GradientOf<'_> {
 
 struct OutputsOf<'a>(Goodness, &'a mut [f32], &'a mut [f32]);
 
-impl Work for OutputsOf<'_> {
+impl EpilogueCall for OutputsOf<'_> {
     type Output = u64;
 
     #[inline(always)]
@@ -174,7 +174,7 @@ impl Work for OutputsOf<'_> {
 
 struct ShareOn(usize);
 
-impl Work for ShareOn {
+impl EpilogueCall for ShareOn {
     type Output = f64;
 
     #[inline(always)]
@@ -259,7 +259,7 @@ fn check_gradient(name: &str, mut case: Case, with_outputs: bool) {
     let mut outputs = vec![0.0; rows.len() * u];
     // The largest magnitudes of what is summed over rows, and of a row's gradient.
     let (mut dz_sum, mut d_most) = (magnitude(&bias).max(magnitude(&labels)), 0.0_f64);
-    for Row { r, variant, z, h, squares, .. } in &rows {
+    for ExpectedRow { r, variant, z, h, squares, .. } in &rows {
         let polarity = batch::polarity(case.rows.batch_row(*r, *variant));
         let row = loss_of_rows.row(*squares as f32, polarity);
         loss += row.loss;
@@ -338,7 +338,7 @@ fn activations_and_goodness_are_those_of_a_plain_loop() {
         let (mut outputs, mut of_rows) = (vec![f32::NAN; rows.len() * u], vec![f32::NAN; rows.len()]);
         let active = case.run(OutputsOf(goodness, &mut outputs, &mut of_rows));
         let (mut least, mut most) = (0, 0);
-        for Row { r, variant, z, h, squares, largest_term } in &rows {
+        for ExpectedRow { r, variant, z, h, squares, largest_term } in &rows {
             let (row, bound) = (case.rows.output(*r, *variant), tolerance * largest_term);
             check_close(name, outputs[row * u..][..u].iter().copied(), h, bound);
             let expected = squares / goodness.divisor(u);
@@ -356,7 +356,7 @@ fn the_share_of_units_on_is_that_of_the_sampled_rows() {
     for leave_out in [0, 1] {
         each_case(leave_out, |name, mut case| {
             let (rows, u, is_computed) = (case.expected(), case.u, case.is_computed());
-            let sampled: Vec<&Row> = rows.iter().filter(|row| row.r % SAMPLED == 0).collect();
+            let sampled: Vec<&ExpectedRow> = rows.iter().filter(|row| row.r % SAMPLED == 0).collect();
             let bound = case.tolerance(&rows) * rows.iter().map(|row| row.largest_term).fold(0.0, f64::max);
             let on_above = |limit: f64| {
                 let is_on = |r: usize, unit: usize| sampled.iter().any(|row| row.r == r && row.z[unit] > limit);
