@@ -1,19 +1,19 @@
-//! k-d order: an order of things in which neighbours are alike.
+//! k-d order: an order of items in which neighbours are alike.
 //!
-//! The order of a batch is free, and so is that of a layer's inputs. A panel of rows visits every pixel that any of its rows
-//! has inked, and a row of inputs every cache line in which it has a non-zero one: the more alike the neighbours, the
-//! fewer. The order is that of a k-d tree's leaves (Bentley 1975): a set is halved at the median of the feature that
-//! varies most in it, and the halves are halved in turn.
+//! The samples of a batch may stand in any order, and so may the inputs of a layer. A panel of rows visits every pixel
+//! that is not zero in any of its rows, and a row visits every cache line in which one of its inputs is not zero: the
+//! more alike the neighbours are, the fewer these are. The order is that of the leaves of a k-d tree (Bentley 1975): a
+//! set is halved at the median of the feature that varies most in it, and the halves are halved in turn.
 
-/// Side of the blocks of pixels whose sums are an image's features: seven to a side of MNIST, a stroke's width and a half
-/// each.
+/// The side of the blocks of pixels whose sums are the features of an image: an MNIST image has seven of them to a
+/// side, and each is one and a half times as wide as a stroke.
 const BLOCK: usize = 4;
 
-/// Images of one leaf: those of one row panel, which share the pixels they visit.
+/// Images of one leaf of the tree: those of one row panel, which visit the same pixels.
 const LEAF: usize = 4;
 
-/// The numbers 0..n of the images in `pixels` (n x (rows * cols) bytes), those alike side by side. Depends on the pixels
-/// alone.
+/// The numbers 0..n of the images in `pixels` (n x (rows * cols) bytes), with images that are alike side by side. The
+/// order depends on the pixels alone.
 pub fn images(pixels: &[u8], rows: usize, cols: usize) -> Vec<u32> {
     let (across, count) = (cols.div_ceil(BLOCK), cols.div_ceil(BLOCK) * rows.div_ceil(BLOCK));
     let mut sums = vec![0; pixels.len() / (rows * cols) * count];
@@ -28,15 +28,15 @@ pub fn images(pixels: &[u8], rows: usize, cols: usize) -> Vec<u32> {
     order(&sums, count, LEAF)
 }
 
-/// The numbers 0..n of things with `count` features each (`features`, n x count), those alike side by side: the first `leaf`
-/// of them are one leaf of the tree, the next `leaf` another, and so on.
+/// The numbers 0..n of items with `count` features each (`features`, n x count), with items that are alike side by
+/// side: the first `leaf` of them are one leaf of the tree, the next `leaf` are another, and so on.
 pub fn order(features: &[u32], count: usize, leaf: usize) -> Vec<u32> {
     let mut order: Vec<u32> = (0..(features.len() / count) as u32).collect();
     Features { values: features, count, leaf }.halve(&mut order);
     order
 }
 
-/// n things of `count` features each.
+/// The features of n items, `count` of each.
 struct Features<'a> {
     values: &'a [u32],
     count: usize,
@@ -45,34 +45,34 @@ struct Features<'a> {
 }
 
 impl Features<'_> {
-    fn of(&self, thing: u32) -> &[u32] {
-        &self.values[thing as usize * self.count..][..self.count]
+    fn of(&self, item: u32) -> &[u32] {
+        &self.values[item as usize * self.count..][..self.count]
     }
 
-    /// Orders `things` so that each half, quarter and so on holds those alike.
-    fn halve(&self, things: &mut [u32]) {
-        if things.len() <= self.leaf {
-            things.sort_unstable();
+    /// Orders `items` so that each half, each quarter and so on holds items that are alike.
+    fn halve(&self, items: &mut [u32]) {
+        if items.len() <= self.leaf {
+            items.sort_unstable();
             return;
         }
-        let feature = self.most_varied(things);
-        let middle = (things.len() / 2).next_multiple_of(self.leaf).min(things.len() - 1);
+        let feature = self.most_varied(items);
+        let middle = (items.len() / 2).next_multiple_of(self.leaf).min(items.len() - 1);
         // The number breaks ties, so that the halves do not depend on how the selection works.
-        things.select_nth_unstable_by_key(middle, |&thing| (self.of(thing)[feature], thing));
-        let (low, high) = things.split_at_mut(middle);
+        items.select_nth_unstable_by_key(middle, |&item| (self.of(item)[feature], item));
+        let (low, high) = items.split_at_mut(middle);
         rayon::join(|| self.halve(low), || self.halve(high));
     }
 
-    /// The feature of the largest variance over `things`; the first such, should there be several.
-    fn most_varied(&self, things: &[u32]) -> usize {
+    /// The feature of the largest variance over `items`, and the first of these where there are several.
+    fn most_varied(&self, items: &[u32]) -> usize {
         let mut moments = vec![(0_u64, 0_u64); self.count];
-        for &thing in things {
-            for ((sum, squares), &value) in moments.iter_mut().zip(self.of(thing)) {
+        for &item in items {
+            for ((sum, squares), &value) in moments.iter_mut().zip(self.of(item)) {
                 *sum += u64::from(value);
                 *squares += u64::from(value) * u64::from(value);
             }
         }
-        let n = things.len() as f64;
+        let n = items.len() as f64;
         let variance = |(sum, squares): (u64, u64)| squares as f64 / n - (sum as f64 / n).powi(2);
         let later_if_equal = |(a, x): &(usize, f64), (b, y): &(usize, f64)| x.total_cmp(y).then(b.cmp(a));
         let variances = moments.into_iter().map(variance).enumerate();

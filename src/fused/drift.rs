@@ -1,16 +1,18 @@
-//! How far a layer's weights move from step to step, unit by unit, and what that says about `z`.
+//! How far the weights of each unit of a layer move from step to step, and by how much that can raise its `z`.
 //!
-//! A normalised row has a norm of at most `N` ([`Bounds::norm`], from the recipe), so by Cauchy and Schwarz a change dW of a
-//! unit's weights raises its `z` by at most `N ||dW||`; where no input is negative, by at most `N ||max(dW, 0)||`.
+//! A normalised row has a norm of at most `N` ([`Bounds::norm`], which the recipe gives). By the inequality of Cauchy
+//! and Schwarz, a change dW of a unit's weights then raises its `z` by at most `N ||dW||`, and where no input is
+//! negative by at most `N ||max(dW, 0)||`.
 //!
-//! Rounding is accounted for: a computed `z` is off by at most [`Drift::error`], by Cauchy and Schwarz again, from the
-//! relative error of the products' number format ([`Bounds::rounding`]).
+//! Rounding is accounted for: a computed `z` is off by at most [`Drift::error`]. This follows from the same inequality
+//! and from the relative error of the products' number format ([`Bounds::rounding`]).
 
 use rayon::prelude::*;
 
 use crate::parameters::Parameters;
 
-/// Rows of weights whose squares a thread adds up at a time: 64 rows of 500 units, now and before, are 256 KB.
+/// Rows of weights whose squares a thread adds up at a time: 64 rows of 500 units are 256 KB, with those of the step
+/// before.
 const ROWS: usize = 64;
 
 /// What bounds the `z` of a layer's units.
@@ -31,16 +33,17 @@ pub struct Drift {
     bounds: Bounds,
     /// The weights at the last step, k x u; empty before the first.
     known: Vec<f32>,
-    /// By how much the last step's weights, label pixels included, can have raised each unit's `z`.
+    /// By how much the weights' last change, that of label pixels included, can have raised each unit's `z`.
     step: Vec<f64>,
-    /// By how much all steps' weights, label pixels left out, can have raised each unit's `z`.
+    /// By how much all changes of the weights, those of label pixels left out, can have raised each unit's `z`.
     path: Vec<f64>,
-    /// The most that `z` of each unit can come to, by the norm of its weights and bias, under the largest so far.
+    /// The largest magnitude that the `z` of each unit can have had in any step, by the norm of its weights and its
+    /// bias.
     largest: Vec<f64>,
     k: usize,
 }
 
-/// Sums of squares for each unit over some rows of weights.
+/// For each unit, the sums of squares over some rows of weights: of what the weights have risen by, and of the weights.
 #[derive(Clone)]
 struct Squares {
     rise: Vec<f32>,
@@ -48,12 +51,12 @@ struct Squares {
 }
 
 impl Drift {
-    /// A layer of `k` inputs and `u` units.
+    /// The drift of a layer of `k` inputs and `u` units, before the first step.
     pub fn new((k, u): (usize, usize), bounds: Bounds) -> Self {
         Self { bounds, known: Vec::new(), step: vec![0.0; u], path: vec![0.0; u], largest: vec![0.0; u], k }
     }
 
-    /// Moves on to a step under `parameters`.
+    /// Takes in the parameters of the next step.
     pub fn advance(&mut self, parameters: &Parameters) {
         let u = parameters.u;
         let Bounds { label_pixels, nonnegative, norm, .. } = self.bounds;
@@ -75,24 +78,24 @@ impl Drift {
         }
     }
 
-    /// By how much the last step's change of the weights can have raised unit `unit`'s `z`.
+    /// By how much the weights' last change can have raised the `z` of unit `unit`.
     pub fn step(&self, unit: usize) -> f64 {
         self.step[unit]
     }
 
-    /// By how much the changes of all steps can have raised unit `unit`'s `z`, label pixels and bias apart.
+    /// By how much all changes of the weights can have raised the `z` of unit `unit`, label and bias left out.
     pub fn path(&self, unit: usize) -> f64 {
         self.path[unit]
     }
 
-    /// By how much a computed `z` of unit `unit` may be off, in this step or an earlier one. The same bound holds for a `z`
-    /// to which the unit's path has been added, or from which it has been taken.
+    /// By how much a computed `z` of unit `unit` may be off, in this step or in an earlier one. The same bound holds
+    /// for the sum of a `z` and the unit's path, and for their difference.
     pub fn error(&self, unit: usize) -> f64 {
         self.bounds.rounding * (self.largest[unit] + self.path[unit])
     }
 }
 
-/// The squares of the rows' rises and weights; `known` becomes `rows`.
+/// The sums of squares over `rows`, whose weights were `known` in the step before; `known` becomes `rows`.
 fn squares(rows: &[f32], known: &mut [f32], u: usize, nonnegative: bool) -> Squares {
     let least = if nonnegative { 0.0 } else { f32::NEG_INFINITY };
     let zero = Squares { rise: vec![0.0; u], weight: vec![0.0; u] };
@@ -120,8 +123,8 @@ fn squares(rows: &[f32], known: &mut [f32], u: usize, nonnegative: bool) -> Squa
     })
 }
 
-/// The relative error of a sum of `k` squares in f32: twice the usual bound of half a unit in the last place for each
-/// operation.
+/// The relative error of a sum of `k` squares in f32: twice the usual bound, which allows half a unit in the last place
+/// for each operation.
 fn sum_rounding(k: usize) -> f64 {
     (k + 4) as f64 * f64::from(f32::EPSILON)
 }

@@ -1,8 +1,8 @@
-//! What happens to a strip between its two products: bias, label, ReLU, goodness, loss, derivative.
+//! What happens to a strip between its two products: bias, label, ReLU, goodness, loss and derivative.
 //!
-//! The arithmetic of one vector of units stands in the first three functions; [`Epilogue`] applies it to all units of the rows
-//! of a dense strip, and the sparse form (sparse.rs) to its candidates. A row's `u` activations stay in L1 from the first use
-//! to the last.
+//! The first three functions are the arithmetic of one vector of units. [`Epilogue`] applies them to all units of the
+//! rows of a dense strip, and the sparse form (sparse.rs) applies them to its candidates. The `u` activations of a row
+//! stay in L1 from their first use to their last.
 
 use super::packing::{ColumnOrder, ColumnPanels};
 use super::strip::Rows;
@@ -17,15 +17,15 @@ pub fn add_label<S: Simd>(simd: S, z: S::Vector, value: f32, weights: &[f32]) ->
     simd.mul_add(simd.splat(value), simd.load(weights), z)
 }
 
-/// `h = max(z, 0)`, and the sums of squares with its squares added.
+/// `h = max(z, 0)`, and `squares` with the squares of `h` added.
 #[inline(always)]
 pub fn activation<S: Simd>(simd: S, z: S::Vector, squares: S::Vector) -> (S::Vector, S::Vector) {
     let h = simd.max(z, simd.splat(0.0));
     (h, simd.mul_add(h, h, squares))
 }
 
-/// `dz = coefficient * h`, which is 0 where ReLU is off; added to the gradient of the bias and, times the label pixel's
-/// value, to that of its weights.
+/// `dz = coefficient * h`, which is 0 where ReLU is off. It is added to the gradient of the bias and, times the value
+/// of the label pixel, to the gradient of that pixel's weights.
 #[inline(always)]
 pub fn differentiate<S: Simd>(
     simd: S,
@@ -67,12 +67,13 @@ pub struct DenseSums {
 }
 
 impl DenseSums {
-    /// Sums of `classes` label pixels and `u` units, in column panels of `nr`.
+    /// Sums for `classes` label pixels and `u` units, in column panels of `nr`.
     pub fn zeros(classes: usize, u: usize, nr: usize) -> Self {
         Self { loss: 0.0, bias: ColumnPanels::zeros(1, u, nr), labels: ColumnPanels::zeros(classes, u, nr) }
     }
 
-    /// Makes them sums of `classes` label pixels: zero, unless they are that already.
+    /// Makes them sums for `classes` label pixels. The label gradients become zero, unless they have this shape
+    /// already.
     pub fn reshape(&mut self, classes: usize) {
         self.labels.reshape(classes);
     }
@@ -84,7 +85,7 @@ impl DenseSums {
         self.loss = terms.map(|term| term.loss).sum();
     }
 
-    /// Writes the gradients of bias and label pixels over those of `gradient`.
+    /// Writes the gradients of bias and label pixels to their places in `gradient`.
     pub fn write(&self, units: ColumnOrder<'_>, gradient: &mut Parameters) {
         if !gradient.bias.is_empty() {
             self.bias.unpack_row(0, units, &mut gradient.bias);
@@ -114,13 +115,13 @@ pub struct Epilogue<'a> {
     pub largest: &'a mut ColumnPanels,
 }
 
-/// Rows of which one is looked at to tell how many activations of a strip are on: neighbours are alike, and an eighth of the
-/// epilogue is 1% of a dense strip's time.
+/// One row in so many is looked at to tell how many units of a strip are on: neighbours are alike, and an eighth of the
+/// epilogue takes 1% of the time of a dense strip.
 const SAMPLED: usize = 8;
 
 impl Epilogue<'_> {
-    /// `h[variant] = max(z, 0)` with `z = scale z[r] + value w[label] + b`; returns the sum of the squares of `h` and notes
-    /// each unit's largest `z`.
+    /// `h[variant] = max(z, 0)` with `z = scale z[r] + value w[label] + b`; returns the sum of the squares of `h` and
+    /// notes each unit's largest `z`.
     #[inline(always)]
     fn activate<S: Simd>(&mut self, simd: S, r: usize, variant: usize) -> f32 {
         let scale = simd.splat(self.rows.scale(r));
@@ -140,7 +141,7 @@ impl Epilogue<'_> {
         simd.sum(squares)
     }
 
-    /// The share of `units` units that are on in some variant of a row, judged by one row in [`SAMPLED`].
+    /// The share of the `units` units that are on in some variant of a row, the mean over one row in [`SAMPLED`].
     #[inline(always)]
     pub fn share_on<S: Simd>(&mut self, simd: S, units: usize) -> f64 {
         let (mut on, mut seen) = (0, 0);
@@ -156,10 +157,11 @@ impl Epilogue<'_> {
     }
 
     /// Turns Z into D, the right operand of the gradient product, adds the strip's loss, bias and label gradients to
-    /// `sums`, and notes each unit's largest `z` in the strip. Where asked for, writes the activations (output rows x u).
+    /// `sums`, and notes each unit's largest `z` in the strip. Where asked for, writes the activations (output rows x
+    /// u).
     ///
-    /// `D[r] = scale[r] * sum over variants: dz`, because the variants' input rows differ in the label pixels only; those
-    /// get `value * dz` here.
+    /// `D[r]` is `scale[r]` times the sum of `dz` over the variants, because the input rows of the variants differ in
+    /// their label pixels only. The gradient of the label pixels, `value * dz`, is added here.
     #[inline(always)]
     pub fn gradient<S: Simd>(
         &mut self,
@@ -196,8 +198,8 @@ impl Epilogue<'_> {
         }
     }
 
-    /// Writes the strip's activations (output rows x u, row-major) and goodness where they are asked for; returns how many
-    /// activations are above zero.
+    /// Writes the strip's activations (output rows x u, row-major) and goodness where they are asked for; returns how
+    /// many activations are above zero.
     #[inline(always)]
     pub fn outputs<S: Simd>(
         &mut self,

@@ -1,4 +1,4 @@
-//! The orders in which strips pack their inputs: those that are non-zero together belong together.
+//! The orders in which strips pack their inputs: inputs that are non-zero in the same rows stand together.
 
 use std::cmp::Reverse;
 
@@ -20,22 +20,23 @@ impl Order {
     }
 }
 
-/// The two orders of a batch; empty before the first gradient, which alone needs them.
+/// The two orders of a batch. They are empty before the first gradient, because nothing else needs them.
 #[derive(Default)]
 pub struct Orders {
-    /// Of the rows of transposed panels, and of dense gradients.
+    /// The order of the rows of transposed panels and of dense gradients.
     pub panels: Order,
-    /// Of the lines of sparse strips, and of sparse gradients.
+    /// The order of the inputs in the lines of sparse strips and of sparse gradients.
     pub lines: Order,
 }
 
 impl Orders {
-    /// The orders for a batch of which each part has each of `k` inputs non-zero in so many rows: `counts`, parts x k.
+    /// The orders for a batch in which input `i` is non-zero in `counts[part][i]` rows of each part, for `k` inputs.
     ///
-    /// Pixels keep their order in transposed panels: neighbours are inked together. Units of the layer before are sorted by how
-    /// often they are on: many are on or off for nearly all rows, and a panel of such units visits no more rows than they do.
+    /// In transposed panels, pixels keep their order, because neighbours are inked in the same images. Units of the
+    /// layer before are sorted by the number of rows in which they are on: many units are on in nearly all rows or in
+    /// nearly none, and a panel of units of one kind then visits hardly more rows than each of them needs.
     ///
-    /// Lines hold inputs that are non-zero in the same parts of the batch to the same degree.
+    /// A line holds inputs that are non-zero about equally often in the same parts of the batch.
     pub fn new(counts: &[Vec<u32>], k: usize, are_pixels: bool) -> Self {
         let mut panels: Vec<u32> = (0..k as u32).collect();
         if !are_pixels {
@@ -48,7 +49,7 @@ impl Orders {
     }
 }
 
-/// Adds to `counts` in how many of the rows `dense`, rows x k, each of the `k` inputs is not zero.
+/// Adds to the count of each input the number of rows of `dense`, rows x k, in which it is not zero.
 pub fn count_inputs(dense: &[f32], counts: &mut [u32]) {
     for row in dense.chunks_exact(counts.len()) {
         counts.iter_mut().zip(row).for_each(|(count, &value)| *count += u32::from(value != 0.0));

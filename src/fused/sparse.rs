@@ -1,8 +1,9 @@
 //! The step of a strip in which few units are on: only activations that could be on are computed.
 //!
-//! For each panel of rows and each unit the strip remembers a *bound*: the rows' largest `z` (label and bias apart) when it
-//! was last computed, less the unit's *drift* at that time. The drift of a unit is how far `z` can have risen because its
-//! weights have moved, so `z <= bound + drift` in every later step (drift.rs). A unit is computed for a panel only where bound + drift + label + bias is above zero; everywhere else its
+//! For each panel of rows and each unit the strip keeps a *bound*: the largest `z` of the rows, without label and bias,
+//! when it was last computed, less the unit's *drift* at that time. The drift of a unit is how far its `z` can have
+//! risen because its weights have moved, so that `z <= bound + drift` in every later step (drift.rs). A unit is
+//! computed for a panel only where the sum of bound, drift, label and bias is above zero; everywhere else its
 //! activations are exactly 0.
 //!
 //! ```text
@@ -14,8 +15,9 @@
 //!     dW  += the rows transposed times d of each candidate        zero lines of the panel left out
 //! ```
 //!
-//! Relies on line panels for the rows and on epilogue.rs for the arithmetic of the epilogue; layer.rs holds weights and
-//! gradients, unit by unit, candidates.rs finds and gathers the candidates, products.rs has the two products.
+//! The rows are packed in line panels, and the arithmetic of the epilogue is that of epilogue.rs. Of the files of this
+//! form, layer.rs holds weights and gradients unit by unit, candidates.rs finds the candidates and gathers what belongs
+//! to them, and products.rs has the two products.
 
 mod candidates;
 mod layer;
@@ -32,20 +34,21 @@ use crate::simd::{LINE, MAX_LANES, Simd, round_up_to_bf16};
 use candidates::{Candidates, PanelRows, Variant, find, scatter_add};
 use products::{Gradients, multiply};
 
-/// The share of a strip's units that may be on, below which the strip is computed this way: what is left out has to make up
-/// for sums over lines instead of vectors of units, in which each tile of 4 x 4 products ends in 16 sums across a vector.
-/// Measured for AVX-512 and AVX2 (docs/performance.md).
+/// A strip is computed in this form where less than this share of its units is on. The sparse form is slower for each
+/// product that it computes: it adds up along the inputs, so that each tile of 4 x 4 products ends in 16 sums across a
+/// vector. It has to leave out enough products to make up for that. The share has been measured on AVX-512 and AVX2
+/// (docs/performance.md).
 pub const SPARSE_SHARE: f64 = 0.3;
 
 /// The inputs of a strip and what is known of its activations.
 pub struct Sparse {
     inputs: LinePanels,
-    /// panels x u, filled up to whole lines, rounded up to bf16: that loosens a bound by at most 1/128 of itself and halves the
-    /// memory to stream in each step.
+    /// Panels x u, filled up to whole lines. A bound is rounded up to bf16, which loosens it by at most 1/128 of itself
+    /// and halves the memory that each step reads.
     bounds: Vec<u16>,
 }
 
-/// Buffers of the sparse strips of one thread.
+/// The buffers that the sparse strips of one thread share.
 pub struct Scratch {
     candidates: Candidates,
     gradients: Gradients,
@@ -65,7 +68,7 @@ impl Scratch {
     }
 }
 
-/// What a strip is computed with.
+/// What a strip is computed with in one step.
 #[derive(Clone, Copy)]
 pub struct SparseStep<'a> {
     pub rows: &'a Rows,
@@ -73,7 +76,7 @@ pub struct SparseStep<'a> {
 }
 
 impl Sparse {
-    /// A strip of `rows` base rows whose bounds are not known: every unit will be computed for every row.
+    /// A strip of `rows` base rows whose bounds are not known, so that every unit will be computed for every row.
     pub fn new(inputs: LinePanels, rows: usize, units: usize) -> Self {
         let width = units.next_multiple_of(LINE);
         let mut bounds = vec![round_up_to_bf16(f32::NEG_INFINITY); rows.div_ceil(MR) * width];
@@ -81,8 +84,8 @@ impl Sparse {
         Self { inputs, bounds }
     }
 
-    /// Takes in what the dense step computed: `z(r, c)` is row `r`'s product with unit `units[c]`, for the first `computed`
-    /// columns.
+    /// Takes in the bounds that follow from a dense step: `z(r, c)` is the product of row `r` with unit `units[c]`, for
+    /// the first `computed` columns. The bounds of the other units stay as they are.
     #[inline(always)]
     pub fn learn<S: Simd>(
         &mut self,
@@ -182,7 +185,8 @@ fn compute<S: Simd>(
     candidates: &mut Candidates,
 ) {
     find(simd, bounds, panel, layer, candidates);
-    // The sums, the inputs and one vector of weights fit 32 registers, or 16; the portable vectors spill.
+    // The sums, the inputs and one vector of weights fit into 32 registers with four units, and into 16 with two. With
+    // the portable vectors some are spilled.
     if S::REGISTERS >= 32 {
         multiply::<S, 4>(simd, inputs, layer, candidates);
     } else {
@@ -221,8 +225,8 @@ fn activate<S: Simd>(
     simd.sum(squares)
 }
 
-/// Loss of base row `r`, all its variants; the gradient of `z` is left in the first variant's `h`, and added to those of
-/// the bias and of the label pixels.
+/// Computes the loss of all variants of base row `r`. The gradient of `z` is left in the first variant's `h`, and is
+/// added to the gradients of the bias and of the label pixels.
 #[inline(always)]
 fn differentiate_row<S: Simd>(
     simd: S,

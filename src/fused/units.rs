@@ -1,9 +1,10 @@
-//! What is known of the units of a layer's dense strips from step to step: in which parts they were on, and which cannot be
-//! on at all.
+//! What is known from step to step of the units in dense strips: in which parts of the batch they were on, and which of
+//! them cannot be on at all.
 //!
-//! From the largest `z` over the batch in the last step that computed the unit, and from how far its weights have moved
-//! since (drift.rs), follows a *ceiling* for every later step; a unit whose ceiling is below zero is off in every row, and
-//! the step leaves it out exactly. In the first outer epochs that is half of layer 2.
+//! The *ceiling* of a unit is a limit of its `z` in all rows of dense strips. It is the largest `z` in the last step
+//! that computed the unit, plus all by which `z` can have risen since, because the weights have moved (drift.rs). A
+//! unit whose ceiling is below zero is off in every row, and leaving it out changes nothing. In the first outer epochs
+//! that is half of the units of layer 2.
 
 use std::cmp::Reverse;
 
@@ -15,11 +16,11 @@ use crate::parameters::Parameters;
 pub struct Units {
     /// Packed column `i` is unit `order[i]`.
     order: Vec<u32>,
-    /// Each unit's parts in which it was on, one bit each, the first part highest.
+    /// The parts of the batch in which each unit was on: a bit for each part, the highest bit for the first.
     on: Vec<u32>,
-    /// No `z` of a dense strip's row, as a step may compute it, is above this under the parameters last seen.
+    /// With the parameters last seen, no `z` that a step computes for a row of a dense strip is above this.
     ceiling: Vec<f64>,
-    /// The bias in the last step, 0 in a layer without.
+    /// The biases of the last step, which are 0 in a layer without bias.
     bias: Vec<f32>,
 }
 
@@ -34,10 +35,11 @@ impl Units {
         &self.order
     }
 
-    /// Sorts the units for a step under `parameters` and returns how many columns it has to compute; the rest is off.
+    /// Sorts the units for a step with `parameters`, and returns how many columns the step has to compute; the units of
+    /// the other columns are off.
     ///
-    /// Units that were on in the same parts stand together, so that they share column panels which a strip can leave out. Only
-    /// the rounding of the goodness depends on the order.
+    /// Units that were on in the same parts stand together, so that they share column panels, which a strip can leave
+    /// out. Nothing but the rounding of the goodness depends on the order.
     pub fn sort_for(&mut self, parameters: &Parameters, drift: &Drift) -> usize {
         for (unit, (ceiling, before)) in self.ceiling.iter_mut().zip(&mut self.bias).enumerate() {
             let bias = parameters.bias.get(unit).copied().unwrap_or(0.0);
@@ -49,7 +51,7 @@ impl Units {
         off.iter().filter(|&&off| !off).count()
     }
 
-    /// Takes in a step's largest `z` of each of the first `computed` packed columns: 1 x u for each part.
+    /// Takes in the largest `z` of each of the first `computed` packed columns in a step: 1 x u for each part.
     pub fn learn<'a>(&mut self, computed: usize, parts: impl Iterator<Item = &'a ColumnPanels>) {
         self.on.fill(0);
         let columns = &self.order[..computed];

@@ -1,17 +1,17 @@
-//! The candidates of a panel: the units that could be on in one of its rows, found by their bounds, with what the epilogue
-//! needs of them gathered into vectors.
+//! The candidates of a panel: the units that could be on in one of its rows, as their bounds tell. What the epilogue
+//! needs of them is gathered into vectors.
 
 use super::layer::{SparseLayer, SparseSums};
 use crate::fused::packing::MR;
 use crate::fused::strip::Rows;
 use crate::simd::{LINE, Simd, round_up_to_bf16};
 
-/// The candidates of a panel: `count` of them in vectors that are filled up to whole lines with zeros.
+/// The candidates of a panel. There are `count` of them, in vectors that are filled up to whole lines with zeros.
 pub struct Candidates {
-    /// Filled up with copies of the last candidate.
+    /// The number of each candidate's unit, in ascending order; filled up with copies of the last.
     pub units: Vec<u32>,
     pub count: usize,
-    /// For each row; those beyond the strip are zero.
+    /// The `z` of each row; only the rows of the strip are meaningful.
     pub z: [Vec<f32>; MR],
     /// The largest `z` of the panel's rows.
     largest: Vec<f32>,
@@ -90,7 +90,7 @@ impl Candidates {
         self.variants.iter_mut().for_each(|variant| variant.label = None);
     }
 
-    /// Lists the label pixels of the panel; returns the least and the largest of their values.
+    /// Lists the label pixels of the panel's rows and returns the least and the largest of their values.
     #[inline(always)]
     fn list_labels(&mut self, panel: PanelRows<'_>) -> (f32, f32) {
         self.labels.clear();
@@ -118,7 +118,8 @@ impl Candidates {
         }
     }
 
-    /// Adds the gradient of variant `variant`'s label pixel to the sums, if the label is about to be another than `next`.
+    /// Adds the gradient of the label pixel of variant `variant` to the sums, unless the next row has the same label,
+    /// `next`.
     #[inline(always)]
     pub fn flush_label(&self, variant: usize, next: Option<usize>, sums: &mut SparseSums) {
         let variant = &self.variants[variant];
@@ -129,7 +130,7 @@ impl Candidates {
     }
 }
 
-/// Copies the elements of `units` together, zeros behind them.
+/// Copies the elements of `units` to the front of `to`, and zeros behind them.
 #[inline(always)]
 fn gather(from: &[f32], units: &[u32], to: &mut [f32]) {
     let (head, rest) = to.split_at_mut(units.len());
@@ -166,7 +167,8 @@ impl PanelRows<'_> {
     }
 }
 
-/// Lists the units that could be on in a variant of a row of the panel, whose bounds are given.
+/// Lists the units that could be on in some variant of some row of the panel, whose bounds are `bounds`: those for
+/// which bound, reach and the most that a label of the panel can add come to more than zero.
 #[inline(always)]
 pub fn find<S: Simd>(simd: S, bounds: &[u16], panel: PanelRows<'_>, layer: &SparseLayer, candidates: &mut Candidates) {
     let (least, most) = candidates.list_labels(panel);
@@ -179,7 +181,7 @@ pub fn find<S: Simd>(simd: S, bounds: &[u16], panel: PanelRows<'_>, layer: &Spar
             for &other in others {
                 label = simd.max(label, simd.load(&layer.label(other)[at..]));
             }
-            // A weight below zero lowers `z` the least where the label's value is least.
+            // Where the largest weight is negative, the least of the label values lowers `z` the least.
             z = simd.add(z, simd.max(simd.mul(least, label), simd.mul(most, label)));
         }
         let mut bits = simd.positive(z);

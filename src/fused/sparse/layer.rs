@@ -7,7 +7,8 @@ use crate::fused::packing::Line;
 use crate::parameters::Parameters;
 use crate::simd::LINE;
 
-/// u x k numbers, unit by unit: line `i` of unit `j` is `lines[j * per_unit + i]`, inputs in packed order.
+/// A matrix of u x k numbers, stored unit by unit with the inputs in packed order: line `i` of unit `j` is
+/// `lines[j * per_unit + i]`.
 pub struct UnitLines {
     lines: Vec<Line>,
     per_unit: usize,
@@ -19,7 +20,7 @@ impl UnitLines {
         Self { lines: vec![Line::ZERO; units * per_unit], per_unit }
     }
 
-    /// The lines of different units.
+    /// The lines of the given units, which must be different ones.
     #[inline(always)]
     pub fn units_mut<const G: usize>(&mut self, units: [usize; G]) -> [&mut [Line]; G] {
         let ranges = units.map(|unit| unit * self.per_unit..(unit + 1) * self.per_unit);
@@ -48,17 +49,17 @@ impl UnitLines {
     }
 }
 
-/// What the sparse strips of a batch need of the layer, renewed for each step. Vectors of units are filled up to whole
-/// lines.
+/// What the sparse strips of a batch need of the layer; it is renewed for each step. Vectors of units are filled up to
+/// whole lines.
 pub struct SparseLayer {
     pub weights: UnitLines,
     /// Weights of the label pixels: classes x u.
     pub labels: Vec<f32>,
     pub bias: Vec<f32>,
-    /// How far each unit's weights have moved.
+    /// How far the `z` of each unit can have risen because its weights have moved.
     pub drift: Vec<f32>,
-    /// By how much `z` can exceed a bound, label pixels apart: drift, bias and rounding. In the lanes beyond the units it is minus
-    /// infinity, so that no candidate is found there.
+    /// By how much `z` with its bias, but without a label, can exceed a bound: drift, bias and rounding. In the lanes
+    /// beyond the units it is minus infinity, so that no candidate is found there.
     pub reach: Vec<f32>,
 }
 
@@ -75,8 +76,7 @@ impl SparseLayer {
         }
     }
 
-    /// Takes in how far the weights have moved. Where the weights have moved beyond what a float holds, the unit is computed for
-    /// every row.
+    /// Takes in how far the weights have moved. A unit whose drift no float holds is computed for every row.
     pub fn move_on(&mut self, parameters: &Parameters, drift: &Drift) {
         self.bias.fill(0.0);
         self.bias[..parameters.bias.len()].copy_from_slice(&parameters.bias);
@@ -112,7 +112,7 @@ impl SparseLayer {
 /// What the sparse strips of one part add to its gradient.
 pub struct SparseSums {
     pub kernel: UnitLines,
-    /// Whether anything was added to a unit of `kernel` in this step; the rest of it is stale.
+    /// Whether anything was added to a unit of `kernel` in this step; the other units hold numbers of earlier steps.
     pub touched: Vec<bool>,
     /// classes x u, as [`SparseLayer::labels`].
     pub labels: Vec<f32>,
@@ -132,7 +132,7 @@ impl SparseSums {
         }
     }
 
-    /// Makes the gradients of `units` usable.
+    /// Sets the gradients of those of `units` to zero to which nothing has been added in this step.
     #[inline(always)]
     pub fn touch(&mut self, units: &[u32]) {
         for &unit in units {
@@ -151,8 +151,8 @@ impl SparseSums {
     }
 }
 
-/// Adds the parts' sums, in their order, to `gradient`, whose input `i` is packed input `positions[i]`; `total` is scratch
-/// of the shape of their kernels.
+/// Adds the sums of the parts, in their order, to `gradient`, whose input `i` is packed input `positions[i]`. `total`
+/// is scratch memory of the shape of their kernels.
 pub fn add_sums(parts: &[&SparseSums], positions: &[usize], total: &mut UnitLines, gradient: &mut Parameters) {
     let Some(first) = parts.first() else { return };
     let u = gradient.u;

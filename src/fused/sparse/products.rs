@@ -1,13 +1,14 @@
-//! The two products of a sparse strip: a panel's rows with the weights of its candidates, and their gradients with the rows.
+//! The two products of a sparse strip: the rows of a panel times the weights of its candidates, and the transposed rows
+//! times the candidates' gradients of `z`.
 //!
-//! Both hold MR rows of inputs and work on `G` units at a time, line by line.
+//! Both products work line by line on MR rows of inputs and `G` units at a time.
 
 use super::candidates::Candidates;
 use super::layer::{SparseLayer, SparseSums};
 use crate::fused::packing::{Line, LinePanel, LinePanels, MR};
 use crate::simd::{Kernel, LINE, Simd};
 
-/// `z` of the candidates, not yet scaled, `G` of them at a time.
+/// Computes the `z` of the candidates, not yet scaled, `G` of them at a time.
 #[inline(always)]
 pub fn multiply<S: Simd, const G: usize>(
     simd: S,
@@ -20,7 +21,7 @@ pub fn multiply<S: Simd, const G: usize>(
         for (weights, &unit) in weights.iter_mut().zip(&candidates.units[at..]) {
             *weights = layer.weights.unit(unit as usize);
         }
-        // A function of its own: inlined here, it would find one register too few.
+        // The tile is compiled as a function of its own: inlined here, it would have one register too few.
         let tile = simd.run(Tile { panel, weights });
         for (i, z) in candidates.z.iter_mut().enumerate() {
             z[at..at + G].iter_mut().zip(&tile).for_each(|(z, products)| *z = products[i]);
@@ -28,7 +29,8 @@ pub fn multiply<S: Simd, const G: usize>(
     }
 }
 
-/// The products of a panel's rows with the weights of `G` units: each line is loaded once for `G` or `MR` of them.
+/// The products of a panel's rows with the weights of `G` units. A line of inputs is loaded once for `G` units, and a
+/// line of weights once for `MR` rows.
 struct Tile<'a, const G: usize> {
     panel: LinePanel<'a>,
     weights: [&'a [Line]; G],
@@ -62,14 +64,14 @@ fn load_rows<S: Simd>(simd: S, lines: &[Line; MR], part: usize) -> [S::Vector; M
     rows
 }
 
-/// The gradients of `z` of a strip, of candidates only.
+/// The gradients of the `z` of a strip's candidates.
 #[derive(Default)]
 pub struct Gradients {
-    /// Each panel's candidates.
+    /// The candidates of all panels, one panel after another.
     units: Vec<u32>,
-    /// Where they end, for each panel.
+    /// Where the candidates of each panel end.
     ends: Vec<usize>,
-    /// The gradients of each candidate in the panel's rows, times the rows' scale.
+    /// The gradients of each candidate in the panel's rows, times the scale of the row.
     d: Vec<[f32; MR]>,
 }
 
@@ -104,7 +106,8 @@ impl Gradients {
             let (units, d) = (&self.units[first..end], &self.d[first..end]);
             first = end;
             sums.touch(units);
-            // The factors, the inputs and one sum fit 32 registers, or 16; the portable vectors spill.
+            // The factors, the inputs and one sum fit into 32 registers with four units, and into 16 with two. With the
+            // portable vectors some are spilled.
             let single = if S::REGISTERS >= 32 {
                 accumulate::<S, 4>(simd, panel, units, d, sums)
             } else {
@@ -115,8 +118,8 @@ impl Gradients {
     }
 }
 
-/// Adds a panel's rows, times `d` of each of `units`, to the gradients of as many units as make groups of `G`; returns how
-/// many.
+/// Adds the rows of a panel, times the `d` of each of `units`, to the gradients of these units, as far as they make
+/// whole groups of `G`; returns how many units these are.
 #[inline(always)]
 fn accumulate<S: Simd, const G: usize>(
     simd: S,
