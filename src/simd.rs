@@ -59,7 +59,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The same instruction set with vectors of one register.
     type One: Simd<One = Self::One>;
 
-    /// Floats in one [`Simd::Vector`]; for vectors of one register, a divisor of [`LINE`].
+    /// Floats in one [`Simd::Vector`]; for vectors of one register, a divisor of `LINE`.
     const LANES: usize;
 
     /// How many of [`Simd::One`]'s vectors the registers of the instruction set hold.
