@@ -22,7 +22,7 @@
 //!    what is zero, on the vectors of `simd` that [`isa`] finds usable. [`backends`] chooses. [`gemm`] is the product of
 //!    dense matrices, which leaves nothing out: what `fused` is measured against.
 //! 6. [`optimizer`] and `layer`: one layer's inner steps. [`network`], [`train`], [`predict`]: all layers, all epochs, all
-//!    labels; `kd_order` orders samples and inputs. [`checkpoint`] stores a network, [`config`] describes a run.
+//!    labels; `kd_order` orders samples and inputs, `random` derives generators. [`checkpoint`] stores a network, [`config`] describes a run.
 //! 7. `bench`, which is there with the feature `cli`: every kernel with its shapes and operations, the report of a
 //!    measurement, and reports side by side.
 //!
@@ -55,6 +55,7 @@ pub mod network;
 pub mod optimizer;
 pub mod parameters;
 pub mod predict;
+mod random;
 pub mod recipe;
 mod reference;
 mod simd;

@@ -6,8 +6,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use rand::SeedableRng;
-use rand::rngs::Xoshiro256PlusPlus;
 use serde::Serialize;
 
 use crate::backend::{Backend, LayerBackend, Use};
@@ -19,10 +17,8 @@ use crate::layer::{InnerSteps, LayerTrainer};
 use crate::memory;
 use crate::network::Network;
 use crate::optimizer::{Optimizer, OptimizerState};
+use crate::random::{self, Purpose};
 use crate::recipe::Schedule;
-
-/// Added to the seed for the generator of the negatives, so that they do not repeat the draws of the initial weights.
-const NEGATIVES_STREAM: u64 = 0x6e65_6761_7469_7665;
 
 /// Labelled images to train on.
 #[derive(Clone, Copy)]
@@ -62,7 +58,7 @@ pub struct Trainer<'a> {
     schedule: Schedule,
     /// Outer epochs of the whole run.
     epochs: usize,
-    negatives: Xoshiro256PlusPlus,
+    seed: u64,
     bookkeeping: FinalLoss,
     /// Each sample's place in an order in which neighbours look alike.
     places: Vec<u32>,
@@ -103,7 +99,7 @@ impl<'a> Trainer<'a> {
             batch: if config.batch == 0 { set.labels.len() } else { config.batch },
             schedule: config.schedule,
             epochs: config.epochs,
-            negatives: Xoshiro256PlusPlus::seed_from_u64(config.seed.wrapping_add(NEGATIVES_STREAM)),
+            seed: config.seed,
             bookkeeping: FinalLoss::default(),
             activations: Default::default(),
         }
@@ -122,9 +118,10 @@ impl<'a> Trainer<'a> {
     /// Trains one outer epoch with negatives drawn batch by batch. Ends after the running step, with no report, where
     /// `stop` is set meanwhile.
     pub fn epoch(&mut self, stop: &AtomicBool) -> Option<EpochReport> {
-        let labels = self.set.labels;
-        let negatives: Vec<u8> =
-            labels.chunks(self.batch).flat_map(|batch| labels::permuted(batch, &mut self.negatives)).collect();
+        let (seed, epoch) = (self.seed, self.bookkeeping.epochs);
+        let permuted =
+            |(number, batch)| labels::permuted(batch, &mut random::generator(Purpose::Negatives, seed, epoch, number));
+        let negatives: Vec<u8> = self.set.labels.chunks(self.batch).enumerate().flat_map(permuted).collect();
         self.epoch_with_negatives(&negatives, stop)
     }
 
