@@ -12,7 +12,7 @@ use ffwd::config::Config;
 use ffwd::data::digits;
 use ffwd::internals::Fused;
 use ffwd::network::Network;
-use ffwd::train::{Trainer, TrainingSet};
+use ffwd::train::{Trainer, TrainingSet, TrainingState};
 
 const N: usize = 1_000;
 const STEPS: usize = 10;
@@ -32,7 +32,7 @@ fn epoch(criterion: &mut Criterion) {
     let backends: Vec<Fused> = isas.iter().map(|&isa| Fused::new(isa)).collect();
     let trainer = |backend| {
         let network = Network::new(28, 28, 10, &config.layers, config.initial(), config.seed);
-        Trainer::new(network, &config, backend, set)
+        Trainer::new(TrainingState::new(network, &config), &config, backend, set)
     };
     for (isa, backend) in isas.iter().zip(&backends) {
         group.bench_function(BenchmarkId::new(format!("first {N}x784-500-500"), isa), |bencher| {

@@ -47,10 +47,40 @@ pub struct EpochReport {
     pub seconds: f64,
 }
 
+/// All that a run is between two outer epochs: with the same configuration and data, training goes on from it bit for bit.
+///
+/// Everything random is derived from the seed, the epoch and the batch, so there is no generator in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingState {
+    /// The network.
+    pub network: Network,
+    /// Each layer's moments and step count.
+    pub optimizers: Vec<OptimizerState>,
+    /// Outer epochs done.
+    pub epoch: usize,
+    /// The sum, over these epochs, of the mean of all layers' losses: FinalLoss is this by the epochs.
+    pub loss_sum: f64,
+}
+
+impl TrainingState {
+    /// Before the first epoch of `network`, which is trained as `config` says.
+    pub fn new(network: Network, config: &Config) -> Self {
+        let optimizer = |parameters| OptimizerState::new(config.rule(), parameters);
+        Self { optimizers: network.layers.iter().map(optimizer).collect(), network, epoch: 0, loss_sum: 0.0 }
+    }
+
+    /// Counts an epoch's layer losses in and returns FinalLoss: the running mean that the Keras example prints and never
+    /// resets.
+    fn count_epoch(&mut self, layer_loss: &[f64]) -> f64 {
+        self.epoch += 1;
+        self.loss_sum += layer_loss.iter().sum::<f64>() / layer_loss.len() as f64;
+        self.loss_sum / self.epoch as f64
+    }
+}
+
 /// A network in training.
 pub struct Trainer<'a> {
-    network: Network,
-    optimizers: Vec<OptimizerState>,
+    state: TrainingState,
     layers: Vec<Layer>,
     set: TrainingSet<'a>,
     inner_steps: usize,
@@ -59,7 +89,6 @@ pub struct Trainer<'a> {
     /// Outer epochs of the whole run.
     epochs: usize,
     seed: u64,
-    bookkeeping: FinalLoss,
     /// Each sample's place in an order in which neighbours look alike.
     places: Vec<u32>,
     /// Memory for the activations that go from one layer to the next.
@@ -73,14 +102,17 @@ struct Layer {
 }
 
 impl<'a> Trainer<'a> {
-    /// A trainer for `network` on `set`, with everything else as `config` says.
+    /// A trainer that goes on from `state` on `set`, with everything else as `config` says.
     ///
     /// # Panics
     ///
-    /// When the images are not of the network's size, the counts differ, or the set is empty.
-    pub fn new(network: Network, config: &Config, backend: &'a dyn Backend, set: TrainingSet<'a>) -> Self {
+    /// When the images are not of the network's size, the counts differ, the set is empty, or the state's parts are not of one
+    /// network.
+    pub fn new(state: TrainingState, config: &Config, backend: &dyn Backend, set: TrainingSet<'a>) -> Self {
+        let network = &state.network;
         assert!(!set.labels.is_empty(), "a training set has images");
         assert_eq!(set.pixels.len(), set.labels.len() * network.pixels(), "one label for each whole image");
+        assert_eq!(state.optimizers.len(), network.layers.len(), "an optimiser for each layer");
         let (recipe, rule) = (config.recipe(), config.rule());
         let layers = network.layers.iter().map(|parameters| Layer {
             trainer: LayerTrainer::new(Optimizer::new(backend.isa(), rule), config.l2(), parameters),
@@ -91,34 +123,37 @@ impl<'a> Trainer<'a> {
         order.iter().zip(0..).for_each(|(&sample, place)| places[sample as usize] = place);
         Self {
             layers: layers.collect(),
-            optimizers: network.layers.iter().map(|parameters| OptimizerState::new(rule, parameters)).collect(),
             places,
-            network,
             set,
             inner_steps: config.inner_steps,
             batch: if config.batch == 0 { set.labels.len() } else { config.batch },
             schedule: config.schedule,
             epochs: config.epochs,
             seed: config.seed,
-            bookkeeping: FinalLoss::default(),
             activations: Default::default(),
+            state,
         }
     }
 
     /// The network as it is now.
     pub fn network(&self) -> &Network {
-        &self.network
+        &self.state.network
     }
 
-    /// The network, training being over.
-    pub fn into_network(self) -> Network {
-        self.network
+    /// What the run is now. In the middle of an epoch that was stopped it is no state that training goes on from bit for bit.
+    pub fn state(&self) -> &TrainingState {
+        &self.state
+    }
+
+    /// The same, training being over.
+    pub fn into_state(self) -> TrainingState {
+        self.state
     }
 
     /// Trains one outer epoch with negatives drawn batch by batch. Ends after the running step, with no report, where
     /// `stop` is set meanwhile.
     pub fn epoch(&mut self, stop: &AtomicBool) -> Option<EpochReport> {
-        let (seed, epoch) = (self.seed, self.bookkeeping.epochs);
+        let (seed, epoch) = (self.seed, self.state.epoch);
         let permuted =
             |(number, batch)| labels::permuted(batch, &mut random::generator(Purpose::Negatives, seed, epoch, number));
         let negatives: Vec<u8> = self.set.labels.chunks(self.batch).enumerate().flat_map(permuted).collect();
@@ -139,8 +174,8 @@ impl<'a> Trainer<'a> {
         }
         let layer_loss: Vec<f64> = tallies.iter().map(Tally::mean_loss).collect();
         Some(EpochReport {
-            epoch: self.bookkeeping.epochs + 1,
-            final_loss: self.bookkeeping.add(&layer_loss),
+            final_loss: self.state.count_epoch(&layer_loss),
+            epoch: self.state.epoch,
             layer_loss,
             active: tallies.iter().map(Tally::active_share).collect(),
             step_loss: tallies.into_iter().map(|tally| tally.losses).collect(),
@@ -161,19 +196,20 @@ impl<'a> Trainer<'a> {
         let labels: [Vec<u8>; 2] = [pick(self.set.labels), pick(negatives)];
         let images = Images {
             pixels: self.set.pixels,
-            k: self.network.pixels(),
+            k: self.state.network.pixels(),
             samples: &samples,
-            classes: self.network.classes,
+            classes: self.state.network.classes,
             overlay: Overlay::Labels(&labels),
         };
         let wanted = Use::training(self.inner_steps);
-        let rate = self.schedule.factor(self.bookkeeping.epochs as f64 / self.epochs as f64);
+        let rate = self.schedule.factor(self.state.epoch as f64 / self.epochs as f64);
         let steps = InnerSteps { count: self.inner_steps, rate, stop };
         let rows = samples.len() * TRAINING_VARIANTS;
         let last = self.layers.len() - 1;
+        let TrainingState { network, optimizers, .. } = &mut self.state;
         let [inputs, outputs] = &mut self.activations;
         for (index, (layer, tally)) in self.layers.iter_mut().zip(tallies).enumerate() {
-            let (parameters, state) = (&mut self.network.layers[index], &mut self.optimizers[index]);
+            let (parameters, state) = (&mut network.layers[index], &mut optimizers[index]);
             let input = match index {
                 0 => Input::Images(images),
                 _ => Input::Activations(Activations { rows: inputs, k: parameters.k, variants: TRAINING_VARIANTS }),
@@ -234,32 +270,18 @@ impl Tally {
     }
 }
 
-/// The running mean that the Keras example prints and never resets.
-#[derive(Default)]
-struct FinalLoss {
-    epochs: usize,
-    sum: f64,
-}
-
-impl FinalLoss {
-    /// Counts an epoch's layer losses in and returns the mean so far.
-    fn add(&mut self, layer_loss: &[f64]) -> f64 {
-        self.epochs += 1;
-        self.sum += layer_loss.iter().sum::<f64>() / layer_loss.len() as f64;
-        self.sum / self.epochs as f64
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn final_loss_is_the_mean_over_layers_and_all_epochs_so_far() {
-        let mut bookkeeping = FinalLoss::default();
-        assert_eq!(bookkeeping.add(&[1.0, 3.0]), 2.0);
-        assert_eq!(bookkeeping.add(&[0.0, 1.0]), 1.25);
-        assert_eq!(bookkeeping.add(&[0.25, 0.25]), (2.0 + 0.5 + 0.25) / 3.0);
+        let config = Config::resolve(None, Default::default()).unwrap();
+        let network = Network { rows: 1, cols: 1, classes: 1, layers: Vec::new() };
+        let mut state = TrainingState::new(network, &config);
+        assert_eq!(state.count_epoch(&[1.0, 3.0]), 2.0);
+        assert_eq!(state.count_epoch(&[0.0, 1.0]), 1.25);
+        assert_eq!(state.count_epoch(&[0.25, 0.25]), (2.0 + 0.5 + 0.25) / 3.0);
     }
 
     #[test]

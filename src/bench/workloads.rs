@@ -4,6 +4,7 @@
 //! content, its images are the built-in digits (digits.rs), drawn in memory.
 
 mod adam;
+mod batch;
 mod data;
 mod digits;
 mod fused;
@@ -19,13 +20,14 @@ use rand::{RngExt, SeedableRng};
 
 use crate::error::Result;
 use crate::isa::Isa;
+pub use batch::batches;
 pub use trained::trained;
 
 /// The seed of operands and weights.
 pub const SEED: u64 = 1;
 
 /// The groups of kernels: the first part of every workload's `op`.
-pub const GROUPS: [&str; 7] = ["gemm", "fused", "step", "adam", "packing", "data", "predict"];
+pub const GROUPS: [&str; 8] = ["gemm", "fused", "step", "adam", "packing", "data", "predict", "batch"];
 
 /// Pixels of an image, the inputs of layer 1.
 const PIXELS: usize = SIDE * SIDE;
@@ -192,7 +194,8 @@ mod tests {
     fn every_workload_has_a_name_of_its_own_in_a_known_group() {
         for size in [Size::Full, Size::Quick] {
             let isas = Isa::available();
-            let list: Vec<Workload> = all(&isas, size).into_iter().chain(trained(&isas)).collect();
+            let list: Vec<Workload> =
+                all(&isas, size).into_iter().chain(trained(&isas)).chain(batches(&isas)).collect();
             let mut names = HashSet::new();
             for Workload { op, shape, isa, .. } in &list {
                 assert!(names.insert((op, shape, isa)), "{op} {shape} {isa} twice");

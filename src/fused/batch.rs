@@ -104,11 +104,12 @@ impl<P: DenseProducts> PackedBatch<P> {
         recipe: &Recipe,
         input: &Input<'_>,
         (u, wanted): (usize, Use),
-        buffers: &Buffers,
+        buffers: &mut Buffers,
     ) {
-        let cut = self.cut(input, u, wanted);
+        let cut = self.cut(input, u, wanted, buffers);
+        let shared = &*buffers;
         self.parts.par_iter_mut().enumerate().for_each(|(part, strips)| {
-            let room = &mut buffers.of_this_thread().room;
+            let room = &mut shared.of_this_thread().room;
             for (rows, strip) in cut.strips(part).zip(strips) {
                 strip.pack(products, recipe, input, rows, room);
             }
@@ -122,11 +123,12 @@ impl<P: DenseProducts> PackedBatch<P> {
         recipe: &Recipe,
         input: &Input<'_>,
         u: usize,
-        buffers: &Buffers,
+        buffers: &mut Buffers,
     ) -> Survey {
-        let cut = self.cut(input, u, Use::ManySteps);
+        let cut = self.cut(input, u, Use::ManySteps, buffers);
+        let shared = &*buffers;
         let pack = |(part, strips): (usize, &mut Vec<Strip<P>>)| {
-            let room = &mut buffers.of_this_thread().room;
+            let room = &mut shared.of_this_thread().room;
             let mut counts = vec![0; input.k()];
             let mut nonnegative = true;
             for (rows, strip) in cut.strips(part).zip(strips) {
@@ -142,8 +144,8 @@ impl<P: DenseProducts> PackedBatch<P> {
         Survey { counts: parts.into_iter().map(|(counts, _)| counts).collect(), nonnegative }
     }
 
-    /// Cuts `input`, and has a strip for each cut.
-    fn cut(&mut self, input: &Input<'_>, u: usize, wanted: Use) -> Cut {
+    /// Cuts `input`, has a strip for each cut, and fits the buffers.
+    fn cut(&mut self, input: &Input<'_>, u: usize, wanted: Use, buffers: &mut Buffers) -> Cut {
         (self.samples, self.variants) = (input.samples(), input.variants());
         self.label_pixels = match input {
             Input::Images(images) if matches!(images.overlay, Overlay::Labels(_)) => images.classes,
@@ -155,6 +157,7 @@ impl<P: DenseProducts> PackedBatch<P> {
             strips.resize_with(cut.strips(part).len(), Strip::default);
         }
         self.strip_rows = cut.strip_rows.min(cut.rows);
+        buffers.fit((self.strip_rows, input.k()), self.variants_of_base_row());
         cut
     }
 

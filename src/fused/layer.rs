@@ -110,7 +110,7 @@ impl<P: DenseProducts> FusedLayer<P> {
     /// Packs a batch that stays, and begins its training life.
     fn begin_many_steps(&mut self, input: &Input<'_>) -> Life {
         let Self { products, ref recipe, k, u, .. } = *self;
-        let survey = self.batch.pack_to_stay(products, recipe, input, u, &self.buffers);
+        let survey = self.batch.pack_to_stay(products, recipe, input, u, &mut self.buffers);
         let norm = recipe.normalisation.norm_bound(k);
         Life::ManySteps(Box::new(ManySteps::new(&self.batch, &survey, (k, u, self.nr()), (norm, products.rounding(k)))))
     }
@@ -161,13 +161,12 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
         self.life = Life::Inference;
         match wanted {
             Use::ManySteps => self.life = self.begin_many_steps(input),
-            _ => self.batch.pack(self.products, &self.recipe, input, (u, wanted), &self.buffers),
+            _ => self.batch.pack(self.products, &self.recipe, input, (u, wanted), &mut self.buffers),
         }
         if wanted == Use::OneStep {
             self.one_step.get_or_insert_with(|| OneStep::new(sizes)).begin(&self.batch, (u, sizes.2));
             self.life = Life::OneStep;
         }
-        self.buffers.fit(self.batch.strip_rows, self.batch.variants_of_base_row());
         self.parameters.labels.reshape(self.batch.label_pixels);
     }
 

@@ -7,7 +7,7 @@ use ffwd::backend::Backend;
 use ffwd::network::Network;
 use ffwd::parameters::Parameters;
 use ffwd::predict;
-use ffwd::train::{Trainer, TrainingSet};
+use ffwd::train::{Trainer, TrainingSet, TrainingState};
 use serde::Deserialize;
 
 /// The golden runs move their weights by 0.06 to 1.1 in some 15 steps, and NumPy in float32 stays within 2e-7 of float64
@@ -86,7 +86,8 @@ impl Golden {
         let who = format!("{}, {name}", self.case);
         let pixels = bytes(&self.train_pixels);
         let set = TrainingSet { pixels: &pixels, labels: &self.train_labels };
-        let mut trainer = Trainer::new(self.network(), &self.config(), backend, set);
+        let mut trainer =
+            Trainer::new(TrainingState::new(self.network(), &self.config()), &self.config(), backend, set);
         for (epoch, negatives) in self.negative_labels.iter().enumerate() {
             let report = trainer.epoch_with_negatives(negatives, &false.into()).expect("nobody stops it");
             assert_eq!(report.epoch, epoch + 1);

@@ -6,4 +6,5 @@ mod backends;
 mod common;
 mod gemm;
 mod golden;
+mod state;
 mod threads;

@@ -5,7 +5,7 @@ use ffwd::backend::Backend;
 use ffwd::checkpoint::weights_sha256;
 use ffwd::network::Network;
 use ffwd::predict;
-use ffwd::train::{Trainer, TrainingSet};
+use ffwd::train::{Trainer, TrainingSet, TrainingState};
 
 /// Weights and predictions of a short run on `threads` threads.
 fn run(backend: &dyn Backend, threads: usize, fields: &str) -> (String, Vec<f32>) {
@@ -18,7 +18,7 @@ fn run(backend: &dyn Backend, threads: usize, fields: &str) -> (String, Vec<f32>
     pool.install(|| {
         let network = Network::new(rows, cols, 10, &config.layers, config.initial(), config.seed);
         let set = TrainingSet { pixels: &pixels, labels: &labels };
-        let mut trainer = Trainer::new(network, &config, backend, set);
+        let mut trainer = Trainer::new(TrainingState::new(network, &config), &config, backend, set);
         for _ in 0..2 {
             trainer.epoch(&false.into()).unwrap();
         }
@@ -52,4 +52,10 @@ fn units_that_go_off() {
 #[test]
 fn small_batches_with_sgd() {
     check("layers = [20]\ninner_steps = 2\nbatch = 97\noptimizer = \"sgd\"\nlr = 0.1");
+}
+
+/// One inner step on each batch: no partial sums, and buffers that go from batch to batch.
+#[test]
+fn mini_batches_of_one_step() {
+    check("layers = [90, 40]\ninner_steps = 1\nbatch = 170");
 }

@@ -13,7 +13,7 @@ use crate::isa::Isa;
 use crate::network::Network;
 use crate::predict::predict;
 use crate::recipe::Recipe;
-use crate::train::{Trainer, TrainingSet};
+use crate::train::{Trainer, TrainingSet, TrainingState};
 
 /// Outer epochs, and as many times all images are predicted.
 const REPEATS: usize = 3;
@@ -54,7 +54,8 @@ pub(super) fn measure(
     let set = TrainingSet { pixels, labels: &dataset.train.labels.values()[..samples] };
     let network =
         Network::new(images.rows(), images.cols(), config.classes, &config.layers, config.initial(), config.seed);
-    let (network, epoch_seconds, final_loss) = train(Trainer::new(network, &config, backend, set), watch);
+    let (network, epoch_seconds, final_loss) =
+        train(Trainer::new(TrainingState::new(network, &config), &config, backend, set), watch);
     watch(PART, "prediction");
     let recipe = config.recipe();
     Ok(Training {
@@ -84,7 +85,7 @@ fn train(mut trainer: Trainer<'_>, watch: &mut Watch<'_>) -> (Network, Vec<f64>,
         })
         .collect();
     let seconds = reports.iter().map(|report| report.seconds).collect();
-    (trainer.into_network(), seconds, reports[REPEATS - 1].final_loss)
+    (trainer.into_state().network, seconds, reports[REPEATS - 1].final_loss)
 }
 
 /// The median time of predicting all of `pixels`.

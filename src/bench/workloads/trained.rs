@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::fused::Fused;
 use crate::isa::Isa;
 use crate::network::Network;
-use crate::train::{Trainer, TrainingSet};
+use crate::train::{Trainer, TrainingSet, TrainingState};
 
 /// Outer epochs after which the weights are taken.
 const EPOCHS: [usize; 3] = [6, 12, 24];
@@ -52,7 +52,7 @@ fn networks() -> &'static [Network] {
         let backend = Fused::new(Isa::best());
         let digits = Digits::of(Size::Full);
         let set = TrainingSet { pixels: &digits.pixels[..TRAINED_ON * PIXELS], labels: &digits.drawn[..TRAINED_ON] };
-        let mut trainer = Trainer::new(network, &config, &backend, set);
+        let mut trainer = Trainer::new(TrainingState::new(network, &config), &config, &backend, set);
         let mut trained = 0;
         let mut after = |epochs| {
             (trained..epochs).for_each(|_| _ = trainer.epoch(&false.into()));

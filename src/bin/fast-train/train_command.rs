@@ -14,7 +14,7 @@ use ffwd::isa::Isa;
 use ffwd::network::Network;
 use ffwd::parameters::Parameters;
 use ffwd::predict::Evaluation;
-use ffwd::train::{EpochReport, Trainer, TrainingSet};
+use ffwd::train::{EpochReport, Trainer, TrainingSet, TrainingState};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{SeedableRng, seq};
 
@@ -150,7 +150,7 @@ impl TrainingRun<'_> {
         };
         let network =
             Network::new(images.rows(), images.cols(), config.classes, &config.layers, config.initial(), config.seed);
-        let mut trainer = Trainer::new(network, config, backend, set);
+        let mut trainer = Trainer::new(TrainingState::new(network, config), config, backend, set);
         let mut epochs: Vec<EpochReport> = Vec::new();
         while epochs.len() < config.epochs {
             let report = trainer.epoch(stop);
@@ -169,7 +169,7 @@ impl TrainingRun<'_> {
             }
         }
         progress.finish();
-        Ok((trainer.into_network(), epochs))
+        Ok((trainer.into_state().network, epochs))
     }
 
     fn summary(

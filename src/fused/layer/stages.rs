@@ -56,7 +56,7 @@ impl Stages {
     pub fn new(isa: Isa, input: &Input<'_>, parameters: &Parameters, recipe: &Recipe) -> Self {
         let (k, u) = (parameters.k, parameters.u);
         let mut layer = FusedLayer::new(F32(isa), recipe, 0.0, k, u);
-        let survey = layer.batch.pack_to_stay(layer.products, recipe, input, u, &layer.buffers);
+        let survey = layer.batch.pack_to_stay(layer.products, recipe, input, u, &mut layer.buffers);
         let orders = Orders::new(&survey.counts, k, layer.batch.label_pixels > 0);
         layer.begin(input, Use::Inference);
         layer.parameters.load(parameters, ColumnOrder::Natural(u));
@@ -81,7 +81,7 @@ impl Stages {
         let Self { layer, orders, z, results } = self;
         let FusedLayer { products, ref recipe, u, .. } = *layer;
         if stage == Stage::Pack {
-            return layer.batch.pack(products, recipe, input, (u, Use::Inference), &layer.buffers);
+            return layer.batch.pack(products, recipe, input, (u, Use::Inference), &mut layer.buffers);
         }
         let loss = layer.loss();
         let packed = layer.parameters.view(ColumnOrder::Natural(u), u, None);

@@ -10,7 +10,7 @@ use ffwd::config::Config;
 use ffwd::data::{Dataset, Places};
 use ffwd::isa::Isa;
 use ffwd::network::Network;
-use ffwd::train::{Trainer, TrainingSet};
+use ffwd::train::{Trainer, TrainingSet, TrainingState};
 use serde_json::{Value, json};
 
 use crate::{Sample, Task};
@@ -52,7 +52,7 @@ pub fn epochs(words: &str) -> Result<Task> {
         let trainer = trainer.get_or_insert_with(|| {
             let initial = config.initial();
             let network = Network::new(rows, cols, config.classes, &config.layers, initial, config.seed);
-            Trainer::new(network, config, backend, set)
+            Trainer::new(TrainingState::new(network, config), config, backend, set)
         });
         let report = trainer.epoch(&false.into()).context("stopped")?;
         Ok(Sample { elapsed: start.elapsed(), final_loss: Some(report.final_loss) })

@@ -1,0 +1,100 @@
+//! Mini-batches of one shape allocate nothing after the first: counted by the allocator, which is the whole program's, and so
+//! in a test program of its own.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ffwd::backend::{Backend, LayerBackend, Use};
+use ffwd::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
+use ffwd::internals::Fused;
+use ffwd::isa::Isa;
+use ffwd::optimizer::{Optimizer, OptimizerState, Rule};
+use ffwd::parameters::Parameters;
+use ffwd::recipe::Recipe;
+
+/// The system's allocator, counting.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator with the caller's own arguments.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const RULE: Rule = Rule::Sgd { lr: 0.01, momentum: 0.9 };
+const CLASSES: usize = 4;
+const BATCH: usize = 150;
+
+struct Layer {
+    backend: Box<dyn LayerBackend>,
+    parameters: Parameters,
+    gradient: Parameters,
+    state: OptimizerState,
+    outputs: Vec<f32>,
+}
+
+impl Layer {
+    fn new(isa: Isa, k: usize, u: usize) -> Self {
+        let kernel = (0..k * u).map(|i| ((i * 7_919) % 1_000) as f32 / 1_000.0 - 0.5).collect();
+        let parameters = Parameters { k, u, kernel, bias: vec![0.1; u] };
+        Self {
+            backend: Fused::new(isa).layer(&Recipe::keras(1.5), k, u),
+            gradient: parameters.clone(),
+            state: OptimizerState::new(RULE, &parameters),
+            outputs: vec![0.0; TRAINING_VARIANTS * BATCH * u],
+            parameters,
+        }
+    }
+
+    fn train(&mut self, input: &Input<'_>, optimizer: Optimizer) {
+        let Self { backend, parameters, gradient, state, outputs } = self;
+        backend.begin(input, Use::OneStep);
+        assert!(backend.gradient(parameters, gradient, Some(outputs)).is_finite());
+        optimizer.update(state, parameters, gradient, 1.0);
+    }
+}
+
+#[test]
+fn a_mini_batch_after_the_first_allocates_nothing() {
+    let (k, units, batches) = (50, 70, 20);
+    let pixels: Vec<u8> = (0..BATCH * batches * k).map(|i| (i * 31 % 256) as u8 * u8::from(i % 3 == 0)).collect();
+    let samples: Vec<u32> = (0..(BATCH * batches) as u32).collect();
+    let labels: Vec<Vec<u8>> = (0..2).map(|v| (0..BATCH).map(|i| ((i + v) % CLASSES) as u8).collect()).collect();
+    // The pool's threads are the ones that train: handing them work from outside would allocate.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    for isa in Isa::available() {
+        pool.install(|| {
+            let optimizer = Optimizer::new(isa, RULE);
+            let mut layers = [Layer::new(isa, k, units), Layer::new(isa, units, units)];
+            let mut train = |batch: usize| {
+                let samples = &samples[batch * BATCH..][..BATCH];
+                let overlay = Overlay::Labels(&labels);
+                let images = Images { pixels: &pixels, k, samples, classes: CLASSES, overlay };
+                let [first, second] = &mut layers;
+                first.train(&Input::Images(images), optimizer);
+                let rows = &first.outputs;
+                let hidden = Activations { rows, k: units, variants: TRAINING_VARIANTS };
+                second.train(&Input::Activations(hidden), optimizer);
+            };
+            // Each thread has buffers of its own, which are there once it has had a strip of each shape.
+            (0..batches / 2).for_each(&mut train);
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            (batches / 2..batches).for_each(&mut train);
+            let allocated = ALLOCATIONS.load(Ordering::Relaxed) - before;
+            assert_eq!(allocated, 0, "{isa}: allocations in {} batches", batches / 2);
+        });
+    }
+}
