@@ -14,7 +14,7 @@ const LEAF: usize = 4;
 
 /// The numbers 0..n of the images in `pixels` (n x (rows * cols) bytes), with images that are alike side by side. The
 /// order depends on the pixels alone.
-pub fn images(pixels: &[u8], rows: usize, cols: usize) -> Vec<u32> {
+fn images(pixels: &[u8], rows: usize, cols: usize) -> Vec<u32> {
     let (across, count) = (cols.div_ceil(BLOCK), cols.div_ceil(BLOCK) * rows.div_ceil(BLOCK));
     let mut sums = vec![0; pixels.len() / (rows * cols) * count];
     for (image, sums) in pixels.chunks_exact(rows * cols).zip(sums.chunks_exact_mut(count)) {
@@ -26,6 +26,13 @@ pub fn images(pixels: &[u8], rows: usize, cols: usize) -> Vec<u32> {
         }
     }
     order(&sums, count, LEAF)
+}
+
+/// Each image's place in the order of `images`.
+pub fn places(pixels: &[u8], rows: usize, cols: usize) -> Vec<u32> {
+    let mut places = vec![0; pixels.len() / (rows * cols)];
+    images(pixels, rows, cols).iter().zip(0..).for_each(|(&image, place)| places[image as usize] = place);
+    places
 }
 
 /// The numbers 0..n of items with `count` features each (`features`, n x count), with items that are alike side by

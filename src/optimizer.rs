@@ -3,8 +3,7 @@
 //! Every update is elementwise, so neither the threads nor the cut into blocks can change a bit of it.
 
 mod adam;
-
-use rayon::prelude::*;
+mod sgd;
 
 use crate::isa::Isa;
 use crate::parameters::Parameters;
@@ -101,20 +100,13 @@ impl Optimizer {
                     let constants = adam::Constants::at_step(steps, rate * lr, beta1, beta2, epsilon);
                     adam::update(self.isa, constants, weights, gradient, first, second);
                 }
-                Rule::Sgd { lr, momentum } => sgd((rate * lr) as f32, momentum as f32, weights, gradient, first),
+                Rule::Sgd { lr, momentum } => {
+                    let constants = sgd::Constants { lr: (rate * lr) as f32, momentum: momentum as f32 };
+                    sgd::update(self.isa, constants, weights, gradient, first);
+                }
             }
         }
     }
-}
-
-fn sgd(lr: f32, momentum: f32, weights: &mut [f32], gradient: &[f32], velocity: &mut [f32]) {
-    let blocks = weights.par_chunks_mut(BLOCK).zip(gradient.par_chunks(BLOCK)).zip(velocity.par_chunks_mut(BLOCK));
-    blocks.for_each(|((weights, gradient), velocity)| {
-        for ((w, &g), v) in weights.iter_mut().zip(gradient).zip(velocity) {
-            *v = momentum * *v - lr * g;
-            *w += *v;
-        }
-    });
 }
 
 #[cfg(test)]

@@ -118,9 +118,7 @@ impl<'a> Trainer<'a> {
             trainer: LayerTrainer::new(Optimizer::new(backend.isa(), rule), config.l2(), parameters),
             backend: backend.layer(&recipe, parameters.k, parameters.u),
         });
-        let mut places = vec![0; set.labels.len()];
-        let order = kd_order::images(set.pixels, network.rows, network.cols);
-        order.iter().zip(0..).for_each(|(&sample, place)| places[sample as usize] = place);
+        let places = kd_order::places(set.pixels, network.rows, network.cols);
         Self {
             layers: layers.collect(),
             places,

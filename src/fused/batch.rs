@@ -112,6 +112,9 @@ impl<P: DenseProducts> PackedBatch<P> {
             let room = &mut shared.of_this_thread().room;
             for (rows, strip) in cut.strips(part).zip(strips) {
                 strip.pack(products, recipe, input, rows, room);
+                if wanted == Use::OneStep {
+                    strip.transpose(products, room);
+                }
             }
         });
     }

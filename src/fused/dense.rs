@@ -46,9 +46,12 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// Whether the transpose of the rows has been packed.
     fn is_transposed(self, inputs: &Self::Inputs) -> bool;
 
-    /// Packs the transpose of the rows, k x rows, for [`DenseProducts::accumulate`]; its row `i` is input `order[i]`. `room` is
-    /// memory for the rows.
-    fn transpose(self, inputs: &mut Self::Inputs, order: &[u32], room: &mut Vec<f32>);
+    /// Writes the rows back, rows x k, row-major, over `rows`.
+    fn unpack(self, inputs: &Self::Inputs, rows: &mut Vec<f32>);
+
+    /// Packs the transpose of `rows`, those that were packed, for [`DenseProducts::accumulate`]: k x rows, the inputs in
+    /// `order`.
+    fn transpose(self, inputs: &mut Self::Inputs, rows: &[f32], order: ColumnOrder<'_>);
 
     /// Moves what is packed into memory of its size, for a batch that stays.
     fn trim(self, inputs: &mut Self::Inputs);

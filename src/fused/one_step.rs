@@ -30,8 +30,6 @@ pub struct OneStep {
     kernel: ColumnPanels,
     /// The sum of what the strips add besides.
     total: DenseSums,
-    /// The order of the inputs: as they come.
-    inputs: Vec<u32>,
 }
 
 /// What one strip leaves for the gradient.
@@ -50,7 +48,6 @@ impl OneStep {
             strips: Vec::new(),
             kernel: ColumnPanels::zeros(k.next_multiple_of(MR), u, nr),
             total: DenseSums::zeros(0, u, nr),
-            inputs: (0..k as u32).collect(),
         }
     }
 
@@ -78,14 +75,14 @@ impl OneStep {
         buffers: &Buffers,
         (gradient, outputs): (&mut Parameters, Option<&mut [f32]>),
     ) -> f64 {
-        let Self { strips: results, kernel, total, inputs } = self;
+        let Self { strips: results, kernel, total } = self;
         let u = gradient.u;
         let outputs_of_strip = batch.strip_rows * batch.variants_of_base_row() * u;
         let strips = batch.parts.par_iter_mut().zip(&mut *results);
         let compute = |(parts, result): (&mut Vec<Strip<P>>, &mut StripResult), outputs: Option<&mut [f32]>| {
             let [strip] = parts.as_mut_slice() else { unreachable!("a part of a mini-batch is one strip") };
             let buffers = &mut *buffers.of_this_thread();
-            layer.products.run(StripGradient { strip, layer, loss, inputs, result, buffers, outputs });
+            layer.products.run(StripGradient { strip, layer, loss, result, buffers, outputs });
         };
         match outputs {
             Some(outputs) => {
@@ -111,8 +108,6 @@ struct StripGradient<'a, P: DenseProducts> {
     strip: &'a mut Strip<P>,
     layer: PackedLayer<'a, P>,
     loss: LossOfRows,
-    /// The order of the inputs.
-    inputs: &'a [u32],
     result: &'a mut StripResult,
     buffers: &'a mut ThreadBuffers,
     /// Output rows x u.
@@ -124,16 +119,13 @@ impl<P: DenseProducts> Kernel for StripGradient<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { strip, layer, loss, inputs, result, buffers, outputs } = self;
+        let Self { strip, layer, loss, result, buffers, outputs } = self;
         let StripResult { d, largest, sums } = result;
         let Strip { rows, form: Form::Dense(packed) } = strip else { unreachable!("strips of a mini-batch are dense") };
         sums.clear();
         layer.products.forward(simd, packed, layer.weights, layer.view.panels, d);
         let mut epilogue = Epilogue { rows, layer: layer.view, z: d, h: &mut buffers.h, largest };
         epilogue.gradient(simd, &loss, sums, outputs);
-        if !layer.products.is_transposed(packed) {
-            layer.products.transpose(packed, inputs, &mut buffers.room);
-        }
     }
 }
 

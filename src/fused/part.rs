@@ -106,7 +106,8 @@ impl<P: DenseProducts> Kernel for PartGradient<'_, P> {
                     Epilogue { rows, layer: layer.view, z, h, largest }.gradient(simd, &loss, &mut partial.dense, None);
                     partial.loss = partial.dense.loss;
                     if !layer.products.is_transposed(inputs) {
-                        layer.products.transpose(inputs, &orders.panels.inputs, room);
+                        layer.products.unpack(inputs, room);
+                        layer.products.transpose(inputs, room, ColumnOrder::Permuted(&orders.panels.inputs));
                     }
                     let gradient = &mut partial.kernel.panels_mut();
                     layer.products.accumulate(simd, inputs, z, |j| is_on(largest, j), gradient);

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::dense::DenseProducts;
+use super::packing::ColumnOrder;
 use super::sparse::Sparse;
 use crate::batch::{Activations, Images, Input, Overlay};
 use crate::recipe::{Recipe, squared_norm};
@@ -80,6 +81,14 @@ impl<P: DenseProducts> Strip<P> {
         }
         if let Form::Dense(inputs) = &mut self.form {
             products.pack(dense, input.k(), inputs);
+        }
+    }
+
+    /// Packs the transpose of the rows `dense`, which have just been packed, inputs as they come.
+    pub fn transpose(&mut self, products: P, dense: &[f32]) {
+        if let Form::Dense(inputs) = &mut self.form {
+            let order = ColumnOrder::Natural(dense.len() / self.rows.count());
+            products.transpose(inputs, dense, order);
         }
     }
 

@@ -1,12 +1,16 @@
 //! A pass over 60,000 digits in mini-batches, every layer of 784-1000-1000-1000 updated on each batch, beside one step of each
 //! layer on all of them as one batch: what small batches cost beyond their arithmetic.
 //!
-//! Both count the same operations: forward and gradient products of positive and negative rows, as the algorithm is written.
-//! Weights are random, so that about half of the units are on, and all strips of the one batch are dense.
+//! All count the same operations: forward and gradient products of positive and negative rows, as the algorithm is written.
+//! Weights are random, so that about half of the units are on, and all strips of the one batch are dense. The one batch is
+//! taken twice: in the order of the mini-batches, whose zeros are then the same and are left out alike, and in the order in
+//! which training takes a whole set, where neighbours share more zeros.
 
 use std::hint::black_box;
 
-use super::{CLASSES, FLOAT, PIXELS, Run, SEED, SIDE, Work, Workload, count, random, shape};
+use rand::seq::SliceRandom;
+
+use super::{CLASSES, FLOAT, PIXELS, Run, SIDE, Work, Workload, count, generator, random, shape};
 use crate::backend::{Backend, LayerBackend, Use};
 use crate::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
 use crate::data::digits;
@@ -39,8 +43,14 @@ pub fn batches(isas: &[Isa]) -> Vec<Workload> {
         bytes: count(&[DIGITS, PIXELS]) + FLOAT * count(&[2, weights]),
     };
     let small = work(&format!("of {BATCH} samples"));
-    let whole = work("of all samples");
-    let on = |&isa: &Isa| [small.on(isa, move || mini_batches(isa)), whole.on(isa, move || one_batch(isa))];
+    let (same, whole) = (work("of all samples, order of mini-batches"), work("of all samples"));
+    let on = |&isa: &Isa| {
+        [
+            small.on(isa, move || mini_batches(isa)),
+            same.on(isa, move || one_batch(isa, &shuffled())),
+            whole.on(isa, move || one_batch(isa, &[(0..DIGITS as u32).collect()])),
+        ]
+    };
     isas.iter().flat_map(on).collect()
 }
 
@@ -78,11 +88,47 @@ struct Samples {
     labels: [Vec<u8>; TRAINING_VARIANTS],
 }
 
+/// The digits, and their order.
+struct Digits {
+    pixels: Vec<u8>,
+    drawn: Vec<u8>,
+    /// Each digit's place in an order in which neighbours look alike.
+    places: Vec<u32>,
+}
+
+impl Digits {
+    fn draw() -> Self {
+        let (pixels, drawn) = digits::draw(0..DIGITS);
+        let places = kd_order::places(&pixels, SIDE, SIDE);
+        Self { pixels, drawn, places }
+    }
+
+    /// The digits `numbers` in the order of training: those of one label pair together, and among these those alike.
+    fn samples(&self, mut numbers: Vec<u32>) -> Samples {
+        let positive = |s: u32| self.drawn[s as usize];
+        let negative = |s: u32| (positive(s) + 1 + (s % 9) as u8) % CLASSES as u8;
+        numbers.sort_by_key(|&s| (positive(s), negative(s), self.places[s as usize]));
+        let labels = [numbers.iter().map(|&s| positive(s)).collect(), numbers.iter().map(|&s| negative(s)).collect()];
+        Samples { numbers, labels }
+    }
+}
+
+/// The numbers of all digits, shuffled, in mini-batches.
+fn shuffled() -> Vec<Vec<u32>> {
+    let mut numbers: Vec<u32> = (0..DIGITS as u32).collect();
+    numbers.shuffle(&mut generator());
+    numbers.chunks(BATCH).map(<[u32]>::to_vec).collect()
+}
+
 impl Samples {
-    fn of(numbers: Vec<u32>, drawn: &[u8]) -> Self {
-        let positive: Vec<u8> = numbers.iter().map(|&s| drawn[s as usize]).collect();
-        let negative = positive.iter().zip(0..).map(|(label, i)| (label + 1 + i % 9) % CLASSES as u8).collect();
-        Self { numbers, labels: [positive, negative] }
+    /// Batches one behind the other as one.
+    fn chain(batches: impl Iterator<Item = Self>) -> Self {
+        let mut all = Self { numbers: Vec::new(), labels: Default::default() };
+        for Self { numbers, labels } in batches {
+            all.numbers.extend(numbers);
+            all.labels.iter_mut().zip(labels).for_each(|(all, labels)| all.extend(labels));
+        }
+        all
     }
 
     fn images<'a>(&'a self, pixels: &'a [u8]) -> Input<'a> {
@@ -99,16 +145,13 @@ impl Samples {
 
 /// Every layer is updated on each batch, whose activations go on to the next layer.
 fn mini_batches(isa: Isa) -> Run {
-    let (pixels, drawn) = digits::draw(0..DIGITS);
-    // Batches as a shuffled set has them: nothing is alike.
-    let stride = 7_919 + SEED as usize;
-    let shuffled: Vec<u32> = (0..DIGITS).map(|i| (i * stride % DIGITS) as u32).collect();
-    let batches: Vec<Samples> = shuffled.chunks(BATCH).map(|batch| Samples::of(batch.to_vec(), &drawn)).collect();
+    let digits = Digits::draw();
+    let batches: Vec<Samples> = shuffled().into_iter().map(|batch| digits.samples(batch)).collect();
     let (backend, recipe, optimizer) = (Fused::new(isa), super::step::recipe(), Optimizer::new(isa, RULE));
     let mut layers: Vec<Layer> = shapes().map(|shape| Layer::new(&backend, &recipe, shape, BATCH)).collect();
     Box::new(move || {
         for batch in &batches {
-            train(&mut layers, batch.images(&pixels), optimizer);
+            train(&mut layers, batch.images(&digits.pixels), optimizer);
         }
         black_box(&layers.last().expect("three layers").parameters);
     })
@@ -128,17 +171,16 @@ fn train(layers: &mut [Layer], images: Input<'_>, optimizer: Optimizer) {
     }
 }
 
-/// Each layer keeps all samples as one batch, in the order of training.
-fn one_batch(isa: Isa) -> Run {
-    let (pixels, drawn) = digits::draw(0..DIGITS);
-    let alike = kd_order::images(&pixels, SIDE, SIDE);
-    let samples = Samples::of(alike, &drawn);
+/// Each layer keeps the digits of all `batches` as one batch.
+fn one_batch(isa: Isa, batches: &[Vec<u32>]) -> Run {
+    let digits = Digits::draw();
+    let samples = Samples::chain(batches.iter().map(|batch| digits.samples(batch.clone())));
     let backend = Fused::new(isa).with_sparse_below(0.0);
     let (recipe, optimizer) = (super::step::recipe(), Optimizer::new(isa, RULE));
     let mut layers: Vec<Layer> = Vec::new();
     for shape in shapes() {
         let mut layer = Layer::new(&backend, &recipe, shape, DIGITS);
-        let input = layers.last().map_or(samples.images(&pixels), |Layer { outputs: rows, .. }| {
+        let input = layers.last().map_or(samples.images(&digits.pixels), |Layer { outputs: rows, .. }| {
             Input::Activations(Activations { rows, k: shape.0, variants: TRAINING_VARIANTS })
         });
         layer.backend.begin(&input, Use::ManySteps);

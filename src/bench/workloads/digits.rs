@@ -28,9 +28,7 @@ impl Digits {
 
     fn draw(n: usize) -> Self {
         let (pixels, drawn) = digits::draw(0..n);
-        let mut places = vec![0; n];
-        let order = kd_order::images(&pixels, SIDE, SIDE);
-        order.iter().zip(0..).for_each(|(&sample, place)| places[sample as usize] = place);
+        let places = kd_order::places(&pixels, SIDE, SIDE);
         let positive = |s: u32| drawn[s as usize];
         // Each of the nine wrong labels equally often.
         let negative = |s: u32| (positive(s) + 1 + (s % 9) as u8) % CLASSES as u8;

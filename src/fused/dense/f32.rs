@@ -64,13 +64,13 @@ impl DenseProducts for F32 {
         inputs.is_transposed
     }
 
-    fn transpose(self, inputs: &mut Inputs, order: &[u32], room: &mut Vec<f32>) {
-        let length = inputs.forward.rows() * inputs.forward.depth();
-        if room.len() < length {
-            room.resize(length, 0.0);
-        }
-        inputs.forward.unpack(&mut room[..length]);
-        inputs.transposed.pack_transposed(&room[..length], order);
+    fn unpack(self, inputs: &Inputs, rows: &mut Vec<f32>) {
+        rows.resize(inputs.forward.rows() * inputs.forward.depth(), 0.0);
+        inputs.forward.unpack(rows);
+    }
+
+    fn transpose(self, inputs: &mut Inputs, rows: &[f32], order: ColumnOrder<'_>) {
+        inputs.transposed.pack_transposed(rows, order);
         if inputs.is_trimmed {
             inputs.transposed.trim();
         }

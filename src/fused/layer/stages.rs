@@ -124,7 +124,10 @@ impl<P: DenseProducts> Kernel for PartStage<'_, P> {
                     let mut epilogue = Epilogue { rows, layer: layer.view, z, h, largest };
                     epilogue.gradient(simd, &loss, &mut result.sums, None);
                 }
-                Stage::Transpose => products.transpose(packed, &orders.panels.inputs, room),
+                Stage::Transpose => {
+                    products.unpack(packed, room);
+                    products.transpose(packed, room, ColumnOrder::Permuted(&orders.panels.inputs));
+                }
                 Stage::Gradient => {
                     let gradient = &mut result.kernel.panels_mut();
                     products.accumulate(simd, packed, z, |j| is_on(largest, j), gradient);

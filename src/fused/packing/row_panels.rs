@@ -4,7 +4,7 @@
 //! rows is non-zero, and for each the `MR` values; the product over a panel visits just these. A dense matrix lists
 //! every index, at the price of one index load for `MR` x NR multiply-adds, so one kernel serves every density.
 
-use super::MR;
+use super::{ColumnOrder, MR};
 
 /// The number type of depth indices; they are a tenth to a fifth of a packed matrix.
 pub trait Index: Copy {
@@ -45,7 +45,9 @@ pub struct RowPanels<I> {
     depth: usize,
     /// Where each panel's entries begin; one more than there are panels.
     starts: Vec<usize>,
-    /// The depth index of each entry, below `depth`, ascending within a panel.
+    /// Entries.
+    count: usize,
+    /// The depth index of each entry, below `depth`, ascending within a panel; there may be room for more behind them.
     indices: Vec<I>,
     /// The values of each entry; rows beyond the matrix are zero.
     values: Vec<[f32; MR]>,
@@ -63,7 +65,7 @@ pub struct RowPanel<'a, I> {
 impl<I> Default for RowPanels<I> {
     /// No rows.
     fn default() -> Self {
-        Self { rows: 0, depth: 0, starts: vec![0], indices: Vec::new(), values: Vec::new() }
+        Self { rows: 0, depth: 0, starts: vec![0], count: 0, indices: Vec::new(), values: Vec::new() }
     }
 }
 
@@ -81,16 +83,22 @@ impl<I: Index> RowPanels<I> {
         }
     }
 
-    /// Packs the transpose of the row-major matrix `dense`, which has a column for each entry of `order`: packed row `i`
-    /// is column `order[i]`.
-    pub fn pack_transposed(&mut self, dense: &[f32], order: &[u32]) {
-        let rows = order.len();
+    /// Packs the transpose of the row-major matrix `dense`, whose columns `order` counts: packed row `i` is its `i`-th column.
+    pub fn pack_transposed(&mut self, dense: &[f32], order: ColumnOrder<'_>) {
+        let rows = order.count();
         assert!(rows > 0 && dense.len().is_multiple_of(rows), "whole rows of {rows}");
         self.clear(rows, dense.len() / rows);
-        for columns in order.chunks(MR) {
+        for first in (0..rows).step_by(MR) {
+            let lanes = MR.min(rows - first);
             for (index, row) in dense.chunks_exact(rows).enumerate() {
                 let mut values = [0.0; MR];
-                values.iter_mut().zip(columns).for_each(|(value, &column)| *value = row[column as usize]);
+                match order {
+                    ColumnOrder::Natural(_) => values[..lanes].copy_from_slice(&row[first..][..lanes]),
+                    ColumnOrder::Permuted(order) => {
+                        let columns = &order[first..][..lanes];
+                        values.iter_mut().zip(columns).for_each(|(value, &column)| *value = row[column as usize]);
+                    }
+                }
                 self.push(index, values);
             }
             self.close();
@@ -99,33 +107,35 @@ impl<I: Index> RowPanels<I> {
 
     /// Makes room for a dense matrix, and forgets what was packed.
     fn clear(&mut self, rows: usize, depth: usize) {
-        (self.rows, self.depth) = (rows, depth);
+        (self.rows, self.depth, self.count) = (rows, depth, 0);
         self.starts.clear();
         self.starts.push(0);
-        self.indices.clear();
-        self.values.clear();
         let most = rows.div_ceil(MR) * depth;
-        self.indices.reserve(most);
-        self.values.reserve(most);
+        if self.indices.len() < most {
+            self.indices = vec![I::new(0); most];
+            self.values = vec![[0.0; MR]; most];
+        }
     }
 
     /// Moves the panels into memory of their size, for a batch that stays: the room for a dense matrix, in which they were
     /// packed, can then be had again. Shrinking in place would leave a hole behind each.
     pub fn trim(&mut self) {
-        self.indices = self.indices.to_vec();
-        self.values = self.values.to_vec();
+        self.indices = self.indices[..self.count].to_vec();
+        self.values = self.values[..self.count].to_vec();
     }
 
-    #[inline]
+    /// Adds an entry, which counts where it is not all zero. Without a branch: which entries are zero, no CPU can predict.
+    #[inline(always)]
     fn push(&mut self, index: usize, values: [f32; MR]) {
-        if values != [0.0; MR] {
-            self.indices.push(I::new(index));
-            self.values.push(values);
-        }
+        self.indices[self.count] = I::new(index);
+        self.values[self.count] = values;
+        // All bits but the sign, so that -0 is zero too.
+        let bits = values.iter().fold(0, |bits, value| bits | value.to_bits()) << 1;
+        self.count += usize::from(bits != 0);
     }
 
     fn close(&mut self) {
-        self.starts.push(self.indices.len());
+        self.starts.push(self.count);
     }
 
     /// Writes the matrix back as `rows` x `depth`, row-major, over `dense`.
@@ -200,9 +210,14 @@ mod tests {
             (0..rows * depth).map(|i| dense[i % depth * rows + order[i / depth] as usize]).collect();
         let mut unpacked = vec![0.0; rows * depth];
         let mut panels = RowPanels::<u16>::default();
-        panels.pack_transposed(&dense, &order);
+        panels.pack_transposed(&dense, ColumnOrder::Permuted(&order));
         panels.unpack(&mut unpacked);
         assert_eq!(unpacked, transposed);
+        let mut natural = RowPanels::<u16>::default();
+        natural.pack_transposed(&transposed, ColumnOrder::Natural(depth));
+        let mut again = vec![0.0; rows * depth];
+        natural.unpack(&mut again);
+        assert!((0..rows * depth).all(|i| again[i] == transposed[i % rows * depth + i / rows]));
     }
 
     #[test]
