@@ -2,15 +2,17 @@
 //! layer on all of them as one batch: what small batches cost beyond their arithmetic.
 //!
 //! All count the same operations: forward and gradient products of positive and negative rows, as the algorithm is written.
-//! Weights are random, so that about half of the units are on, and all strips of the one batch are dense. The one batch is
-//! taken twice: in the order of the mini-batches, whose zeros are then the same and are left out alike, and in the order in
-//! which training takes a whole set, where neighbours share more zeros.
+//! Weights are random, each unit's bias is such that it is on in half of the rows, and all strips of the one batch are dense:
+//! no unit is off everywhere, which the one batch would leave out. It is taken twice: in the order of the mini-batches, whose
+//! zeros are then the same and are left out alike, and in the order in which training takes a whole set, where neighbours share
+//! more zeros.
 
 use std::hint::black_box;
 
 use rand::seq::SliceRandom;
+use rayon::prelude::*;
 
-use super::{CLASSES, FLOAT, PIXELS, Run, SIDE, Work, Workload, count, generator, random, shape};
+use super::{CLASSES, FLOAT, PIXELS, PreparedKernel, SIDE, Work, Workload, count, generator, random, shape};
 use crate::backend::{Backend, LayerBackend, Use};
 use crate::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
 use crate::data::digits;
@@ -19,7 +21,6 @@ use crate::isa::Isa;
 use crate::kd_order;
 use crate::optimizer::{Optimizer, OptimizerState, Rule};
 use crate::parameters::Parameters;
-use crate::recipe::Recipe;
 
 /// Digits of a pass.
 const DIGITS: usize = 60_000;
@@ -70,19 +71,25 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(backend: &dyn Backend, recipe: &Recipe, (k, u): (usize, usize), samples: usize) -> Self {
-        let parameters = Parameters { k, u, kernel: random(k * u, -0.07..0.07), bias: random(u, -0.07..0.07) };
+    fn new(backend: &dyn Backend, (k, u): (usize, usize)) -> Self {
+        let parameters = Parameters { k, u, kernel: random(k * u, -0.07..0.07), bias: vec![0.0; u] };
         Self {
-            backend: backend.layer(recipe, k, u),
+            backend: backend.layer(&super::step::recipe(), k, u),
             gradient: parameters.clone(),
             state: OptimizerState::new(RULE, &parameters),
             parameters,
-            outputs: vec![0.0; TRAINING_VARIANTS * samples * u],
+            outputs: Vec::new(),
         }
+    }
+
+    /// The input of the next layer.
+    fn outputs_as_input(&self) -> Input<'_> {
+        Input::Activations(Activations { rows: &self.outputs, k: self.parameters.u, variants: TRAINING_VARIANTS })
     }
 }
 
 /// Samples in the order of a batch, and their labels.
+#[derive(Clone)]
 struct Samples {
     numbers: Vec<u32>,
     labels: [Vec<u8>; TRAINING_VARIANTS],
@@ -144,11 +151,13 @@ impl Samples {
 }
 
 /// Every layer is updated on each batch, whose activations go on to the next layer.
-fn mini_batches(isa: Isa) -> Run {
+fn mini_batches(isa: Isa) -> PreparedKernel {
     let digits = Digits::draw();
     let batches: Vec<Samples> = shuffled().into_iter().map(|batch| digits.samples(batch)).collect();
-    let (backend, recipe, optimizer) = (Fused::new(isa), super::step::recipe(), Optimizer::new(isa, RULE));
-    let mut layers: Vec<Layer> = shapes().map(|shape| Layer::new(&backend, &recipe, shape, BATCH)).collect();
+    let (backend, optimizer) = (Fused::new(isa), Optimizer::new(isa, RULE));
+    let mut layers: Vec<Layer> = shapes().map(|shape| Layer::new(&backend, shape)).collect();
+    balance(&mut layers, Samples::chain(batches.iter().cloned()).images(&digits.pixels));
+    layers.iter_mut().for_each(|layer| layer.outputs = vec![0.0; TRAINING_VARIANTS * BATCH * layer.parameters.u]);
     Box::new(move || {
         for batch in &batches {
             train(&mut layers, batch.images(&digits.pixels), optimizer);
@@ -162,30 +171,47 @@ fn train(layers: &mut [Layer], images: Input<'_>, optimizer: Optimizer) {
     for index in 0..layers.len() {
         let (before, rest) = layers.split_at_mut(index);
         let Layer { backend, parameters, gradient, state, outputs } = &mut rest[0];
-        let input = before.last().map_or(images, |Layer { outputs: rows, .. }| {
-            Input::Activations(Activations { rows, k: parameters.k, variants: TRAINING_VARIANTS })
-        });
+        let input = before.last().map_or(images, |before| before.outputs_as_input());
         backend.begin(&input, Use::OneStep);
         backend.gradient(parameters, gradient, Some(outputs));
         optimizer.update(state, parameters, gradient, 1.0);
     }
 }
 
+/// Gives each layer biases under which each unit is on in half of the rows of `images`, and leaves them with the whole batch's
+/// activations.
+fn balance(layers: &mut [Layer], images: Input<'_>) {
+    /// Above any `z` of normalised rows under these weights, so that ReLU cuts nothing.
+    const HIGH: f32 = 10.0;
+    for index in 0..layers.len() {
+        let (before, rest) = layers.split_at_mut(index);
+        let Layer { backend, parameters, outputs, .. } = &mut rest[0];
+        let input = before.last().map_or(images, |before| before.outputs_as_input());
+        outputs.resize(input.rows() * parameters.u, 0.0);
+        backend.begin(&input, Use::Inference);
+        parameters.bias.fill(HIGH);
+        backend.forward(parameters, Some(outputs), None);
+        parameters.bias.par_iter_mut().enumerate().for_each(|(unit, bias)| {
+            let mut column: Vec<f32> = outputs.iter().skip(unit).step_by(parameters.u).copied().collect();
+            let middle = column.len() / 2;
+            *bias = HIGH - *column.select_nth_unstable_by(middle, f32::total_cmp).1;
+        });
+        backend.forward(parameters, Some(outputs), None);
+        backend.end();
+    }
+}
+
 /// Each layer keeps the digits of all `batches` as one batch.
-fn one_batch(isa: Isa, batches: &[Vec<u32>]) -> Run {
+fn one_batch(isa: Isa, batches: &[Vec<u32>]) -> PreparedKernel {
     let digits = Digits::draw();
     let samples = Samples::chain(batches.iter().map(|batch| digits.samples(batch.clone())));
-    let backend = Fused::new(isa).with_sparse_below(0.0);
-    let (recipe, optimizer) = (super::step::recipe(), Optimizer::new(isa, RULE));
-    let mut layers: Vec<Layer> = Vec::new();
-    for shape in shapes() {
-        let mut layer = Layer::new(&backend, &recipe, shape, DIGITS);
-        let input = layers.last().map_or(samples.images(&digits.pixels), |Layer { outputs: rows, .. }| {
-            Input::Activations(Activations { rows, k: shape.0, variants: TRAINING_VARIANTS })
-        });
-        layer.backend.begin(&input, Use::ManySteps);
-        layer.backend.forward(&layer.parameters, Some(&mut layer.outputs), None);
-        layers.push(layer);
+    let (backend, optimizer) = (Fused::new(isa).with_sparse_below(0.0), Optimizer::new(isa, RULE));
+    let mut layers: Vec<Layer> = shapes().map(|shape| Layer::new(&backend, shape)).collect();
+    balance(&mut layers, samples.images(&digits.pixels));
+    for index in 0..layers.len() {
+        let (before, rest) = layers.split_at_mut(index);
+        let input = before.last().map_or(samples.images(&digits.pixels), |before| before.outputs_as_input());
+        rest[0].backend.begin(&input, Use::ManySteps);
     }
     layers.iter_mut().for_each(|layer| layer.outputs = Vec::new());
     let mut run = move || {
