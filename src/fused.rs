@@ -57,6 +57,7 @@ mod many_steps;
 mod one_step;
 pub(crate) mod packing;
 mod part;
+mod rows;
 mod sparse;
 mod strip;
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! stay in L1 from their first use to their last.
 
 use super::packing::{ColumnOrder, ColumnPanels};
-use super::strip::Rows;
+use super::rows::Rows;
 use crate::batch;
 use crate::parameters::Parameters;
 use crate::recipe::{Goodness, LossOfRows};

@@ -27,7 +27,7 @@ pub use layer::{SparseLayer, SparseSums, UnitLines, add_sums};
 
 use super::epilogue::{activation, add_label, differentiate};
 use super::packing::{ColumnPanels, LinePanel, LinePanels, MR};
-use super::strip::Rows;
+use super::rows::Rows;
 use crate::batch;
 use crate::recipe::{Goodness, LossOfRows};
 use crate::simd::{LINE, MAX_LANES, Simd, round_up_to_bf16};

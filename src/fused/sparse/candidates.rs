@@ -3,7 +3,7 @@
 
 use super::layer::{SparseLayer, SparseSums};
 use crate::fused::packing::MR;
-use crate::fused::strip::Rows;
+use crate::fused::rows::Rows;
 use crate::simd::{LINE, Simd, round_up_to_bf16};
 
 /// The candidates of a panel. There are `count` of them, in vectors that are filled up to whole lines with zeros.
