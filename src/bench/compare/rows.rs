@@ -53,16 +53,16 @@ pub struct Cell {
     pub speedup: Option<f64>,
 }
 
-/// What one run of a kernel does.
+/// How much work one run of a kernel does.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Work {
+enum Amount {
     Operations(u64),
     Bytes(u64),
     /// Nothing that can be counted.
     Unknown,
 }
 
-impl Work {
+impl Amount {
     fn unit(self) -> &'static str {
         match self {
             Self::Operations(_) => "GFLOP/s",
@@ -95,7 +95,7 @@ struct Measured<'a> {
     dtype: &'a str,
     isa: Option<&'a str>,
     threads: usize,
-    work: Work,
+    work: Amount,
     interval: Interval,
     samples: usize,
     speedup: Option<f64>,
@@ -105,7 +105,7 @@ struct Measured<'a> {
 type Key<'a> = (&'a str, &'a str, &'a str, Option<&'a str>, usize);
 
 impl<'a> Measured<'a> {
-    fn new((op, shape, dtype, isa, threads): Key<'a>, work: Work, samples: &[f64]) -> Self {
+    fn new((op, shape, dtype, isa, threads): Key<'a>, work: Amount, samples: &[f64]) -> Self {
         let (interval, samples) = (Interval::of(samples), samples.len());
         Self { op, shape, dtype, isa, threads, work, interval, samples, speedup: None }
     }
@@ -129,7 +129,7 @@ fn peaks_of(report: &Report) -> Vec<Measured<'_>> {
 }
 
 fn peak(peak: &report::Peak) -> Measured<'_> {
-    let work = if peak.unit == "GB/s" { Work::Bytes(peak.work) } else { Work::Operations(peak.work) };
+    let work = if peak.unit == "GB/s" { Amount::Bytes(peak.work) } else { Amount::Operations(peak.work) };
     Measured::new((&peak.op, "", &peak.dtype, peak.isa.as_deref(), peak.threads), work, &peak.samples_ns)
 }
 
@@ -151,9 +151,9 @@ pub fn best(reports: &[&Report]) -> Vec<Row> {
 
 fn kernel(kernel: &report::KernelRow) -> Measured<'_> {
     let work = match kernel {
-        report::KernelRow { flops: 1.., .. } => Work::Operations(kernel.flops),
-        report::KernelRow { bytes: 1.., .. } => Work::Bytes(kernel.bytes),
-        _ => Work::Unknown,
+        report::KernelRow { flops: 1.., .. } => Amount::Operations(kernel.flops),
+        report::KernelRow { bytes: 1.., .. } => Amount::Bytes(kernel.bytes),
+        _ => Amount::Unknown,
     };
     let key = (&*kernel.op, &*kernel.shape, &*kernel.dtype, Some(&*kernel.isa), kernel.threads);
     Measured::new(key, work, &kernel.samples_ns)
@@ -177,7 +177,7 @@ fn scaling_of(report: &Report) -> Vec<Measured<'_>> {
 
 fn scaling_row(row: &report::Scaling) -> Measured<'_> {
     let key = (&*row.op, &*row.shape, &*row.dtype, Some(&*row.isa), row.threads);
-    Measured::new(key, Work::Unknown, &row.samples_ns)
+    Measured::new(key, Amount::Unknown, &row.samples_ns)
 }
 
 /// The rows that `of` finds in each report, those with the same `key` together, in the order in which they first
@@ -202,8 +202,8 @@ fn matched<'a>(
 
 fn row(&(op, shape, dtype, ..): &Key<'_>, group: &[Option<Measured<'_>>]) -> Row {
     let mut works = group.iter().flatten().map(|measured| measured.work);
-    let first = works.next().unwrap_or(Work::Unknown);
-    let unit = if works.all(|work| work.unit() == first.unit()) { first.unit() } else { Work::Unknown.unit() };
+    let first = works.next().unwrap_or(Amount::Unknown);
+    let unit = if works.all(|work| work.unit() == first.unit()) { first.unit() } else { Amount::Unknown.unit() };
     let base = group[0].as_ref();
     let cells = group.iter().map(|measured| Some(cell(measured.as_ref()?, unit, base))).collect();
     Row { op: op.into(), shape: shape.into(), dtype: dtype.into(), unit, cells, note: note(group) }
@@ -211,7 +211,7 @@ fn row(&(op, shape, dtype, ..): &Key<'_>, group: &[Option<Measured<'_>>]) -> Row
 
 fn cell(measured: &Measured<'_>, unit: &str, base: Option<&Measured<'_>>) -> Cell {
     let Interval { low, median, high } = measured.interval;
-    let work = if measured.work.unit() == unit { measured.work } else { Work::Unknown };
+    let work = if measured.work.unit() == unit { measured.work } else { Amount::Unknown };
     let base = base.filter(|base| base.work == measured.work).map(|base| base.interval);
     Cell {
         isa: measured.isa.map(str::to_owned),
