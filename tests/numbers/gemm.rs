@@ -137,9 +137,9 @@ fn reductions_of_several_blocks() {
     }
 }
 
-/// Reductions in an even, an odd and the largest number of slices, and without an element of C.
+/// Reductions in an even, an odd and the largest number of splits, and without an element of C.
 #[test]
-fn reductions_in_slices() {
+fn reductions_with_split_k() {
     for isa in common::isas() {
         let workspace = &mut Workspace::new();
         for k in [8_192, 12_289, 70_001] {
