@@ -1,9 +1,9 @@
-//! Outer epochs of the reference network 784-500-500 on 1,000 of the built-in digits, 10 inner steps for each layer: the
-//! first, in which activations are dense, and on the fastest instruction set later ones, in which few are on.
+//! Outer epochs of the reference network 784-500-500 on 1,000 of the built-in digits, 10 inner steps for each layer:
+//! the first, in which activations are dense, and on the fastest instruction set later ones, in which few are on.
 //!
 //! Throughput is the multiply-adds of the steps as the algorithm is written (positive and negative rows apart, zeros
-//! counted), two operations each: `Gelem/s` reads as GFLOP/s of useful work, and above the peak where work is saved. Preparing
-//! the batches counts as time but not as work; with 50 inner steps and a whole data set its share is smaller.
+//! counted), two operations each: `Gelem/s` reads as GFLOP/s of useful work, and above the peak where work is saved.
+//! Preparing the batches counts as time but not as work; with 50 inner steps and a whole data set its share is smaller.
 
 mod common;
 

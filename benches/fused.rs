@@ -1,5 +1,5 @@
-//! The fused backend: the stages of dense strips, one step of each layer beside the reference backend, and steps at the weights of
-//! trained networks with all strips dense and with all of them sparse (`-- 'on after'`).
+//! The fused backend: the stages of dense strips, one step of each layer beside the reference backend, and steps at the
+//! weights of trained networks with all strips dense and with all of them sparse (`-- 'on after'`).
 
 mod common;
 

@@ -1,11 +1,12 @@
 //! The backend contract: what any backend must do for one layer, batch after batch.
 //!
-//! A [`Backend`] makes a [`LayerBackend`] for each layer. It is given a batch ([`LayerBackend::begin`]: packing, ordering,
-//! norms), and then asked for gradients and activations under the parameters of the moment. Its memory outlives the batch, so
-//! that the next one of the same size costs what its arithmetic costs; [`LayerBackend::end`] gives the memory back.
+//! A [`Backend`] makes a [`LayerBackend`] for each layer. It is given a batch ([`LayerBackend::begin`]: packing,
+//! ordering, norms), and then asked for gradients and activations under the parameters of the moment. Its memory
+//! outlives the batch, so that the next one of the same size costs what its arithmetic costs; [`LayerBackend::end`]
+//! gives the memory back.
 //!
-//! A backend may remember earlier steps on a batch to save work; that changes a later step by rounding at most, and the next
-//! batch starts afresh. The optimiser lives elsewhere ([`crate::optimizer`]).
+//! A backend may remember earlier steps on a batch to save work; that changes a later step by rounding at most, and the
+//! next batch starts afresh. The optimiser lives elsewhere ([`crate::optimizer`]).
 
 use crate::batch::Input;
 use crate::isa::Isa;

@@ -1,8 +1,8 @@
 //! A batch: the input rows of one layer, as a backend is given them.
 //!
-//! Letters: `n` samples in the batch, `v` variants of each sample, `k` inputs. Rows are ordered by sample, then by variant:
-//! row `s * v + variant`. In training `v` = 2, positive before negative ([`polarity`]); in prediction `v` is the number of
-//! labels tried.
+//! Letters: `n` samples in the batch, `v` variants of each sample, `k` inputs. Rows are ordered by sample, then by
+//! variant: row `s * v + variant`. In training `v` = 2, positive before negative ([`polarity`]); in prediction `v` is
+//! the number of labels tried.
 
 use crate::labels::Label;
 use crate::recipe::Polarity;

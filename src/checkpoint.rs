@@ -1,7 +1,8 @@
 //! Networks in files: safetensors in and out, and the sum that identifies a network's weights.
 //!
-//! Layer `i`, counted from 0, is stored as the tensors `layer.i.kernel` (k x u) and, where it has one, `layer.i.bias` (u),
-//! both f32. The shape of the images, the number of classes and where the network comes from stand in the file's metadata.
+//! Layer `i`, counted from 0, is stored as the tensors `layer.i.kernel` (k x u) and, where it has one, `layer.i.bias`
+//! (u), both f32. The shape of the images, the number of classes and where the network comes from stand in the file's
+//! metadata.
 
 use std::collections::HashMap;
 use std::io::Write;

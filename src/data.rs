@@ -1,8 +1,8 @@
 //! Data sets: labelled images in IDX files, mapped into memory and checked before use.
 //!
-//! [`Places::locate`] turns a name or a path into a directory, [`Dataset::open`] turns the directory into checked images and
-//! labels. `idx` reads the files, `gzip` unpacks them, `digits` draws the built-in set, `fetch` downloads the public
-//! ones.
+//! [`Places::locate`] turns a name or a path into a directory, [`Dataset::open`] turns the directory into checked
+//! images and labels. `idx` reads the files, `gzip` unpacks them, `digits` draws the built-in set, `fetch` downloads
+//! the public ones.
 
 pub mod cache;
 pub mod digits;

@@ -1,7 +1,7 @@
 //! The one error type: what is wrong, where, and what was expected.
 //!
-//! Files and users' input end in an [`Error`], whose message is complete and one line; programmers' errors (a shape that
-//! does not fit) are assertions.
+//! Files and users' input end in an [`Error`], whose message is complete and one line; programmers' errors (a shape
+//! that does not fit) are assertions.
 
 mod data;
 
@@ -78,7 +78,8 @@ pub enum Error {
     },
     /// A data set that is in none of the places where it may be.
     #[error(
-        "data set {name}: not found in {}, expected its four IDX files; `fast-train data list` shows what each place holds",
+        "data set {name}: not found in {}, expected its four IDX files; \
+         `fast-train data list` shows what each place holds",
         places(looked)
     )]
     NotFound {

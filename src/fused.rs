@@ -20,28 +20,32 @@
 //!
 //! # Glossary
 //!
-//! - *variant*: one of the rows that a sample is given as: positive or negative in training, one for each label in prediction.
+//! - *variant*: one of the rows that a sample is given as: positive or negative in training, one for each label in
+//!   prediction.
 //! - *base row*: a row of the product; the variants of an image share one.
 //! - *form*: how a strip is computed, dense (every unit) or sparse (its candidates only).
 //! - *candidate*: a unit that could be on in some row of a panel, as its bound tells.
 //! - *drift*: by how much `z` of a unit can have risen since a step, because its weights have moved (drift.rs).
-//! - *bound*: the largest `z` of a panel and unit when it was last computed; with the drift, an upper limit in every later step.
+//! - *bound*: the largest `z` of a panel and unit when it was last computed; with the drift, an upper limit in every
+//!   later step.
 //! - *ceiling*: the same for a unit over all dense strips of the batch (units.rs).
 //!
 //! # Lives of a batch
 //!
-//! A batch is packed for inference (batch.rs is all it needs), for one gradient (one_step.rs: a mini-batch, whose buffers
-//! serve the next one), or for many (many_steps.rs: knowledge of earlier steps, partial sums, strips that become sparse).
+//! A batch is packed for inference (batch.rs is all it needs), for one gradient (one_step.rs: a mini-batch, whose
+//! buffers serve the next one), or for many (many_steps.rs: knowledge of earlier steps, partial sums, strips that
+//! become sparse).
 //!
 //! # What is saved exactly
 //!
-//! - the image product of layer 1 serves every label overlaid on the image, and one gradient product serves positive and
-//!   negative; `1/255` and the norm are a row scale after the product;
+//! - the image product of layer 1 serves every label overlaid on the image, and one gradient product serves positive
+//!   and negative; `1/255` and the norm are a row scale after the product;
 //! - zeros of the input are left out of both products, dead pixels with them;
-//! - column panels of units that are off in a whole strip are left out of its gradient, and units that cannot be on in any
-//!   dense strip out of everything (units.rs);
+//! - column panels of units that are off in a whole strip are left out of its gradient, and units that cannot be on in
+//!   any dense strip out of everything (units.rs);
 //! - in a strip in which few units are on, only those are computed that could be on, row by row (sparse.rs);
-//! - in a batch that stays, no activation reaches memory; what does is, in sparse strips, half a float for each panel and unit.
+//! - in a batch that stays, no activation reaches memory; what does is, in sparse strips, half a float for each panel
+//!   and unit.
 //!
 //! Relies on [`crate::recipe`] for what is computed, on [`crate::kd_order`] for the order of inputs in lines and on
 //! [`crate::simd`] for the vectors.

@@ -54,8 +54,8 @@ impl LabelStyle {
 
     /// Writes `image` with `label` overlaid into `row`, as floats in [0, 1].
     ///
-    /// The first `classes` pixels become zero, except the label's; or all of them the neutral value. `image` and `row` have
-    /// the same length k >= `classes` > the label.
+    /// The first `classes` pixels become zero, except the label's; or all of them the neutral value. `image` and `row`
+    /// have the same length k >= `classes` > the label.
     pub fn overlay(&self, image: &[u8], label: Label, classes: usize, row: &mut [f32]) {
         assert!(image.len() == row.len() && classes <= row.len());
         for (to, &from) in row.iter_mut().zip(image) {
@@ -71,8 +71,8 @@ impl LabelStyle {
         }
     }
 
-    /// The squared Euclidean norm of an overlaid image as floats in [0, 1], whatever the class of its label; from an exact
-    /// sum of squared bytes where there is no neutral label.
+    /// The squared Euclidean norm of an overlaid image as floats in [0, 1], whatever the class of its label; from an
+    /// exact sum of squared bytes where there is no neutral label.
     pub fn squared_norm(&self, image: &[u8], is_neutral: bool, classes: usize) -> f64 {
         let square = |byte: u8| u64::from(byte) * u64::from(byte);
         let rest = image[classes..].iter().map(|&byte| square(byte)).sum::<u64>();

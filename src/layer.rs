@@ -1,6 +1,7 @@
 //! One layer's local learning: its regularisation, and the inner steps on one batch.
 //!
-//! No gradient leaves or enters a layer: [`LayerTrainer::train`] sees a layer with its batch, and this layer's parameters.
+//! No gradient leaves or enters a layer: [`LayerTrainer::train`] sees a layer with its batch, and this layer's
+//! parameters.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -42,8 +43,8 @@ impl LayerTrainer {
         Self { optimizer, l2, gradient }
     }
 
-    /// Takes inner steps on the batch that `layer` has, and returns the loss before each; fewer than asked for, where training
-    /// is to stop meanwhile.
+    /// Takes inner steps on the batch that `layer` has, and returns the loss before each; fewer than asked for, where
+    /// training is to stop meanwhile.
     pub fn train(
         &mut self,
         (parameters, state): (&mut Parameters, &mut OptimizerState),

@@ -1,13 +1,13 @@
 //! ffwd trains Forward-Forward networks (Hinton 2022) on a multicore CPU.
 //!
-//! In the Forward-Forward algorithm no gradient is propagated backwards: every layer learns by itself to give *positive*
-//! data (an image with its true label written into it) high *goodness* (the mean square of its activations) and
-//! *negative* data (the same image with a wrong label) low goodness. A network predicts by trying every label.
+//! In the Forward-Forward algorithm no gradient is propagated backwards: every layer learns by itself to give
+//! *positive* data (an image with its true label written into it) high *goodness* (the mean square of its activations)
+//! and *negative* data (the same image with a wrong label) low goodness. A network predicts by trying every label.
 //!
 //! # Letters
 //!
-//! `n` samples in a batch, `k` inputs of a layer, `u` units of a layer, `c` classes, `v` variants of a sample (positive and
-//! negative in training, one for each label in prediction), `s` one sample. Matrices are row-major.
+//! `n` samples in a batch, `k` inputs of a layer, `u` units of a layer, `c` classes, `v` variants of a sample (positive
+//! and negative in training, one for each label in prediction), `s` one sample. Matrices are row-major.
 //!
 //! # Reading order
 //!
@@ -18,11 +18,12 @@
 //! 2. [`labels`]: what is written over an image's first pixels, and which labels the negatives get.
 //! 3. [`recipe`]: what a layer computes and learns from: normalisation, goodness, loss, schedule.
 //! 4. [`batch`], [`parameters`], [`backend`]: the contract between a layer and a backend.
-//! 5. The backends: `reference` is the algorithm as plain matrices; `fused` computes the same strip by strip, leaving out
-//!    what is zero, on the vectors of `simd` that [`isa`] finds usable. [`backends`] chooses. [`gemm`] is the product of
-//!    dense matrices, which leaves nothing out: what `fused` is measured against.
-//! 6. [`optimizer`] and `layer`: one layer's inner steps. [`network`], [`train`], [`predict`]: all layers, all epochs, all
-//!    labels; `kd_order` orders samples and inputs, `random` derives generators. [`checkpoint`] stores a network, [`config`] describes a run.
+//! 5. The backends: `reference` is the algorithm as plain matrices; `fused` computes the same strip by strip, leaving
+//!    out what is zero, on the vectors of `simd` that [`isa`] finds usable. [`backends`] chooses. [`gemm`] is the
+//!    product of dense matrices, which leaves nothing out: what `fused` is measured against.
+//! 6. [`optimizer`] and `layer`: one layer's inner steps. [`network`], [`train`], [`predict`]: all layers, all epochs,
+//!    all labels; `kd_order` orders samples and inputs, `random` derives generators. [`checkpoint`] stores a network,
+//!    [`config`] describes a run.
 //! 7. `bench`, which is there with the feature `cli`: every kernel with its shapes and operations, the report of a
 //!    measurement, and reports side by side.
 //!

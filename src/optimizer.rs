@@ -86,7 +86,8 @@ impl Optimizer {
         Self { isa, rule }
     }
 
-    /// Takes one step along `gradient`, which has the shape of `parameters`, with `rate` times the rule's learning rate.
+    /// Takes one step along `gradient`, which has the shape of `parameters`, with `rate` times the rule's learning
+    /// rate.
     pub fn update(&self, state: &mut OptimizerState, parameters: &mut Parameters, gradient: &Parameters, rate: f64) {
         state.steps = state.steps.saturating_add(1);
         let steps = state.steps;

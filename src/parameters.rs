@@ -19,7 +19,8 @@ impl Parameters {
         Self { k, u, kernel: vec![0.0; k * u], bias: vec![0.0; if use_bias { u } else { 0 }] }
     }
 
-    /// Checks that the parameters are of a layer of `k` inputs and `u` units; a backend calls this once, at its entrance.
+    /// Checks that the parameters are of a layer of `k` inputs and `u` units; a backend calls this once, at its
+    /// entrance.
     ///
     /// # Panics
     ///

@@ -7,8 +7,8 @@ use crate::batch::{Activations, Images, Input, Overlay};
 use crate::network::Network;
 use crate::recipe::Recipe;
 
-/// The most bytes that the rows of one layer take for the images that go through all layers together: enough rows to keep
-/// every thread busy, and little beside the data set and the weights.
+/// The most bytes that the rows of one layer take for the images that go through all layers together: enough rows to
+/// keep every thread busy, and little beside the data set and the weights.
 const BLOCK_BYTES: usize = 64 << 20;
 
 /// The goodness, summed over layers, of each label on each image: n x classes, row-major.

@@ -1,5 +1,5 @@
-//! Generators of random numbers, each derived from what it is for: no generator is carried from one batch to the next, so
-//! that a run can go on from any epoch.
+//! Generators of random numbers, each derived from what it is for: no generator is carried from one batch to the next,
+//! so that a run can go on from any epoch.
 
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;

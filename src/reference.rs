@@ -1,8 +1,8 @@
 //! The reference backend: every quantity of the algorithm as a matrix of its own, products by `matrixmultiply`.
 //!
 //! It is the readable form of a layer step and the oracle the fused kernels are tested against. It keeps the normalised
-//! input and Z of the whole batch in memory and shares nothing between positive and negative. `matrixmultiply` finds its
-//! instruction set by itself; `FFWD_ISA` reaches the optimiser only.
+//! input and Z of the whole batch in memory and shares nothing between positive and negative. `matrixmultiply` finds
+//! its instruction set by itself; `FFWD_ISA` reaches the optimiser only.
 
 use matrixmultiply::sgemm;
 use rayon::prelude::*;
@@ -13,8 +13,9 @@ use crate::isa::Isa;
 use crate::parameters::Parameters;
 use crate::recipe::{Recipe, squared_norm};
 
-/// Batch rows of one product call: enough work (512 rows x 784 x 500) to make handing it to a thread cheap. Products are cut by
-/// rows of their result and never along the reduction, so the result does not depend on the number of threads.
+/// Batch rows of one product call: enough work (512 rows x 784 x 500) to make handing it to a thread cheap. Products
+/// are cut by rows of their result and never along the reduction, so the result does not depend on the number of
+/// threads.
 const BLOCK_ROWS: usize = 512;
 
 /// Inputs of one gradient product call: 784 of them make 13 blocks, enough for the threads of a desktop to share.
@@ -170,8 +171,8 @@ impl LayerBackend for ReferenceLayer {
     }
 }
 
-/// `c = a b` by `matrixmultiply` on the calling thread: `a` is m x k with row and column strides, `b` k x n and `c` m x n are
-/// row-major.
+/// `c = a b` by `matrixmultiply` on the calling thread: `a` is m x k with row and column strides, `b` k x n and `c` m x
+/// n are row-major.
 ///
 /// # Panics
 ///

@@ -47,7 +47,8 @@ pub struct EpochReport {
     pub seconds: f64,
 }
 
-/// All that a run is between two outer epochs: with the same configuration and data, training goes on from it bit for bit.
+/// All that a run is between two outer epochs: with the same configuration and data, training goes on from it bit for
+/// bit.
 ///
 /// Everything random is derived from the seed, the epoch and the batch, so there is no generator in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,8 +70,8 @@ impl TrainingState {
         Self { optimizers: network.layers.iter().map(optimizer).collect(), network, epoch: 0, loss_sum: 0.0 }
     }
 
-    /// Counts an epoch's layer losses in and returns FinalLoss: the running mean that the Keras example prints and never
-    /// resets.
+    /// Counts an epoch's layer losses in and returns FinalLoss: the running mean that the Keras example prints and
+    /// never resets.
     fn count_epoch(&mut self, layer_loss: &[f64]) -> f64 {
         self.epoch += 1;
         self.loss_sum += layer_loss.iter().sum::<f64>() / layer_loss.len() as f64;
@@ -106,8 +107,8 @@ impl<'a> Trainer<'a> {
     ///
     /// # Panics
     ///
-    /// When the images are not of the network's size, the counts differ, the set is empty, or the state's parts are not of one
-    /// network.
+    /// When the images are not of the network's size, the counts differ, the set is empty, or the state's parts are not
+    /// of one network.
     pub fn new(state: TrainingState, config: &Config, backend: &dyn Backend, set: TrainingSet<'a>) -> Self {
         let network = &state.network;
         assert!(!set.labels.is_empty(), "a training set has images");
@@ -138,7 +139,8 @@ impl<'a> Trainer<'a> {
         &self.state.network
     }
 
-    /// What the run is now. In the middle of an epoch that was stopped it is no state that training goes on from bit for bit.
+    /// What the run is now. In the middle of an epoch that was stopped it is no state that training goes on from bit
+    /// for bit.
     pub fn state(&self) -> &TrainingState {
         &self.state
     }

@@ -1,7 +1,7 @@
 //! What `fast-train bench` reports of the build: the commit, whether files differ from it, the compiler's version.
 //!
-//! Relies on git and the compiler, and does without either: a variable is empty where it is not known. Nothing else of the
-//! build depends on this.
+//! Relies on git and the compiler, and does without either: a variable is empty where it is not known. Nothing else of
+//! the build depends on this.
 
 use std::process::Command;
 

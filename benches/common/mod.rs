@@ -1,8 +1,9 @@
 //! What the bench targets share: `ffwd::bench::workloads` as criterion benches, and for how long they run.
 //!
-//! A bench is called `group/what shape/isa`, as `gemm/NN 60000x784x500/avx512`. Its throughput is operations, so that `Gelem/s`
-//! reads as GFLOP/s, or bytes where a kernel only moves data. Operations are counted as the algorithm is written, so a rate
-//! may exceed the peak where work is left out. `FFWD_ISA` restricts the instruction sets, as everywhere.
+//! A bench is called `group/what shape/isa`, as `gemm/NN 60000x784x500/avx512`. Its throughput is operations, so that
+//! `Gelem/s` reads as GFLOP/s, or bytes where a kernel only moves data. Operations are counted as the algorithm is
+//! written, so a rate may exceed the peak where work is left out. `FFWD_ISA` restricts the instruction sets, as
+//! everywhere.
 
 #![allow(dead_code, reason = "each bench target uses its own part")]
 
@@ -21,8 +22,8 @@ pub fn isas() -> Vec<Isa> {
     }
 }
 
-/// A group whose benches take as long as leaves all of `cargo bench` below ten minutes on two cores: ten samples, in 1.5
-/// seconds where one run is short enough.
+/// A group whose benches take as long as leaves all of `cargo bench` below ten minutes on two cores: ten samples, in
+/// 1.5 seconds where one run is short enough.
 pub fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
     let mut group = criterion.benchmark_group(name);
     group.sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(1500));

@@ -1,8 +1,8 @@
 //! The built-in data set: 60,000 + 10,000 drawn digits of 28 x 28 pixels, made once and kept in the cache.
 //!
-//! It needs no download and no licence, has the form of MNIST and is hard enough to be worth training. Every image has a generator of its
-//! own, seeded by its number, so the set does not depend on the number of threads (`rayon`). `handwriting` draws the
-//! images, `idx` writes them.
+//! It needs no download and no licence, has the form of MNIST and is hard enough to be worth training. Every image has
+//! a generator of its own, seeded by its number, so the set does not depend on the number of threads (`rayon`).
+//! `handwriting` draws the images, `idx` writes them.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -19,6 +19,6 @@ pub use row_panels::{Index, RowPanel, RowPanels};
 
 /// Rows of one row panel or line panel: the accumulators of the dense f32 micro-kernel are `MR` x NR.
 ///
-/// Four rows of 4 vectors on AVX-512, or of 2 on AVX2, are at least the 8 accumulators that two FMA pipes of latency 4 need,
-/// and four similar rows still share most of their zeros.
+/// Four rows of 4 vectors on AVX-512, or of 2 on AVX2, are at least the 8 accumulators that two FMA pipes of latency 4
+/// need, and four similar rows still share most of their zeros.
 pub const MR: usize = 4;

@@ -1,7 +1,7 @@
 //! The rows of a strip: the factor of each row's product, its label pixels, and which row of the batch it is.
 //!
-//! A *base row* is a row of the product: an image in layer 1, where its `v` overlaid labels share the product, and a row
-//! of activations in later layers.
+//! A *base row* is a row of the product: an image in layer 1, where its `v` overlaid labels share the product, and a
+//! row of activations in later layers.
 
 use std::ops::Range;
 
@@ -32,8 +32,8 @@ struct Overlaid {
 }
 
 impl Rows {
-    /// Takes in the base rows `rows` of `input`. `dense` becomes these rows, row-major, not scaled and without labels that
-    /// are no part of the product.
+    /// Takes in the base rows `rows` of `input`. `dense` becomes these rows, row-major, not scaled and without labels
+    /// that are no part of the product.
     pub fn take(&mut self, recipe: &Recipe, input: &Input<'_>, rows: Range<usize>, dense: &mut Vec<f32>) {
         match input {
             Input::Images(images) => self.take_images(recipe, images, rows, dense),
@@ -41,8 +41,8 @@ impl Rows {
         }
     }
 
-    /// Takes in images. Their pixels stay bytes, so that every number format holds them exactly. Labels add to the product
-    /// later, but the neutral label is part of it.
+    /// Takes in images. Their pixels stay bytes, so that every number format holds them exactly. Labels add to the
+    /// product later, but the neutral label is part of it.
     fn take_images(&mut self, recipe: &Recipe, images: &Images<'_>, rows: Range<usize>, dense: &mut Vec<f32>) {
         let Images { k, classes, overlay, .. } = *images;
         self.begin(rows.start, images.variants());

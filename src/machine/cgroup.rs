@@ -1,7 +1,7 @@
 //! The limits of the control groups that hold this process, version 1 and 2.
 //!
-//! `/proc/self/cgroup` tells the groups, `/proc/self/mountinfo` where their files are. A group is bound by the limits of those
-//! around it as well, so the smallest counts.
+//! `/proc/self/cgroup` tells the groups, `/proc/self/mountinfo` where their files are. A group is bound by the limits
+//! of those around it as well, so the smallest counts.
 
 use std::path::Path;
 
@@ -33,8 +33,8 @@ impl Files {
             .min()
     }
 
-    /// The directories of the groups that hold this process, the innermost first: those of a version 1 `controller`, or, for an
-    /// empty one, of version 2.
+    /// The directories of the groups that hold this process, the innermost first: those of a version 1 `controller`,
+    /// or, for an empty one, of version 2.
     fn groups(&self, controller: &str) -> Vec<String> {
         let directories = || {
             let path = self.membership(controller)?;

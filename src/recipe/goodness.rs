@@ -1,7 +1,7 @@
 //! Goodness: what a layer makes high for positive rows and low for negative ones.
 
-/// The goodness of a row of activations `h` of `u` units. Every choice is the sum of squares divided by a constant, so that
-/// the derivative after an activation is `2 h / divisor`: 0 wherever ReLU is off, without a mask.
+/// The goodness of a row of activations `h` of `u` units. Every choice is the sum of squares divided by a constant, so
+/// that the derivative after an activation is `2 h / divisor`: 0 wherever ReLU is off, without a mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goodness {
     /// `sum(h^2) / u`: the Keras example.

@@ -20,8 +20,9 @@ pub enum Threshold {
     Units,
 }
 
-/// `softplus((threshold - g) / temperature)` for a positive row of goodness `g`, `softplus((g - threshold) / temperature)`
-/// for a negative one; section 2 of Hinton 2022, as the negative logarithm of its probability.
+/// `softplus((threshold - g) / temperature)` for a positive row of goodness `g`,
+/// `softplus((g - threshold) / temperature)` for a negative one; section 2 of Hinton 2022, as the negative logarithm of
+/// its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Loss {
     /// The goodness at which both losses are ln 2.

@@ -3,11 +3,12 @@
 /// What is added to a row's Euclidean norm before [`Normalisation::UnitLength`] divides by it, as in the Keras example.
 const NORM_OFFSET: f64 = 1e-4;
 
-/// What is added to a row's root mean square before [`Normalisation::RootMeanSquare`] divides by it: next to nothing, and
-/// enough to leave a row of zeros zero.
+/// What is added to a row's root mean square before [`Normalisation::RootMeanSquare`] divides by it: next to nothing,
+/// and enough to leave a row of zeros zero.
 const ROOT_OFFSET: f64 = 1e-20;
 
-/// How a row of `k` inputs is normalised: the image with its label in layer 1, the activations of the layer before in others.
+/// How a row of `k` inputs is normalised: the image with its label in layer 1, the activations of the layer before in
+/// others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Normalisation {
     /// `x / (||x|| + 1e-4)`: the Keras example. The norm is then at most 1.
@@ -26,7 +27,8 @@ impl Normalisation {
         (1.0 / divisor) as f32
     }
 
-    /// No normalised row of `k` inputs has a Euclidean norm above this, but for the rounding of [`Normalisation::scale`].
+    /// No normalised row of `k` inputs has a Euclidean norm above this, but for the rounding of
+    /// [`Normalisation::scale`].
     pub fn norm_bound(self, k: usize) -> f64 {
         match self {
             Self::UnitLength => 1.0,

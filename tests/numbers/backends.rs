@@ -23,9 +23,9 @@ fn recipes() -> [(&'static str, Recipe); 2] {
     [(KERAS, Recipe::keras(1.5)), ("hinton", hinton)]
 }
 
-/// Both sides sum the same products, the fused side in parts of at most 2,200 rows, the reference in one run of blocks. A sum
-/// of that many products is off by some 47 (the square root) roundings of 6e-8 of its largest partial sums; the tolerance
-/// is 64 of them.
+/// Both sides sum the same products, the fused side in parts of at most 2,200 rows, the reference in one run of blocks.
+/// A sum of that many products is off by some 47 (the square root) roundings of 6e-8 of its largest partial sums; the
+/// tolerance is 64 of them.
 const TOLERANCE: f32 = 32.0 * f32::EPSILON;
 
 /// What a backend makes of one batch.
@@ -130,7 +130,8 @@ fn samples_around_a_panel_a_strip_and_a_part() {
 
 #[test]
 fn a_part_of_several_strips() {
-    // A strip has at most 256 base rows: 32 parts of one whole strip, of two, and of several, the last part being short.
+    // A strip has at most 256 base rows: 32 parts of one whole strip, of two, and of several, the last part being
+    // short.
     for isa in common::isas() {
         for n in [8_192, 8_193, 17_000] {
             compare_images(isa, (n, 6, 3), 2, 2);
@@ -188,8 +189,8 @@ fn a_large_reduction() {
     }
 }
 
-/// Takes steps of one batch on both sides, `change` making each step's parameters of the last: what is known from earlier
-/// steps must never change a later one.
+/// Takes steps of one batch on both sides, `change` making each step's parameters of the last: what is known from
+/// earlier steps must never change a later one.
 fn compare_steps(
     isa: Isa,
     input: &Input<'_>,
@@ -350,7 +351,8 @@ fn a_layer_that_diverges_is_seen_to() {
     }
 }
 
-/// A layer is given one batch after another, of other sizes and for other uses: nothing of the earlier ones may be left.
+/// A layer is given one batch after another, of other sizes and for other uses: nothing of the earlier ones may be
+/// left.
 #[test]
 fn one_batch_after_another_leaves_no_trace() {
     for isa in common::isas() {

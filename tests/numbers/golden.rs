@@ -10,8 +10,9 @@ use ffwd::predict;
 use ffwd::train::{Trainer, TrainingSet, TrainingState};
 use serde::Deserialize;
 
-/// The golden runs move their weights by 0.06 to 1.1 in some 15 steps, and NumPy in float32 stays within 2e-7 of float64
-/// on all of them, in weights and in losses (tests/golden/README.md); 2e-6 leaves room for another order of summation.
+/// The golden runs move their weights by 0.06 to 1.1 in some 15 steps, and NumPy in float32 stays within 2e-7 of
+/// float64 on all of them, in weights and in losses (tests/golden/README.md); 2e-6 leaves room for another order of
+/// summation.
 const TOLERANCE: f64 = 2e-6;
 
 #[derive(Deserialize)]

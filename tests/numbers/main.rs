@@ -1,4 +1,5 @@
-//! What the library computes: against float64, against the plain reference backend, on every instruction set of the machine.
+//! What the library computes: against float64, against the plain reference backend, on every instruction set of the
+//! machine.
 //!
 //! One program, because building it takes longer than running it.
 

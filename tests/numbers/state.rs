@@ -38,7 +38,8 @@ fn the_whole_set_as_one_batch() {
 #[test]
 fn mini_batches_under_a_schedule() {
     check(
-        "layers = [40, 23]\ninner_steps = 1\nbatch = 70\nepochs = 5\noptimizer = \"sgd\"\nlr = 0.1\nschedule = \"linear\"",
+        "layers = [40, 23]\ninner_steps = 1\nbatch = 70\nepochs = 5\n\
+         optimizer = \"sgd\"\nlr = 0.1\nschedule = \"linear\"",
     );
     check("layers = [20]\ninner_steps = 2\nbatch = 70\nepochs = 5\nschedule = \"cosine\"");
 }

@@ -6,16 +6,16 @@
     python3 tools/peers/run.py --only products --peers ffwd,mkl,openblas
     python3 tools/peers/run.py --load peers.json --markdown peers.md    the table of an earlier run
 
-Products of dense matrices: `ffwd::gemm`, MKL, OpenBLAS, matrixmultiply and gemm in f32, MKL and oneDNN (through PyTorch)
-in bf16. Outer epochs of the Keras example "Using the Forward-Forward Algorithm for Image Classification": ffwd, and the
-same algorithm in TensorFlow (with Keras) and in PyTorch.
+Products of dense matrices: `ffwd::gemm`, MKL, OpenBLAS, matrixmultiply and gemm in f32, MKL and oneDNN (through
+PyTorch) in bf16. Outer epochs of the Keras example "Using the Forward-Forward Algorithm for Image Classification":
+ffwd, and the same algorithm in TensorFlow (with Keras) and in PyTorch.
 
 Each library runs in a process of its own with as many threads as this process has CPUs, and otherwise as it comes;
-between two runs all threads are given time to fall asleep. Operands are uniform in +-1 and made before the clock starts;
-a product runs once unmeasured, and three of its elements are checked. An outer epoch of TensorFlow is traced before the
-clock starts. The Python libraries come from PyPI into tools/peers/.venv (8 GB with PyTorch, whose package for Linux
-brings CUDA along; see requirements.txt). A library that cannot be had or fails is named in the notes, and the exit code
-is 1.
+between two runs all threads are given time to fall asleep. Operands are uniform in +-1 and made before the clock
+starts; a product runs once unmeasured, and three of its elements are checked. An outer epoch of TensorFlow is traced
+before the clock starts. The Python libraries come from PyPI into tools/peers/.venv (8 GB with PyTorch, whose package
+for Linux brings CUDA along; see requirements.txt). A library that cannot be had or fails is named in the notes, and
+the exit code is 1.
 
 Needs Python 3.9 (the packages of requirements.txt may need a newer one), cargo, 8 GB of memory, and a machine that does
 nothing else.

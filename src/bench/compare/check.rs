@@ -1,7 +1,8 @@
 //! The values of a report: what JSON and the schema's types leave open.
 //!
-//! Every number of a report is a count, a size, a time or a rate, so none is negative; every text is a name, so it is short and
-//! free of control characters, which could speak to a terminal. Times lie in a range in which no rate overflows.
+//! Every number of a report is a count, a size, a time or a rate, so none is negative; every text is a name, so it is
+//! short and free of control characters, which could speak to a terminal. Times lie in a range in which no rate
+//! overflows.
 
 use std::collections::HashSet;
 use std::hash::Hash;

@@ -1,8 +1,8 @@
 //! A comparison as one page: no script, nothing loaded from anywhere, every string escaped by maud as it is put in.
 //!
-//! Charts are SVG laid out here. Their colours are those of the style sheet, so that they follow the reader's light or dark
-//! theme; a report is told by its letter, a kernel by its marker, never by colour alone. A chart is as wide as a phone, and wider
-//! screens show several side by side. Under each stands the table of its numbers.
+//! Charts are SVG laid out here. Their colours are those of the style sheet, so that they follow the reader's light or
+//! dark theme; a report is told by its letter, a kernel by its marker, never by colour alone. A chart is as wide as a
+//! phone, and wider screens show several side by side. Under each stands the table of its numbers.
 
 mod bars;
 mod rooflines;
@@ -184,7 +184,9 @@ fn table(table: &Table) -> Markup {
                 tbody {
                     @for row in &table.rows {
                         tr {
-                            @for (column, text) in table.columns.iter().zip(row) { td.number[column.numeric] { (text) } }
+                            @for (column, text) in table.columns.iter().zip(row) {
+                                td.number[column.numeric] { (text) }
+                            }
                         }
                     }
                 }

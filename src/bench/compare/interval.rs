@@ -1,7 +1,7 @@
 //! The median of some samples and the interval that holds the true one with 95% confidence, from order statistics.
 //!
-//! Nothing is assumed about how times are distributed: each sample is above the true median as often as below it, so the number
-//! of samples below follows the binomial distribution of a fair coin.
+//! Nothing is assumed about how times are distributed: each sample is above the true median as often as below it, so
+//! the number of samples below follows the binomial distribution of a fair coin.
 
 /// A median and its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,8 +15,8 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// The interval of one sample or more; of fewer than six, which allow no such confidence, it runs from the smallest to the
-    /// largest.
+    /// The interval of one sample or more; of fewer than six, which allow no such confidence, it runs from the smallest
+    /// to the largest.
     pub fn of(samples: &[f64]) -> Self {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -25,8 +25,8 @@ impl Interval {
     }
 }
 
-/// How many of `count` sorted samples lie outside of the interval at either end: the most for which the true median is among
-/// these with a probability of at most 2.5% each.
+/// How many of `count` sorted samples lie outside of the interval at either end: the most for which the true median is
+/// among these with a probability of at most 2.5% each.
 fn rank(count: usize) -> usize {
     const TAIL: f64 = 0.025;
     let samples = count as f64;

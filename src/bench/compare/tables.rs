@@ -10,8 +10,9 @@ use super::{Comparison, Heading};
 pub use reports::reports;
 
 /// What the letters and signs of the tables mean.
-pub const KEY: &str = "A ratio is the speed by A's: above 1 is faster. ≈ means that the 95% intervals of the two medians overlap, so \
-that the difference may be noise. – is a row that the report lacks, ? a pair that cannot be compared.";
+pub const KEY: &str = "A ratio is the speed by A's: above 1 is faster. ≈ means that the 95% intervals of the two \
+medians overlap, so that the difference may be noise. – is a row that the report lacks, ? a pair that cannot \
+be compared.";
 
 const MISSING: &str = "–";
 const NOT_COMPARABLE: &str = "?";

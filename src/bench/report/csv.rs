@@ -61,8 +61,8 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The table, its header first. Sections are `peak`, `kernel`, `scaling`, `training` (whose samples are outer epochs) and
-/// `prediction`.
+/// The table, its header first. Sections are `peak`, `kernel`, `scaling`, `training` (whose samples are outer epochs)
+/// and `prediction`.
 pub fn csv(report: &Report) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in peaks(report).chain(kernels(report)).chain(scaling(report)).chain(training(report)) {

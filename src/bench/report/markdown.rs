@@ -16,7 +16,8 @@ pub fn markdown(report: &Report) -> String {
         table("Peaks", "| op | dtype | ISA | threads | rate | unit |", report.peaks.iter().map(peak)),
         table(
             "Kernels",
-            "| op | shape | dtype | ISA | threads | samples | median ms | GFLOP/s | per core | % of peak | % of roofline |",
+            "| op | shape | dtype | ISA | threads | samples | median ms | GFLOP/s | per core | % of peak \
+             | % of roofline |",
             report.kernels.iter().map(kernel),
         ),
         table(
@@ -26,7 +27,8 @@ pub fn markdown(report: &Report) -> String {
         ),
         table(
             "Training",
-            "| data set | images x units | inner steps | backend | dtype | ISA | threads | outer epochs s | images/s | predictions/s |",
+            "| data set | images x units | inner steps | backend | dtype | ISA | threads | outer epochs s | images/s \
+             | predictions/s |",
             report.training.iter().map(training),
         ),
     ];

@@ -1,8 +1,9 @@
 //! How samples are taken: everything in turn, round after round.
 //!
-//! A shared machine is not equally fast from one minute to the next, and where the operands of a kernel come to lie decides on
-//! its speed as well. So no subject gets all its samples in a row: a round visits each of them for a moment, with operands
-//! made anew, and rounds are repeated while there is time. All samples are kept, and the median is over all rounds.
+//! A shared machine is not equally fast from one minute to the next, and where the operands of a kernel come to lie
+//! decides on its speed as well. So no subject gets all its samples in a row: a round visits each of them for a moment,
+//! with operands made anew, and rounds are repeated while there is time. All samples are kept, and the median is over
+//! all rounds.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -41,8 +42,8 @@ pub struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// A subject whose `body` makes operands and gives what is to be timed to [`Timer::time`]; it does so in a pool of `threads`
-    /// threads, and again in every round.
+    /// A subject whose `body` makes operands and gives what is to be timed to [`Timer::time`]; it does so in a pool of
+    /// `threads` threads, and again in every round.
     pub fn new(name: String, threads: usize, body: impl Fn(&mut Timer<'_>) -> Result<()> + Send + Sync + 'a) -> Self {
         Self { name, threads, body: Box::new(body) }
     }

@@ -1,7 +1,7 @@
 //! Steps on digits at the weights of trained networks: which form of a strip is faster at which share of units on.
 //!
-//! The networks are those of the preset after some outer epochs on the first of the digits. After 6, 12 and 24 epochs 53, 27 and
-//! 14% of the activations of layer 1 are on, and 15, 7 and 6% of layer 2.
+//! The networks are those of the preset after some outer epochs on the first of the digits. After 6, 12 and 24 epochs
+//! 53, 27 and 14% of the activations of layer 1 are on, and 15, 7 and 6% of layer 2.
 
 use std::sync::OnceLock;
 

@@ -1,7 +1,7 @@
 //! The command line. Training is the default command; its options are those of a run's configuration.
 //!
-//! Options that are given become a TOML table that is laid over the preset and the configuration file. Behind most stands
-//! the environment: `FFWD_EPOCHS` for `--epochs`, and so on.
+//! Options that are given become a TOML table that is laid over the preset and the configuration file. Behind most
+//! stands the environment: `FFWD_EPOCHS` for `--epochs`, and so on.
 
 use std::path::PathBuf;
 

@@ -2,7 +2,8 @@
 //!
 //! Arguments, progress, run directories and plots live here; every number comes from the library.
 //!
-//! Exit codes: 0 done, 2 usage, 3 a kernel slower than `compare --fail-over` allows, 1 anything else with one line on stderr, 130 interrupted.
+//! Exit codes: 0 done, 2 usage, 3 a kernel slower than `compare --fail-over` allows, 1 anything else with one line on
+//! stderr, 130 interrupted.
 
 mod arguments;
 mod bench_command;

@@ -51,7 +51,8 @@ fn points(epochs: &[EpochReport], value: impl Fn(&EpochReport) -> f64) -> impl I
     epochs.iter().map(move |report| (report.epoch, value(report))).filter(|(_, value)| value.is_finite())
 }
 
-/// Images of `rows` x `cols` bytes side by side, the label above each. Of a large image every so many-th pixel is shown.
+/// Images of `rows` x `cols` bytes side by side, the label above each. Of a large image every so many-th pixel is
+/// shown.
 pub fn samples(samples: &[Sample<'_>], (rows, cols): (usize, usize)) -> String {
     const SIDE: usize = 168;
     const TITLE: usize = 30;

@@ -102,7 +102,8 @@ impl TrainingRun<'_> {
         let kind = if dataset.synthetic { " (synthetic)" } else { "" };
         let units: Vec<_> = config.layers.iter().map(usize::to_string).collect();
         format!(
-            "{}{kind} from {found_in}: {} training images of {} pixels; layers {}; {} backend, {}, {}, {threads} threads",
+            "{}{kind} from {found_in}: {} training images of {} pixels; layers {}; \
+             {} backend, {}, {}, {threads} threads",
             dataset.name,
             self.training_images(),
             dataset.train.images.pixels_per_image(),

@@ -1,4 +1,5 @@
-//! The stages of dense strips one at a time, for measurements: each over all strips of a batch, on what training gives it.
+//! The stages of dense strips one at a time, for measurements: each over all strips of a batch, on what training gives
+//! it.
 
 use rayon::prelude::*;
 
@@ -24,8 +25,8 @@ pub enum Stage {
     Pack,
     /// `Z = X W`.
     Forward,
-    /// Bias, ReLU, goodness, loss and derivative: Z becomes D. Each strip begins with a copy of a Z, as a product leaves it; the
-    /// copy counts.
+    /// Bias, ReLU, goodness, loss and derivative: Z becomes D. Each strip begins with a copy of a Z, as a product
+    /// leaves it; the copy counts.
     Epilogue,
     /// The rows are transposed and packed for `dW += X^T D`.
     Transpose,
@@ -51,8 +52,8 @@ struct PartResult {
 }
 
 impl Stages {
-    /// Of the strips of `input`, all of them dense. Every stage has been run once, so that each finds what the one before it
-    /// leaves.
+    /// Of the strips of `input`, all of them dense. Every stage has been run once, so that each finds what the one
+    /// before it leaves.
     pub fn new(isa: Isa, input: &Input<'_>, parameters: &Parameters, recipe: &Recipe) -> Self {
         let (k, u) = (parameters.k, parameters.u);
         let mut layer = FusedLayer::new(F32(isa), recipe, 0.0, k, u);

@@ -1,8 +1,8 @@
 //! Line panels, with their zero lines left out: the operand of products in which few elements of the result are wanted.
 //!
-//! A matrix of `rows` x `depth` is cut into panels of [`MR`] rows and lines of [`LINE`] inputs, a cache line each. A panel
-//! lists the lines in which any of its rows has a non-zero input, and the `MR` lines of each. The order of the inputs is the
-//! caller's: those that are non-zero together belong in one line.
+//! A matrix of `rows` x `depth` is cut into panels of [`MR`] rows and lines of [`LINE`] inputs, a cache line each. A
+//! panel lists the lines in which any of its rows has a non-zero input, and the `MR` lines of each. The order of the
+//! inputs is the caller's: those that are non-zero together belong in one line.
 //!
 //! Relies on row panels for the matrix: its panels are of the same rows.
 

@@ -70,7 +70,8 @@ impl<I> Default for RowPanels<I> {
 }
 
 impl<I: Index> RowPanels<I> {
-    /// Packs the row-major `rows` x `depth` matrix `dense` in place of what was packed, in the same memory where that suffices.
+    /// Packs the row-major `rows` x `depth` matrix `dense` in place of what was packed, in the same memory where that
+    /// suffices.
     pub fn pack(&mut self, dense: &[f32], depth: usize) {
         assert!(depth > 0 && dense.len().is_multiple_of(depth), "whole rows of {depth}");
         self.clear(dense.len() / depth, depth);
@@ -83,7 +84,8 @@ impl<I: Index> RowPanels<I> {
         }
     }
 
-    /// Packs the transpose of the row-major matrix `dense`, whose columns `order` counts: packed row `i` is its `i`-th column.
+    /// Packs the transpose of the row-major matrix `dense`, whose columns `order` counts: packed row `i` is its `i`-th
+    /// column.
     pub fn pack_transposed(&mut self, dense: &[f32], order: ColumnOrder<'_>) {
         let rows = order.count();
         assert!(rows > 0 && dense.len().is_multiple_of(rows), "whole rows of {rows}");
@@ -117,14 +119,15 @@ impl<I: Index> RowPanels<I> {
         }
     }
 
-    /// Moves the panels into memory of their size, for a batch that stays: the room for a dense matrix, in which they were
-    /// packed, can then be had again. Shrinking in place would leave a hole behind each.
+    /// Moves the panels into memory of their size, for a batch that stays: the room for a dense matrix, in which they
+    /// were packed, can then be had again. Shrinking in place would leave a hole behind each.
     pub fn trim(&mut self) {
         self.indices = self.indices[..self.count].to_vec();
         self.values = self.values[..self.count].to_vec();
     }
 
-    /// Adds an entry, which counts where it is not all zero. Without a branch: which entries are zero, no CPU can predict.
+    /// Adds an entry, which counts where it is not all zero. Without a branch: which entries are zero, no CPU can
+    /// predict.
     #[inline(always)]
     fn push(&mut self, index: usize, values: [f32; MR]) {
         self.indices[self.count] = I::new(index);

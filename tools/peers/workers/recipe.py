@@ -1,9 +1,9 @@
 """The numbers of the training recipe that the Keras example uses, for the workers that train it.
 
-Layer: x^ = x / (||x|| + NORM_OFFSET), h = max(x^ W + b, 0), goodness g = mean over units of h^2. Loss: mean over positive
-and negative rows of softplus(THRESHOLD - g) and softplus(g - THRESHOLD). Each layer has its own Adam, in the arrangement
-of Keras, with Glorot-uniform weights and zero biases to begin with. Positive rows carry the true label in their first
-CLASSES inputs, negative ones that of a permutation drawn anew each outer epoch.
+Layer: x^ = x / (||x|| + NORM_OFFSET), h = max(x^ W + b, 0), goodness g = mean over units of h^2. Loss: mean over
+positive and negative rows of softplus(THRESHOLD - g) and softplus(g - THRESHOLD). Each layer has its own Adam, in the
+arrangement of Keras, with Glorot-uniform weights and zero biases to begin with. Positive rows carry the true label in
+their first CLASSES inputs, negative ones that of a permutation drawn anew each outer epoch.
 """
 
 UNITS = (500, 500)

@@ -1,9 +1,9 @@
 """Worker: the recipe in TensorFlow: gradients by tape, Keras's Dense layers and Adam, an outer epoch as one graph.
 
 The whole set is one batch, positive and negative rows apart, and rows are normalised in every step, as in the Keras
-example. Labels are written into the whole batch at once and everything is f32, where the example takes image by image and
-normalises the first layer's rows in f64. Preparing traces the graph with one inner step and then takes the initial state
-again.
+example. Labels are written into the whole batch at once and everything is f32, where the example takes image by image
+and normalises the first layer's rows in f64. Preparing traces the graph with one inner step and then takes the initial
+state again.
 """
 
 from __future__ import annotations

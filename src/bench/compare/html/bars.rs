@@ -10,8 +10,9 @@ use crate::bench::compare::tables::{layers, variant};
 use crate::bench::compare::text::{number, shortened};
 
 /// What the charts of kernels show.
-pub const KERNELS_KEY: &str = "The fastest of each report for every kernel and shape, with number format, instruction set and \
-threads. Longer is faster, except where the unit is a time. The thin line at a bar's end is the 95% interval of the median.";
+pub const KERNELS_KEY: &str = "The fastest of each report for every kernel and shape, with number format, instruction \
+set and threads. Longer is faster, except where the unit is a time. The thin line at a bar's end is the 95% interval \
+of the median.";
 
 /// What the charts of training show.
 pub const TRAINING_KEY: &str =

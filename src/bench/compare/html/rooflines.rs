@@ -1,4 +1,5 @@
-//! Rooflines: a chart for each report on the same axes, its roofs drawn full and the others' faint, a marker for each kernel.
+//! Rooflines: a chart for each report on the same axes, its roofs drawn full and the others' faint, a marker for each
+//! kernel.
 
 use indexmap::IndexSet;
 use maud::{Markup, html};
@@ -10,9 +11,9 @@ use crate::bench::compare::roofline::{Ceiling, Dot, Roofline};
 use crate::bench::compare::text::{number, shortened};
 
 /// What the charts show.
-pub const KEY: &str = "Each kernel's operations for a byte it has to move, and its rate, on all threads. The slope is the memory's \
-measured rate, a flat roof the measured peak of a number format. Grey: the other reports' highest roof. A kernel above the roof \
-leaves out work that the algorithm counts, or finds its operands in a cache.";
+pub const KEY: &str = "Each kernel's operations for a byte it has to move, and its rate, on all threads. The slope \
+is the memory's measured rate, a flat roof the measured peak of a number format. Grey: the other reports' highest \
+roof. A kernel above the roof leaves out work that the algorithm counts, or finds its operands in a cache.";
 
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 38.0;
@@ -81,7 +82,9 @@ fn figure(comparison: &Comparison, index: usize, axes: &Axes, kinds: &IndexSet<&
     let others = comparison.rooflines.iter().enumerate().filter(|(other, _)| *other != index);
     let drawing = html! {
         (grid(axes))
-        @for (_, other) in others { @for roof in other.roofs().iter().take(1) { (line_of(axes, other, roof, "other")) } }
+        @for (_, other) in others {
+            @for roof in other.roofs().iter().take(1) { (line_of(axes, other, roof, "other")) }
+        }
         g class=(series(index)) {
             @for roof in roofline.roofs() { (line_of(axes, roofline, roof, "roof")) }
             (labels(axes, roofline))

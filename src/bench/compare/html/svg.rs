@@ -44,7 +44,8 @@ pub fn polyline(points: &[(f64, f64)], class: &str) -> Markup {
     html! { polyline points=(points.join(" ")) class=(class) {} }
 }
 
-/// The marker of number `kind` at (`x`, `y`), with `title` as its tooltip. Seven outlines, then the same hollow, then again.
+/// The marker of number `kind` at (`x`, `y`), with `title` as its tooltip. Seven outlines, then the same hollow, then
+/// again.
 pub fn marker(kind: usize, (x, y): (f64, f64), class: &str, title: &str) -> Markup {
     // Of about equal area; each within a circle of radius 6.
     const OUTLINES: [&str; 7] = [

@@ -44,8 +44,8 @@ impl Product {
         Ok(Self { m, k, n, strides, a: random(m * k), b: random(k * n), c: vec![0.0; m * n] })
     }
 
-    /// How far three elements of C are from the exact sums, as a share of the sums of the terms' magnitudes. The largest
-    /// of the three.
+    /// How far three elements of C are from the exact sums, as a share of the sums of the terms' magnitudes. The
+    /// largest of the three.
     pub fn deviation(&self) -> f64 {
         let Self { m, k, n, strides: (row_stride, column_stride), .. } = *self;
         let at = |i: usize, j: usize| {
