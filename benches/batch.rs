@@ -1,5 +1,5 @@
-//! A pass over 60,000 digits in mini-batches of 500, every layer of 784-1000-1000-1000 updated on each, beside one step
-//! of each layer on all digits as one batch. Both count the same operations, so their rates compare.
+//! A pass over 60,000 digits in mini-batches of 500, which updates every layer of 784-1000-1000-1000 on each of them,
+//! beside one step of each layer on all digits as one batch. Both count the same operations, so their rates compare.
 
 mod common;
 

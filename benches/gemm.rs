@@ -1,7 +1,7 @@
 //! Products of the reference problem's shapes (m x k x n) by instruction set, beside `matrixmultiply`.
 //!
-//! NN multiplies row-major operands; in TN A is stored transposed, as in a gradient. `cargo bench --bench peak` gives
-//! the limit; it belongs in the same session.
+//! NN multiplies row-major operands; in TN A is stored transposed, as in a gradient. `cargo bench --bench peak`
+//! measures the limit; the two are compared within one session only.
 
 mod common;
 

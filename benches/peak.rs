@@ -1,6 +1,7 @@
 //! The peak that the kernels work against: fused multiply-adds on registers only, on one and on all threads.
 //!
-//! Two operations each, so that `Gelem/s` reads as GFLOP/s. The loop is that of the report of `fast-train bench`.
+//! Each counts as two operations, so that `Gelem/s` reads as GFLOP/s. The loop is that of the report of
+//! `fast-train bench`.
 
 mod common;
 

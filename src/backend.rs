@@ -1,12 +1,12 @@
 //! The backend contract: what any backend must do for one layer, batch after batch.
 //!
-//! A [`Backend`] makes a [`LayerBackend`] for each layer. It is given a batch ([`LayerBackend::begin`]: packing,
-//! ordering, norms), and then asked for gradients and activations under the parameters of the moment. Its memory
-//! outlives the batch, so that the next one of the same size costs what its arithmetic costs; [`LayerBackend::end`]
-//! gives the memory back.
+//! A [`Backend`] makes a [`LayerBackend`] for each layer. [`LayerBackend::begin`] hands it a batch, which it packs and
+//! orders and of whose rows it finds the norms. The caller then asks it for gradients and activations, each under the
+//! parameters that the call passes. It keeps its memory after the batch, so that it need not allocate for another batch
+//! of the same size; [`LayerBackend::end`] gives the memory back.
 //!
-//! A backend may remember earlier steps on a batch to save work; that changes a later step by rounding at most, and the
-//! next batch starts afresh. The optimiser lives elsewhere ([`crate::optimizer`]).
+//! A backend may remember earlier steps on a batch to save work. What it remembers may change the rounding of a later
+//! step and nothing else, and it forgets it with the batch. The optimiser lives elsewhere ([`crate::optimizer`]).
 
 use crate::batch::Input;
 use crate::isa::Isa;

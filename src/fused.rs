@@ -32,9 +32,9 @@
 //!
 //! # Lives of a batch
 //!
-//! A batch is packed for inference (batch.rs is all it needs), for one gradient (one_step.rs: a mini-batch, whose
-//! buffers serve the next one), or for many (many_steps.rs: knowledge of earlier steps, partial sums, strips that
-//! become sparse).
+//! A batch is packed for one of three uses. Inference needs nothing but batch.rs. One gradient, of a mini-batch, needs
+//! the buffers of one_step.rs, which serve the next mini-batch as well. Many gradients need many_steps.rs, which
+//! remembers earlier steps, keeps a partial sum for each part and lets strips become sparse.
 //!
 //! # What is saved exactly
 //!
@@ -44,8 +44,8 @@
 //! - column panels of units that are off in a whole strip are left out of its gradient, and units that cannot be on in
 //!   any dense strip out of everything (units.rs);
 //! - in a strip in which few units are on, only those are computed that could be on, row by row (sparse.rs);
-//! - in a batch that stays, no activation reaches memory; what does is, in sparse strips, half a float for each panel
-//!   and unit.
+//! - a step on a batch that stays writes no activation to memory; a sparse strip writes two bytes for each panel and
+//!   unit.
 //!
 //! Relies on [`crate::recipe`] for what is computed, on [`crate::kd_order`] for the order of inputs in lines and on
 //! [`crate::simd`] for the vectors.

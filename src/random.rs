@@ -1,4 +1,4 @@
-//! Generators of random numbers, each derived from what it is for: no generator is carried from one batch to the next,
+//! Generators of random numbers, each derived from what it is for. No generator is carried from one batch to the next,
 //! so that a run can go on from any epoch.
 
 use rand::SeedableRng;

@@ -1,8 +1,8 @@
 //! A recipe: everything that decides what a Forward-Forward layer computes and learns from, as small named choices.
 //!
-//! Every backend takes a [`Recipe`] as a value and asks it, and asks nobody else: how a label is written over an image,
-//! how a row is normalised and which norm it can then have at most, what goodness is, what the loss of a row is and how
-//! steep. The bounds that make leaving work out exact come from here as well, so that another choice cannot break them.
+//! A backend takes a [`Recipe`] as a value and learns from it alone how a label is written over an image, how a row is
+//! normalised, which norm it can then have at most, what goodness is, and what the loss of a row and its derivative
+//! are. The bounds that make leaving work out exact come from here as well, so that another choice cannot break them.
 //! [`Schedule`] says how the learning rate changes over a run.
 //!
 //! The general form is that of section 2 of Hinton 2022; the choices of the Keras example are [`Recipe::keras`].

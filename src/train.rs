@@ -139,8 +139,7 @@ impl<'a> Trainer<'a> {
         &self.state.network
     }
 
-    /// What the run is now. In the middle of an epoch that was stopped it is no state that training goes on from bit
-    /// for bit.
+    /// What the run is now. After an epoch that was stopped, training cannot go on from it bit for bit.
     pub fn state(&self) -> &TrainingState {
         &self.state
     }
@@ -245,7 +244,7 @@ fn fitted(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
 }
 
 /// The samples of a batch, those of one label and one negative label side by side, and among these those that look
-/// alike: the order of a batch is free, and rows alike share their zeros.
+/// alike: a batch may stand in any order, and rows that look alike share their zeros.
 fn alike_together(batch: std::ops::Range<usize>, labels: &[u8], negatives: &[u8], places: &[u32]) -> Vec<u32> {
     let mut samples: Vec<u32> = batch.map(|s| u32::try_from(s).expect("fewer than 2^32 images")).collect();
     samples.sort_by_key(|&s| (labels[s as usize], negatives[s as usize], places[s as usize]));

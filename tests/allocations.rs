@@ -1,5 +1,5 @@
-//! Mini-batches of one shape allocate nothing after the first: counted by the allocator, which is the whole program's,
-//! and so in a test program of its own.
+//! Mini-batches of one shape allocate nothing after the first. The allocator counts, and a program has one allocator,
+//! so this test is a program of its own.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};

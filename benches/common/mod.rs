@@ -22,8 +22,8 @@ pub fn isas() -> Vec<Isa> {
     }
 }
 
-/// A group whose benches take as long as leaves all of `cargo bench` below ten minutes on two cores: ten samples, in
-/// 1.5 seconds where one run is short enough.
+/// A group of which each bench takes ten samples, in 1.5 seconds where one run is short enough. All of `cargo bench`
+/// then takes less than ten minutes on two cores.
 pub fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
     let mut group = criterion.benchmark_group(name);
     group.sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(1500));

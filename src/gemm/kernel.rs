@@ -1,8 +1,8 @@
 //! The micro-kernel and the two loops around it.
 //!
 //! The micro-kernel multiplies one micro-panel of A (steps x MR) with one of B (steps x NR) into an MR x NR tile of
-//! registers; edges, `alpha`, `beta` and C are no concern of its. Micro-panels are zero beyond the edges of A and B,
-//! and the part of a tile that lies beyond the edges of C is left out when the tile is written.
+//! registers; edges, `alpha`, `beta` and C do not concern it. Micro-panels are zero beyond the edges of A and B, and
+//! the part of a tile that lies beyond the edges of C is left out when the tile is written.
 
 use super::Scale;
 use super::matrix::MatrixMut;

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use super::Files;
 
-/// Version 1 writes a limit of memory that is none as the largest multiple of the page size below 2^63.
+/// Where version 1 sets no limit of memory, it writes the largest multiple of the page size below 2^63.
 const NO_LIMIT: u64 = 1 << 62;
 
 impl Files {
-    /// CPUs that the groups allow, in time; `None` where none sets a limit.
+    /// CPUs whose time the groups allow; `None` where none sets a limit.
     pub(super) fn cgroup_cpus(&self) -> Option<f64> {
         let unified = self.groups("").into_iter().filter_map(|group| share(&self.read(&format!("{group}/cpu.max"))?));
         let version_1 = self.groups("cpu").into_iter().filter_map(|group| {
@@ -39,7 +39,7 @@ impl Files {
         let directories = || {
             let path = self.membership(controller)?;
             let (root, mount) = self.mount(controller)?;
-            // Seen from a namespace of its own, a group may lie outside of what is mounted.
+            // In a namespace of its own, a process may see the path of a group outside of what is mounted.
             let below = Path::new(&path).strip_prefix(root).ok().filter(|below| !below.starts_with(".."));
             let group = Path::new(&mount).join(below.unwrap_or(Path::new("")));
             let around = group.ancestors().take_while(|group| group.starts_with(&mount));

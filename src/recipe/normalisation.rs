@@ -3,8 +3,8 @@
 /// What is added to a row's Euclidean norm before [`Normalisation::UnitLength`] divides by it, as in the Keras example.
 const NORM_OFFSET: f64 = 1e-4;
 
-/// What is added to a row's root mean square before [`Normalisation::RootMeanSquare`] divides by it: next to nothing,
-/// and enough to leave a row of zeros zero.
+/// What is added to a row's root mean square before [`Normalisation::RootMeanSquare`] divides by it. It is lost in the
+/// rounding of a root above 1e-4, and keeps a row of zeros zero.
 const ROOT_OFFSET: f64 = 1e-20;
 
 /// How a row of `k` inputs is normalised: the image with its label in layer 1, the activations of the layer before in

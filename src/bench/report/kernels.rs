@@ -23,7 +23,7 @@ pub(super) fn row(workload: &Workload, threads: usize, samples_ns: Vec<f64>, pea
     let median_ns = median(&samples_ns);
     let limits = Limits::of(peaks, workload, threads);
     let gflops = (flops > 0).then(|| flops as f64 / median_ns);
-    // Without operations it is bytes that are compared.
+    // A kernel without operations is compared by its bytes.
     let (rate, roof) = match gflops {
         Some(gflops) => (gflops, limits.roof(flops as f64 / bytes as f64)),
         None => (bytes as f64 / median_ns, limits.memory),

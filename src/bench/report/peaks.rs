@@ -30,8 +30,8 @@ const PART_OF_MEMORY: u64 = 12;
 /// The instruction set and the number formats of tile products.
 const TILE: (&str, [&str; 2]) = ("amx", ["bf16", "int8"]);
 
-/// Runs multiply-adds on the registers of `isa`, on the calling thread; returns what they come to, so that nothing is
-/// left out.
+/// Runs multiply-adds on the registers of `isa`, on the calling thread. It returns their sum, so that the compiler
+/// cannot leave any of them out.
 pub fn multiply_adds(isa: Isa) -> f32 {
     isa.run(MultiplyAdds)
 }
@@ -195,8 +195,8 @@ fn thread_counts(threads: usize) -> Vec<usize> {
     counts
 }
 
-/// The limits to measure on one thread and on `threads`: of every instruction set that this machine has, then of
-/// memory.
+/// The limits to measure on one thread and on `threads`: first those of every instruction set that this machine has,
+/// then those of memory.
 pub(super) fn limits(threads: usize, system: &System) -> Vec<Limit> {
     let on = |threads| {
         let length = array_length(threads, system);

@@ -1,11 +1,12 @@
-//! A pass over 60,000 digits in mini-batches, every layer of 784-1000-1000-1000 updated on each batch, beside one step
-//! of each layer on all of them as one batch: what small batches cost beyond their arithmetic.
+//! A pass over 60,000 digits in mini-batches, which updates every layer of 784-1000-1000-1000 on each of them, beside
+//! one step of each layer on all digits as one batch. The difference is what small batches cost beyond their
+//! arithmetic.
 //!
-//! All count the same operations: forward and gradient products of positive and negative rows, as the algorithm is
-//! written. Weights are random, each unit's bias is such that it is on in half of the rows, and all strips of the one
-//! batch are dense: no unit is off everywhere, which the one batch would leave out. It is taken twice: in the order of
-//! the mini-batches, whose zeros are then the same and are left out alike, and in the order in which training takes a
-//! whole set, where neighbours share more zeros.
+//! All count the same operations: the forward and gradient products of positive and negative rows, as the algorithm is
+//! written. Weights are random. The bias of a unit turns it on in half of the rows, because the one batch would leave
+//! out a unit that is off everywhere, and all strips of the one batch are dense. The one batch is measured in two
+//! orders. In the order of the mini-batches both leave out the same zeros. In the order in which training takes a whole
+//! set, neighbours share more zeros.
 
 use std::hint::black_box;
 
@@ -178,8 +179,8 @@ fn train(layers: &mut [Layer], images: Input<'_>, optimizer: Optimizer) {
     }
 }
 
-/// Gives each layer biases under which each unit is on in half of the rows of `images`, and leaves them with the whole
-/// batch's activations.
+/// Gives each layer biases under which each unit is on in half of the rows of `images`. Afterwards each layer's outputs
+/// are those of this batch.
 fn balance(layers: &mut [Layer], images: Input<'_>) {
     /// Above any `z` of normalised rows under these weights, so that ReLU cuts nothing.
     const HIGH: f32 = 10.0;

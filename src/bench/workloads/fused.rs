@@ -26,7 +26,7 @@ pub(super) fn workloads(isas: &[Isa], size: Size) -> Vec<Workload> {
     list
 }
 
-/// One stage of a batch, again and again.
+/// Runs one stage of a batch at each call.
 pub(super) fn one_stage(isa: Isa, stage: Stage, Batch { rows, parameters }: Batch) -> PreparedKernel {
     let mut stages = Stages::new(isa, &rows.input(), &parameters, &step::recipe());
     Box::new(move || stages.run(stage, &rows.input()))

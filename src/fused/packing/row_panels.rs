@@ -126,8 +126,8 @@ impl<I: Index> RowPanels<I> {
         self.values = self.values[..self.count].to_vec();
     }
 
-    /// Adds an entry, which counts where it is not all zero. Without a branch: which entries are zero, no CPU can
-    /// predict.
+    /// Writes an entry, and counts it where it is not all zero. There is no branch, because no CPU can predict which
+    /// entries are zero.
     #[inline(always)]
     fn push(&mut self, index: usize, values: [f32; MR]) {
         self.indices[self.count] = I::new(index);
