@@ -1,8 +1,8 @@
 //! The configuration of a training run: presets, files and flags laid over one another, and checked.
 //!
 //! Every source is a TOML table of the fields below; later tables win, and each is checked as it is laid over the ones
-//! before, so that a mistake is blamed on its source. The resolved configuration is stored with the run in the same form,
-//! so that a run's `config.toml` can be given back with `--config`.
+//! before, so that a mistake is blamed on its source. The resolved configuration is stored with the run in the same
+//! form, so that a run's `config.toml` can be given back with `--config`.
 
 use std::path::Path;
 
@@ -162,9 +162,9 @@ impl Config {
         Ok(lay_over((table, config), given, Source::Given)?.1)
     }
 
-    /// Puts what was found and chosen in place of what was asked for, as a run stores it: `data` finds the data set again
-    /// from any directory, `backend` is the one that computes, and `out` is absent, because a run that repeats this one
-    /// has a directory of its own.
+    /// Puts what was found and chosen in place of what was asked for, as a run stores it: `data` finds the data set
+    /// again from any directory, `backend` is the one that computes, and `out` is absent, because a run that repeats
+    /// this one has a directory of its own.
     ///
     /// # Panics
     ///

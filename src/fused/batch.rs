@@ -12,27 +12,27 @@ use crate::backend::Use;
 use crate::batch::{Input, Overlay};
 use crate::recipe::Recipe;
 
-/// Parts of a batch that stays, each of which has gradient sums of its own. A fixed number makes the sum independent of the
-/// threads; 32 keep 16 threads busy with two parts each and cost 32 x 1.6 MB of traffic for a 784 x 500 layer, about 2% of
-/// its step on two cores.
+/// Parts of a batch that stays, each of which has gradient sums of its own. A fixed number makes the sum independent of
+/// the threads; 32 keep 16 threads busy with two parts each and cost 32 x 1.6 MB of traffic for a 784 x 500 layer,
+/// about 2% of its step on two cores.
 pub const PARTS: usize = 32;
 
 /// [`Units`](super::units::Units) keeps a bit for each part.
 const _: () = assert!(PARTS <= u32::BITS as usize);
 
-/// Memory that the partial sums of a wide layer may take, one of its dense and one of its sparse strips for each part; it
-/// gets fewer parts, but at least [`MIN_PARTS`].
+/// Memory that the partial sums of a wide layer may take, one of its dense and one of its sparse strips for each part;
+/// it gets fewer parts, but at least [`MIN_PARTS`].
 const PARTIALS_BYTES: usize = 1 << 30;
 
 /// The fewest parts a wide layer is cut into: the threads that can work on it.
 const MIN_PARTS: usize = 4;
 
-/// The fewest rows worth a partial sum of their own: clearing and adding up a k x u sum moves some 16 bytes for each weight,
-/// which costs about as much time as 25 dense rows of 4 operations for each weight.
+/// The fewest rows worth a partial sum of their own: clearing and adding up a k x u sum moves some 16 bytes for each
+/// weight, which costs about as much time as 25 dense rows of 4 operations for each weight.
 const MIN_PART_ROWS: usize = 64;
 
-/// Rows of a strip of a mini-batch: the weights stream past each strip, 4 bytes for 256 operations, or 1 GB/s for each 64
-/// GFLOP/s; and a batch of 1,000 rows makes strips for 8 threads.
+/// Rows of a strip of a mini-batch: the weights stream past each strip, 4 bytes for 256 operations, or 1 GB/s for each
+/// 64 GFLOP/s; and a batch of 1,000 rows makes strips for 8 threads.
 const ONE_STEP_ROWS: usize = 128;
 
 /// How the base rows of a batch are cut, by its shape alone.
@@ -44,8 +44,8 @@ struct Cut {
 }
 
 impl Cut {
-    /// Cuts `rows` base rows of a layer of `weights` weights into parts, and each part into strips of at most `most` rows of
-    /// nearly equal size, all of them whole row panels but the last.
+    /// Cuts `rows` base rows of a layer of `weights` weights into parts, and each part into strips of at most `most`
+    /// rows of nearly equal size, all of them whole row panels but the last.
     fn new(rows: usize, weights: usize, most: usize, wanted: Use) -> Self {
         if wanted == Use::OneStep {
             let strip_rows = ONE_STEP_ROWS.min(most);

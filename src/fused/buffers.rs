@@ -37,8 +37,8 @@ impl Buffers {
         Self { threads: (0..rayon::current_num_threads()).map(|_| Mutex::new(thread())).collect(), u }
     }
 
-    /// Makes room for strips of `rows` base rows of `k` inputs, each with `variants` variants. Every thread has it from now on,
-    /// whichever gets the first strip.
+    /// Makes room for strips of `rows` base rows of `k` inputs, each with `variants` variants. Every thread has it from
+    /// now on, whichever gets the first strip.
     pub fn fit(&mut self, (rows, k): (usize, usize), variants: usize) {
         for thread in &mut self.threads {
             let ThreadBuffers { room, z, h, sparse, .. } = thread.get_mut().unwrap_or_else(PoisonError::into_inner);

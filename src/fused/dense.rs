@@ -1,4 +1,5 @@
-//! The dense-products seam: what a number format, or a matrix unit, must do for a strip in which every unit is computed.
+//! The dense-products seam: what a number format, or a matrix unit, must do for a strip in which every unit is
+//! computed.
 //!
 //! ```text
 //! pack        the strip's rows, once for each batch
@@ -21,8 +22,8 @@ use crate::simd::{Kernel, Simd};
 
 /// One number format's dense products.
 ///
-/// Letters: `rows` base rows of a strip, `k` inputs, `u` units. [`DenseProducts::run`] hands kernels vectors of NR floats, as
-/// wide as a column panel of Z, D and dW.
+/// Letters: `rows` base rows of a strip, `k` inputs, `u` units. [`DenseProducts::run`] hands kernels vectors of NR
+/// floats, as wide as a column panel of Z, D and dW.
 pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// The rows of one strip, packed.
     type Inputs: Default + Send + Sync;
@@ -36,8 +37,8 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// Runs `kernel` with the instruction set switched on, on vectors of NR floats.
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
 
-    /// The relative error of a computed `z`: it is off by at most this times the norm of the normalised row times that of the
-    /// unit's weights and bias, whatever the order of the `k` products.
+    /// The relative error of a computed `z`: it is off by at most this times the norm of the normalised row times that
+    /// of the unit's weights and bias, whatever the order of the `k` products.
     fn rounding(self, k: usize) -> f64;
 
     /// Packs `rows`, rows x k, row-major, in place of what was packed.
@@ -49,8 +50,8 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// Writes the rows back, rows x k, row-major, over `rows`.
     fn unpack(self, inputs: &Self::Inputs, rows: &mut Vec<f32>);
 
-    /// Packs the transpose of `rows`, those that were packed, for [`DenseProducts::accumulate`]: k x rows, the inputs in
-    /// `order`.
+    /// Packs the transpose of `rows`, those that were packed, for [`DenseProducts::accumulate`]: k x rows, the inputs
+    /// in `order`.
     fn transpose(self, inputs: &mut Self::Inputs, rows: &[f32], order: ColumnOrder<'_>);
 
     /// Moves what is packed into memory of its size, for a batch that stays.
@@ -65,8 +66,8 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// Takes in the row-major k x u matrix `kernel`, its columns in the order of `units`.
     fn load(self, weights: &mut Self::Weights, kernel: &[f32], units: ColumnOrder<'_>);
 
-    /// `z = X W` for the first `panels` column panels of `z`, which has at least the strip's rows (rounded up to those of a
-    /// tile).
+    /// `z = X W` for the first `panels` column panels of `z`, which has at least the strip's rows (rounded up to those
+    /// of a tile).
     fn forward<S: Simd>(
         self,
         simd: S,
@@ -76,8 +77,8 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
         z: &mut ColumnPanels,
     );
 
-    /// `gradient += X^T D` for the column panels of `gradient`, k (rounded up to those of a tile) x u, whose units `is_on`
-    /// says are on in some row; the others contribute nothing. The strip has been transposed.
+    /// `gradient += X^T D` for the column panels of `gradient`, k (rounded up to those of a tile) x u, whose units
+    /// `is_on` says are on in some row; the others contribute nothing. The strip has been transposed.
     fn accumulate<S: Simd>(
         self,
         simd: S,

@@ -1,7 +1,8 @@
-//! Training on a batch that stays: what later steps know from earlier ones ([`Known`]), and each part's sums ([`PartSums`]).
+//! Training on a batch that stays: what later steps know from earlier ones ([`Known`]), and each part's sums
+//! ([`PartSums`]).
 //!
-//! The batch is cut into parts; each has gradient sums of its own, which are added in the order of the parts, so that the
-//! result depends on the batch's shape alone and not on the threads.
+//! The batch is cut into parts; each has gradient sums of its own, which are added in the order of the parts, so that
+//! the result depends on the batch's shape alone and not on the threads.
 
 use rayon::prelude::*;
 
@@ -46,8 +47,8 @@ pub struct PartSums {
 }
 
 impl ManySteps {
-    /// The first life of `batch`, whose inputs are as `survey` found them, on a layer of `k` inputs and `u` units in column
-    /// panels of `nr`. `norm` and `rounding` are those of [`Bounds`].
+    /// The first life of `batch`, whose inputs are as `survey` found them, on a layer of `k` inputs and `u` units in
+    /// column panels of `nr`. `norm` and `rounding` are those of [`Bounds`].
     pub fn new<P: DenseProducts>(
         batch: &PackedBatch<P>,
         survey: &Survey,

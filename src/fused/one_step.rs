@@ -6,9 +6,9 @@
 //!     for each strip, in order                      dW += X^T D
 //! ```
 //!
-//! There are no partial sums of dW: each column panel is one thread's, and its order of summation that of the strips, so the
-//! result depends on the batch's shape alone. Nothing is known from an earlier step and nothing noted for a later one.
-//! Every buffer outlives the batch; one of the same shape allocates nothing.
+//! There are no partial sums of dW: each column panel is one thread's, and its order of summation that of the strips,
+//! so the result depends on the batch's shape alone. Nothing is known from an earlier step and nothing noted for a
+//! later one. Every buffer outlives the batch; one of the same shape allocates nothing.
 
 use rayon::prelude::*;
 
@@ -23,8 +23,8 @@ use crate::parameters::Parameters;
 use crate::recipe::LossOfRows;
 use crate::simd::{Kernel, Simd};
 
-/// Column panels of dW that one task computes at most: the transposed rows of a strip, half a megabyte, are then read from L3
-/// once for four of them, which take a megabyte of L2 in a layer of 1,000 inputs.
+/// Column panels of dW that one task computes at most: the transposed rows of a strip, half a megabyte, are then read
+/// from L3 once for four of them, which take a megabyte of L2 in a layer of 1,000 inputs.
 const MOST_PANELS: usize = 4;
 
 /// Tasks for each thread, where there are as many column panels: a thread that ends early takes over another's.
@@ -73,7 +73,8 @@ impl OneStep {
         self.total.reshape(label_pixels);
     }
 
-    /// The loss of the batch, not yet divided by its rows, and its gradient. Where asked for, writes the rows of activations.
+    /// The loss of the batch, not yet divided by its rows, and its gradient. Where asked for, writes the rows of
+    /// activations.
     pub fn gradient<P: DenseProducts>(
         &mut self,
         batch: &mut PackedBatch<P>,

@@ -1,7 +1,7 @@
 //! The dense products in f32, by one micro-kernel over row panels whose zeros are left out.
 //!
-//! The micro-kernel keeps an MR x NR tile of C in registers and, for each entry of the row panel, loads one row of B and
-//! multiplies it with MR broadcast values.
+//! The micro-kernel keeps an MR x NR tile of C in registers and, for each entry of the row panel, loads one row of B
+//! and multiplies it with MR broadcast values.
 
 use super::DenseProducts;
 use crate::fused::packing::{ColumnOrder, ColumnPanels, Index, LinePanels, MR, PanelsMut, RowPanel, RowPanels};
@@ -28,29 +28,29 @@ impl DenseProducts for F32 {
     type Inputs = Inputs;
     type Weights = ColumnPanels;
 
-    /// 256 rows x 500 units are 512 KB of Z, inside an L2 of 1 MB with a panel of the weights beside them; fewer rows would
-    /// load and store each MR x NR tile of dW more often, and more share fewer units that are off. The transposed panels
-    /// number them with 16 bits.
+    /// 256 rows x 500 units are 512 KB of Z, inside an L2 of 1 MB with a panel of the weights beside them; fewer rows
+    /// would load and store each MR x NR tile of dW more often, and more share fewer units that are off. The transposed
+    /// panels number them with 16 bits.
     const STRIP_ROWS: usize = 256;
 
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
-            // NR is 4 registers: with MR = 4 that is 16 accumulators, 4 loads and 4 broadcasts in 32 registers, 16 FMAs to 8
-            // loads.
+            // NR is 4 registers: with MR = 4 that is 16 accumulators, 4 loads and 4 broadcasts in 32 registers, 16 FMAs
+            // to 8 loads.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(simd) => Registers::<_, 4>(simd).run(kernel),
-            // NR is 2 registers: with MR = 4 that is 8 accumulators, as many as two FMA pipes of latency 4 keep busy, 2 loads
-            // and up to 4 broadcasts in 16 registers.
+            // NR is 2 registers: with MR = 4 that is 8 accumulators, as many as two FMA pipes of latency 4 keep busy, 2
+            // loads and up to 4 broadcasts in 16 registers.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(simd) => Registers::<_, 2>(simd).run(kernel),
-            // NR is 1 vector of two SSE registers: with MR = 4 that is 8 accumulators, 2 loads and 2 broadcast halves in 16
-            // registers.
+            // NR is 1 vector of two SSE registers: with MR = 4 that is 8 accumulators, 2 loads and 2 broadcast halves
+            // in 16 registers.
             Isa::Portable(simd) => simd.run(kernel),
         }
     }
 
-    /// A sum of products of `k` inputs, a label and a bias, whatever its order: twice the usual bound of half a unit in the
-    /// last place for each operation.
+    /// A sum of products of `k` inputs, a label and a bias, whatever its order: twice the usual bound of half a unit in
+    /// the last place for each operation.
     fn rounding(self, k: usize) -> f64 {
         (k + 4) as f64 * f64::from(f32::EPSILON)
     }
