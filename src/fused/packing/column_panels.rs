@@ -6,6 +6,7 @@
 
 use rayon::prelude::*;
 
+use crate::memory;
 use crate::simd::{LINE, first_line};
 
 /// Floats that a thread adds up at a time: 16 KB of the total stay in L1 while the terms stream past.
@@ -53,6 +54,7 @@ impl ColumnPanels {
     /// `rows` x `columns` zeros in panels of `nr` columns.
     pub fn zeros(rows: usize, columns: usize, nr: usize) -> Self {
         let buffer = vec![0.0; columns.div_ceil(nr) * rows * nr + LINE];
+        memory::use_large_pages(&buffer);
         let start = first_line(&buffer);
         Self { buffer, start, rows, columns, nr }
     }
@@ -84,29 +86,35 @@ impl ColumnPanels {
     }
 
     /// Panel `j`: `rows` x `nr`, row-major.
-    #[inline]
+    #[inline(always)]
     pub fn panel(&self, j: usize) -> &[f32] {
         &self.data()[j * self.rows * self.nr..][..self.rows * self.nr]
     }
 
     /// Panel `j`: `rows` x `nr`, row-major.
-    #[inline]
+    #[inline(always)]
     pub fn panel_mut(&mut self, j: usize) -> &mut [f32] {
         let (rows, nr) = (self.rows, self.nr);
         &mut self.data_mut()[j * rows * nr..][..rows * nr]
     }
 
     /// Row `r` of panel `j`: `nr` floats.
-    #[inline]
+    #[inline(always)]
     pub fn row(&self, j: usize, r: usize) -> &[f32] {
         &self.data()[(j * self.rows + r) * self.nr..][..self.nr]
     }
 
-    /// Row `r` of panel `j`: `nr` floats.
-    #[inline]
-    pub fn row_mut(&mut self, j: usize, r: usize) -> &mut [f32] {
-        let (rows, nr) = (self.rows, self.nr);
-        &mut self.data_mut()[(j * rows + r) * nr..][..nr]
+    /// The pieces of row `r`, panel by panel: each begins with its `nr` floats.
+    #[inline(always)]
+    pub fn pieces(&self, r: usize) -> std::slice::Chunks<'_, f32> {
+        self.data()[r * self.nr..].chunks(self.rows * self.nr)
+    }
+
+    /// The pieces of row `r`, panel by panel: each begins with its `nr` floats.
+    #[inline(always)]
+    pub fn pieces_mut(&mut self, r: usize) -> std::slice::ChunksMut<'_, f32> {
+        let (first, size) = (r * self.nr, self.rows * self.nr);
+        self.data_mut()[first..].chunks_mut(size)
     }
 
     /// All panels, to be written.
@@ -155,7 +163,7 @@ impl ColumnPanels {
 
     /// Copies packed row `r` into `row`, which holds as many floats as there are columns; undoes the order of
     /// [`ColumnPanels::pack`].
-    #[inline]
+    #[inline(always)]
     pub fn unpack_row(&self, r: usize, order: ColumnOrder<'_>, row: &mut [f32]) {
         assert!(row.len() == self.columns && order.count() == self.columns);
         match order {
