@@ -2,17 +2,35 @@
 
 use crate::backend::Backend;
 use crate::config::{BackendName, PrecisionName};
+use crate::error::{Error, Result};
 use crate::fused::Fused;
-use crate::isa::Isa;
 use crate::reference::Reference;
+use crate::tier::Tier;
 
-/// The backend that `name` and `precision` ask for, on `isa`.
+/// The backend that `name` and `precision` ask for, on `tier`.
 ///
-/// Every backend so far computes in 32-bit floats, so every precision is served by each; one on tile instructions joins
-/// this choice as another implementation of [`Backend`].
-pub fn choose(name: BackendName, precision: PrecisionName, isa: Isa) -> Box<dyn Backend> {
-    match (name, precision) {
-        (BackendName::Reference, PrecisionName::Auto | PrecisionName::F32) => Box::new(Reference::new(isa)),
-        (BackendName::Auto | BackendName::Fused, PrecisionName::Auto | PrecisionName::F32) => Box::new(Fused::new(isa)),
+/// A precision that is left open is f32, unless a tile unit was asked for.
+///
+/// # Errors
+///
+/// The reference backend is asked for bf16, or a tile unit for f32.
+pub fn choose(name: BackendName, precision: PrecisionName, tier: Tier) -> Result<Box<dyn Backend>> {
+    let in_bf16 = match precision {
+        PrecisionName::Auto => tier.asks_for_bf16(),
+        PrecisionName::Bf16 => true,
+        PrecisionName::F32 if tier.asks_for_bf16() => {
+            let unit = tier.tiles().name();
+            let expected = format!("bf16 or auto, because FFWD_ISA asks for {unit}, which has no f32 products");
+            return Err(Error::config("--precision", "f32", expected));
+        }
+        PrecisionName::F32 => false,
+    };
+    match name {
+        BackendName::Reference if in_bf16 => {
+            Err(Error::config("--precision", "bf16", "f32 or auto, because the reference backend computes in f32"))
+        }
+        BackendName::Reference => Ok(Box::new(Reference::new(tier.isa()))),
+        BackendName::Auto | BackendName::Fused if in_bf16 => Ok(Box::new(Fused::in_bf16(tier.isa(), tier.tiles()))),
+        BackendName::Auto | BackendName::Fused => Ok(Box::new(Fused::new(tier.isa()))),
     }
 }

@@ -83,6 +83,8 @@ pub enum PrecisionName {
     Auto,
     /// 32-bit floats.
     F32,
+    /// bf16 operands, the upper halves of floats; weights, sums and the optimiser stay in f32.
+    Bf16,
 }
 
 /// Everything that decides a training run but its data.

@@ -3,7 +3,7 @@
 //! ```text
 //! batch        all rows of one layer                                  batch.rs
 //! └ part       rows whose gradient is summed by one thread            part.rs      cut by the batch's shape alone
-//!   └ strip    up to 256 rows that go through together                strip.rs     Z stays in L2
+//!   └ strip    up to 256 or 512 rows that go through together                strip.rs     Z stays in L2
 //!     └ panel  4 rows, or NR columns: what a micro-kernel works on    packing.rs   registers
 //!       └ line 16 inputs, one cache line                              packing/line_panels.rs
 //!
@@ -71,29 +71,44 @@ mod units;
 use crate::backend::{Backend, LayerBackend};
 use crate::isa::Isa;
 use crate::recipe::Recipe;
-use dense::F32;
+use crate::tile::TileTier;
+use dense::{Bf16, F32};
 use layer::FusedLayer;
 #[cfg(feature = "cli")]
 pub(crate) use layer::stages::{Stage, Stages};
 
-/// The backend; holds the instruction set its kernels run on.
+/// The backend; holds the instruction set its kernels run on, and what its dense products are computed by.
 #[derive(Clone, Copy, Debug)]
 pub struct Fused {
     isa: Isa,
-    sparse_below: f64,
+    products: Products,
+    /// A strip becomes sparse where less than this share of its units are on; `None` where the number format decides.
+    sparse_below: Option<f64>,
+}
+
+/// What computes dense products.
+#[derive(Clone, Copy, Debug)]
+enum Products {
+    F32,
+    Bf16(TileTier),
 }
 
 impl Fused {
-    /// The backend on `isa`.
+    /// The backend on `isa`, in f32.
     pub fn new(isa: Isa) -> Self {
-        Self { isa, sparse_below: sparse::SPARSE_SHARE }
+        Self { isa, products: Products::F32, sparse_below: None }
+    }
+
+    /// The backend in bf16, on the tile unit `tier`; everything but products runs on `isa`.
+    pub fn in_bf16(isa: Isa, tier: TileTier) -> Self {
+        Self { isa, products: Products::Bf16(tier), sparse_below: None }
     }
 
     /// The same, but a strip becomes sparse where less than `share` of its units are on: 0 keeps all strips dense, and
     /// above 1 all become sparse in a batch's first step. For tests and measurements.
     #[cfg(any(feature = "cli", feature = "internals"))]
     pub fn with_sparse_below(self, share: f64) -> Self {
-        Self { sparse_below: share, ..self }
+        Self { sparse_below: Some(share), ..self }
     }
 
     /// NR, the columns of a column panel. For tests of sizes around it.
@@ -109,14 +124,32 @@ impl Backend for Fused {
     }
 
     fn precision(&self) -> &'static str {
-        "f32"
+        match self.products {
+            Products::F32 => "f32",
+            Products::Bf16(_) => "bf16",
+        }
     }
 
     fn isa(&self) -> Isa {
         self.isa
     }
 
+    fn products(&self) -> &'static str {
+        match self.products {
+            Products::F32 => self.isa.name(),
+            Products::Bf16(tier) => tier.name(),
+        }
+    }
+
     fn layer(&self, recipe: &Recipe, k: usize, u: usize) -> Box<dyn LayerBackend> {
-        Box::new(FusedLayer::new(F32(self.isa), recipe, self.sparse_below, k, u))
+        let share = self.sparse_below;
+        match self.products {
+            Products::F32 => Box::new(FusedLayer::new(F32(self.isa), recipe, share, k, u)),
+            #[cfg(target_arch = "x86_64")]
+            Products::Bf16(TileTier::Amx(unit)) => Box::new(FusedLayer::new(Bf16(unit), recipe, share, k, u)),
+            #[cfg(target_arch = "x86_64")]
+            Products::Bf16(TileTier::Avx512Bf16(unit)) => Box::new(FusedLayer::new(Bf16(unit), recipe, share, k, u)),
+            Products::Bf16(TileTier::Decoded(unit)) => Box::new(FusedLayer::new(Bf16(unit), recipe, share, k, u)),
+        }
     }
 }

@@ -60,6 +60,8 @@ mod random;
 pub mod recipe;
 mod reference;
 mod simd;
+pub mod tier;
+mod tile;
 pub mod train;
 
 pub use error::{Error, Result};
@@ -71,4 +73,5 @@ pub mod internals {
     pub use crate::fused::Fused;
     pub use crate::fused::packing::MR;
     pub use crate::reference::{Reference, product};
+    pub use crate::tile::{Decoded, TileTier};
 }

@@ -6,7 +6,6 @@ use std::ops::Range;
 use super::buffers::Buffers;
 use super::dense::DenseProducts;
 use super::input_orders::count_inputs;
-use super::packing::MR;
 use super::strip::{self, Strip};
 use crate::backend::Use;
 use crate::batch::{Input, Overlay};
@@ -45,16 +44,16 @@ struct Cut {
 
 impl Cut {
     /// Cuts `rows` base rows of a layer of `weights` weights into parts, and each part into strips of at most `most`
-    /// rows of nearly equal size, all of them whole row panels but the last.
-    fn new(rows: usize, weights: usize, most: usize, wanted: Use) -> Self {
+    /// rows of nearly equal size, all of them multiples of `whole` but the last, as `most` is.
+    fn new(rows: usize, weights: usize, (most, whole): (usize, usize), wanted: Use) -> Self {
         if wanted == Use::OneStep {
-            let strip_rows = ONE_STEP_ROWS.min(most);
+            let strip_rows = ONE_STEP_ROWS.next_multiple_of(whole).min(most);
             return Self { rows, part_rows: strip_rows, strip_rows };
         }
         let parts = (PARTIALS_BYTES / (2 * weights * size_of::<f32>())).clamp(MIN_PARTS, PARTS);
-        let part_rows = rows.div_ceil(parts).max(MIN_PART_ROWS).next_multiple_of(MR);
+        let part_rows = rows.div_ceil(parts).max(MIN_PART_ROWS).next_multiple_of(whole);
         let strips = part_rows.div_ceil(most);
-        Self { rows, part_rows, strip_rows: part_rows.div_ceil(strips).next_multiple_of(MR) }
+        Self { rows, part_rows, strip_rows: part_rows.div_ceil(strips).next_multiple_of(whole) }
     }
 
     /// Number of parts.
@@ -104,7 +103,7 @@ impl<P: DenseProducts> PackedBatch<P> {
         recipe: &Recipe,
         input: &Input<'_>,
         (u, wanted): (usize, Use),
-        buffers: &mut Buffers,
+        buffers: &mut Buffers<P>,
     ) {
         let cut = self.cut(input, u, wanted, buffers);
         let shared = &*buffers;
@@ -126,7 +125,7 @@ impl<P: DenseProducts> PackedBatch<P> {
         recipe: &Recipe,
         input: &Input<'_>,
         u: usize,
-        buffers: &mut Buffers,
+        buffers: &mut Buffers<P>,
     ) -> Survey {
         let cut = self.cut(input, u, Use::ManySteps, buffers);
         let shared = &*buffers;
@@ -148,20 +147,26 @@ impl<P: DenseProducts> PackedBatch<P> {
     }
 
     /// Cuts `input`, has a strip for each cut, and fits the buffers.
-    fn cut(&mut self, input: &Input<'_>, u: usize, wanted: Use, buffers: &mut Buffers) -> Cut {
+    fn cut(&mut self, input: &Input<'_>, u: usize, wanted: Use, buffers: &mut Buffers<P>) -> Cut {
         (self.samples, self.variants) = (input.samples(), input.variants());
         self.label_pixels = match input {
             Input::Images(images) if matches!(images.overlay, Overlay::Labels(_)) => images.classes,
             _ => 0,
         };
-        let cut = Cut::new(strip::base_rows(input), input.k() * u, P::STRIP_ROWS, wanted);
+        const { assert!(P::STRIP_ROWS.is_multiple_of(P::TILE_ROWS) && P::Z_ROWS.is_multiple_of(P::TILE_ROWS)) };
+        let cut = Cut::new(strip::base_rows(input), input.k() * u, (P::STRIP_ROWS, P::TILE_ROWS), wanted);
         self.parts.resize_with(cut.parts(), Vec::new);
         for (part, strips) in self.parts.iter_mut().enumerate() {
             strips.resize_with(cut.strips(part).len(), Strip::default);
         }
         self.strip_rows = cut.strip_rows.min(cut.rows);
-        buffers.fit((self.strip_rows, input.k()), self.variants_of_base_row());
+        buffers.fit((self.tile_rows(), input.k()), self.variants_of_base_row());
         cut
+    }
+
+    /// Base rows of a strip, rounded up to whole tiles.
+    pub fn tile_rows(&self) -> usize {
+        self.strip_rows.next_multiple_of(P::TILE_ROWS)
     }
 
     /// Whether any strip is dense.
@@ -186,15 +191,18 @@ mod tests {
 
     #[test]
     fn every_row_is_in_one_strip() {
-        for wanted in [Use::Inference, Use::OneStep, Use::ManySteps] {
-            for rows in [0, 1, 3, 64, 65, 500, 1_000, 8_193, 60_000] {
-                for weights in [1, 784 * 500, 1 << 28] {
-                    let cut = Cut::new(rows, weights, 256, wanted);
-                    let strips: Vec<Range<usize>> = (0..cut.parts()).flat_map(|part| cut.strips(part)).collect();
-                    assert!(strips.iter().all(|strip| (1..=256).contains(&strip.len())));
-                    assert_eq!(strips.iter().map(Range::len).sum::<usize>(), rows);
-                    assert!(strips.windows(2).all(|pair| pair[0].end == pair[1].start));
-                    assert!(wanted == Use::OneStep || cut.parts() <= PARTS);
+        for (most, whole) in [(256, 4), (512, 32), (33, 3), (32, 32)] {
+            for wanted in [Use::Inference, Use::OneStep, Use::ManySteps] {
+                for rows in [0, 1, 3, 64, 65, 500, 1_000, 8_193, 60_000] {
+                    for weights in [1, 784 * 500, 1 << 28] {
+                        let cut = Cut::new(rows, weights, (most, whole), wanted);
+                        let strips: Vec<Range<usize>> = (0..cut.parts()).flat_map(|part| cut.strips(part)).collect();
+                        assert!(strips.iter().all(|strip| (1..=most).contains(&strip.len())));
+                        assert_eq!(strips.iter().map(Range::len).sum::<usize>(), rows);
+                        assert!(strips.windows(2).all(|pair| pair[0].end == pair[1].start));
+                        assert!(strips.iter().rev().skip(1).all(|strip| strip.len().is_multiple_of(whole)));
+                        assert!(wanted == Use::OneStep || cut.parts() <= PARTS);
+                    }
                 }
             }
         }

@@ -2,21 +2,24 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::packing::{ColumnPanels, MR};
+use super::dense::DenseProducts;
+use super::packing::ColumnPanels;
 use super::sparse::Scratch;
 
 /// One set of buffers for each thread; never contended, because a thread works on one part at a time.
-pub struct Buffers {
-    threads: Vec<Mutex<ThreadBuffers>>,
+pub struct Buffers<P: DenseProducts> {
+    threads: Vec<Mutex<ThreadBuffers<P>>>,
     u: usize,
 }
 
 /// The buffers of one thread.
-pub struct ThreadBuffers {
+pub struct ThreadBuffers<P: DenseProducts> {
     /// The rows of a strip, row-major.
     pub room: Vec<f32>,
-    /// Z, then D: strip rows x u.
+    /// Z, then D, of a block of rows: Z rows x u.
     pub z: ColumnPanels,
+    /// D of a strip, where that is not Z's own memory.
+    pub d: P::D,
     /// The activations of one row's variants: v x u.
     pub h: ColumnPanels,
     /// Each unit's largest `z` in the strip, minus infinity where it was not computed: 1 x u.
@@ -24,12 +27,13 @@ pub struct ThreadBuffers {
     pub sparse: Scratch,
 }
 
-impl Buffers {
+impl<P: DenseProducts> Buffers<P> {
     /// For a layer of `u` units in column panels of `nr`, before there is a strip.
     pub fn new(u: usize, nr: usize) -> Self {
         let thread = || ThreadBuffers {
             room: Vec::new(),
             z: ColumnPanels::zeros(0, u, nr),
+            d: P::D::default(),
             h: ColumnPanels::zeros(1, u, nr),
             largest: ColumnPanels::zeros(1, u, nr),
             sparse: Scratch::new(u, 1),
@@ -37,21 +41,21 @@ impl Buffers {
         Self { threads: (0..rayon::current_num_threads()).map(|_| Mutex::new(thread())).collect(), u }
     }
 
-    /// Makes room for strips of `rows` base rows of `k` inputs, each with `variants` variants. Every thread has it from
-    /// now on, whichever gets the first strip.
+    /// Makes room for strips of `rows` base rows, rounded up to whole tiles, of `k` inputs, each with `variants`
+    /// variants. Every thread has it from now on, whichever gets the first strip.
     pub fn fit(&mut self, (rows, k): (usize, usize), variants: usize) {
         for thread in &mut self.threads {
             let ThreadBuffers { room, z, h, sparse, .. } = thread.get_mut().unwrap_or_else(PoisonError::into_inner);
             room.clear();
             room.reserve(rows * k);
-            z.reshape(rows.next_multiple_of(MR));
+            z.reshape(rows.min(P::Z_ROWS));
             h.reshape(variants);
             sparse.fit(self.u, variants);
         }
     }
 
     /// Those of the running thread.
-    pub fn of_this_thread(&self) -> MutexGuard<'_, ThreadBuffers> {
+    pub fn of_this_thread(&self) -> MutexGuard<'_, ThreadBuffers<P>> {
         let thread = rayon::current_thread_index().unwrap_or(0);
         self.threads[thread % self.threads.len()].lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,26 +4,36 @@
 //! ```text
 //! pack        the strip's rows, once for each batch
 //! load        the layer's weights, once for each step
-//! forward     Z  = X W          Z in column panels of NR, not yet scaled
+//! forward     Z  = X W          Z in column panels of NR, not yet scaled, for a block of rows
 //!                               (the epilogue, shared by all formats, turns Z into D in place)
+//! keep        D                 in the form in which the gradient product takes it
 //! accumulate  dW += X^T D       dW in column panels of NR
 //! rounding                      how far a computed z may be off: what keeps the bounds of units exact
 //! ```
 //!
 //! Everything around these (strips, parts, the epilogue, the sums, the sparse form, what is known of units from step to
-//! step) is written once, over this trait. [`f32`](F32) is the format every CPU has.
+//! step) is written once, over this trait. [`F32`] is the format every CPU has, [`Bf16`] that of matrix
+//! units.
 
+mod bf16;
 mod f32;
 
+pub use self::bf16::Bf16;
 pub use self::f32::F32;
 
-use super::packing::{ColumnOrder, ColumnPanels, LinePanels, PanelsMut};
+use std::ops::Range;
+
+use super::packing::{ColumnOrder, ColumnPanels, LinePanels, PanelsMut, RowPanels};
 use crate::simd::{Kernel, Simd};
 
 /// One number format's dense products.
 ///
 /// Letters: `rows` base rows of a strip, `k` inputs, `u` units. [`DenseProducts::run`] hands kernels vectors of NR
-/// floats, as wide as a column panel of Z, D and dW.
+/// floats, as wide as a column panel of Z, D and dW; NR is at most 64. A strip is packed, trimmed if its batch stays, and
+/// transposed before its first gradient.
+///
+/// [`DenseProducts::forward`], [`DenseProducts::keep`] and [`DenseProducts::accumulate`] run inside a kernel: they are
+/// `#[inline(always)]`, or they would be compiled without the instruction set.
 pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// The rows of one strip, packed.
     type Inputs: Default + Send + Sync;
@@ -31,62 +41,108 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// The weights of a layer, packed for all strips.
     type Weights: Send + Sync;
 
-    /// The most base rows of a strip.
+    /// D of one strip, as the gradient product takes it; `()` where that is Z's own memory.
+    type D: Default + Send + Sync;
+
+    /// The most base rows of a strip, a multiple of [`DenseProducts::TILE_ROWS`].
     const STRIP_ROWS: usize;
+
+    /// Base rows whose Z is computed at a time, before the epilogue takes it: a multiple of
+    /// [`DenseProducts::TILE_ROWS`]; all rows of a strip where D is Z's own memory.
+    const Z_ROWS: usize;
+
+    /// Rows of a tile: Z has those of its block and dW those of the inputs, rounded up to whole tiles. What the rows
+    /// beyond hold is never read.
+    const TILE_ROWS: usize;
+
+    /// A strip becomes sparse where less than this share of its units are on: the faster the dense products, the
+    /// smaller.
+    const SPARSE_SHARE: f64;
 
     /// Runs `kernel` with the instruction set switched on, on vectors of NR floats.
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// The relative error of a computed `z`: it is off by at most this times the norm of the normalised row times that
-    /// of the unit's weights and bias, whatever the order of the `k` products.
+    /// of the unit's weights and bias, whatever the order of the `k` products. Bounds take the larger of this and
+    /// [`f32_rounding`], because sparse strips compute in f32.
     fn rounding(self, k: usize) -> f64;
 
-    /// Packs `rows`, rows x k, row-major, in place of what was packed.
+    /// Packs `rows`, rows x k, row-major, in place of what was packed, which was transposed or not: this is not yet.
     fn pack(self, rows: &[f32], k: usize, inputs: &mut Self::Inputs);
 
     /// Whether the transpose of the rows has been packed.
     fn is_transposed(self, inputs: &Self::Inputs) -> bool;
 
-    /// Writes the rows back, rows x k, row-major, over `rows`.
+    /// Writes the rows back over `rows`: rows x k, row-major, as the format has rounded them.
     fn unpack(self, inputs: &Self::Inputs, rows: &mut Vec<f32>);
 
-    /// Packs the transpose of `rows`, those that were packed, for [`DenseProducts::accumulate`]: k x rows, the inputs
-    /// in `order`.
+    /// Packs the transpose of `rows` for [`DenseProducts::accumulate`]: k x rows, the inputs in `order`. The rows are
+    /// those that were packed, or what [`DenseProducts::unpack`] gives. Trims the transpose as well, if the rows have been
+    /// trimmed.
     fn transpose(self, inputs: &mut Self::Inputs, rows: &[f32], order: ColumnOrder<'_>);
 
     /// Moves what is packed into memory of its size, for a batch that stays.
     fn trim(self, inputs: &mut Self::Inputs);
 
     /// The rows in lines, for the sparse form; input `i` becomes packed column `positions[i]`.
-    fn lines(self, inputs: &Self::Inputs, positions: &[usize]) -> LinePanels;
+    fn lines(self, inputs: &Self::Inputs, positions: &[usize]) -> LinePanels {
+        let (mut rows, mut panels) = (Vec::new(), RowPanels::<u32>::default());
+        self.unpack(inputs, &mut rows);
+        panels.pack(&rows, positions.len());
+        LinePanels::pack(&panels, positions)
+    }
 
     /// Weights of `k` x `u` zeros.
     fn weights(self, k: usize, u: usize) -> Self::Weights;
 
-    /// Takes in the row-major k x u matrix `kernel`, its columns in the order of `units`.
+    /// Takes in the row-major k x u matrix `kernel`, its columns in the order of `units`. Columns beyond `u` stay zero.
     fn load(self, weights: &mut Self::Weights, kernel: &[f32], units: ColumnOrder<'_>);
 
-    /// `z = X W` for the first `panels` column panels of `z`, which has at least the strip's rows (rounded up to those
-    /// of a tile).
+    /// `z = X W` for the base rows `block`, [`DenseProducts::Z_ROWS`] of them or what is left of the strip, and the
+    /// first `panels` column panels, zero in columns beyond `u`. Row 0 of `z` is the first of the block.
     fn forward<S: Simd>(
         self,
         simd: S,
         inputs: &Self::Inputs,
+        block: Range<usize>,
         weights: &Self::Weights,
         panels: usize,
         z: &mut ColumnPanels,
     );
 
-    /// `gradient += X^T D` for the column panels of `gradient`, k (rounded up to those of a tile) x u, whose units
-    /// `is_on` says are on in some row; the others contribute nothing. The strip has been transposed.
+    /// Keeps the first `panels` column panels of D of some base rows, which are where their Z was: a block, and how
+    /// many rows the whole strip has.
+    fn keep<S: Simd>(
+        self,
+        simd: S,
+        block_of_rows: (Range<usize>, usize),
+        panels: usize,
+        z: &ColumnPanels,
+        d: &mut Self::D,
+    );
+
+    /// `gradient += X^T D` for the column panels of `gradient`, k (rounded up to whole tiles) x u, whose units `is_on`
+    /// says are on in some row. The others must not be read: their D is that of another step. So is what D holds in rows
+    /// beyond the strip's. The strip has been transposed.
     fn accumulate<S: Simd>(
         self,
         simd: S,
         inputs: &Self::Inputs,
-        d: &ColumnPanels,
+        d: (&ColumnPanels, &Self::D),
         is_on: impl Fn(usize) -> bool,
         gradient: &mut PanelsMut<'_>,
     );
+}
+
+/// The blocks of `rows` base rows whose Z a format computes at a time.
+pub fn blocks<P: DenseProducts>(rows: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..rows).step_by(P::Z_ROWS).map(move |first| first..rows.min(first + P::Z_ROWS))
+}
+
+/// The relative error of a sum in f32 of products of `k` inputs, a label and a bias, whatever its order: twice the usual bound
+/// of half a unit in the last place for each operation.
+pub fn f32_rounding(k: usize) -> f64 {
+    (k + 4) as f64 * f64::from(f32::EPSILON)
 }
 
 /// NR of a format: the floats of a row of its column panels.
@@ -104,3 +160,6 @@ pub fn nr<P: DenseProducts>(products: P) -> usize {
 
     products.run(Lanes)
 }
+
+#[cfg(test)]
+mod tests;

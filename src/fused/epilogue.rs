@@ -4,6 +4,8 @@
 //! rows of a dense strip, and the sparse form (sparse.rs) applies them to its candidates. The `u` activations of a row
 //! stay in L1 from their first use to their last.
 
+use std::ops::Range;
+
 use super::packing::{ColumnOrder, ColumnPanels};
 use super::rows::Rows;
 use crate::batch;
@@ -22,6 +24,20 @@ pub fn add_label<S: Simd>(simd: S, z: S::Vector, value: f32, weights: &[f32]) ->
 pub fn activation<S: Simd>(simd: S, z: S::Vector, squares: S::Vector) -> (S::Vector, S::Vector) {
     let h = simd.max(z, simd.splat(0.0));
     (h, simd.mul_add(h, h, squares))
+}
+
+/// [`activation`] with what it writes: the largest `z` so far, and `h`. Returns the sums of squares.
+#[inline(always)]
+fn activate_vector<S: Simd>(
+    simd: S,
+    z: S::Vector,
+    squares: S::Vector,
+    (largest, h): (&mut [f32], &mut [f32]),
+) -> S::Vector {
+    simd.store(largest, simd.max(z, simd.load(largest)));
+    let (activations, squares) = activation(simd, z, squares);
+    simd.store(h, activations);
+    squares
 }
 
 /// `dz = coefficient * h`, which is 0 where ReLU is off. It is added to the gradient of the bias and, times the value
@@ -103,11 +119,13 @@ impl DenseSums {
     }
 }
 
-/// The rows of a dense strip between their products.
+/// Rows of a dense strip between their products.
 pub struct Epilogue<'a> {
     pub rows: &'a Rows,
+    /// The base rows whose Z is at hand: all of the strip, or one block after another.
+    pub block: Range<usize>,
     pub layer: LayerView<'a>,
-    /// Z, then D: strip rows x u.
+    /// Z of the block, then D: block rows x u.
     pub z: &'a mut ColumnPanels,
     /// The activations of one row's variants: v x u.
     pub h: &'a mut ColumnPanels,
@@ -125,18 +143,23 @@ impl Epilogue<'_> {
     #[inline(always)]
     fn activate<S: Simd>(&mut self, simd: S, r: usize, variant: usize) -> f32 {
         let scale = simd.splat(self.rows.scale(r));
-        let label = self.rows.label(r, variant);
+        let z = self.z.pieces(r - self.block.start).zip(self.layer.bias.pieces(0));
+        let written = self.largest.pieces_mut(0).zip(self.h.pieces_mut(variant));
+        let units = z.zip(written).take(self.layer.panels);
         let mut squares = simd.splat(0.0);
-        for j in 0..self.layer.panels {
-            let mut z = simd.mul_add(scale, simd.load(self.z.row(j, r)), simd.load(self.layer.bias.row(j, 0)));
-            if let Some((label, value)) = label {
-                z = add_label(simd, z, value, self.layer.labels.row(j, label));
+        match self.rows.label(r, variant) {
+            Some((label, value)) => {
+                for (((z, bias), written), weights) in units.zip(self.layer.labels.pieces(label)) {
+                    let z = simd.mul_add(scale, simd.load(z), simd.load(bias));
+                    squares = activate_vector(simd, add_label(simd, z, value, weights), squares, written);
+                }
             }
-            let largest = self.largest.row_mut(j, 0);
-            simd.store(largest, simd.max(z, simd.load(largest)));
-            let h;
-            (h, squares) = activation(simd, z, squares);
-            simd.store(self.h.row_mut(j, variant), h);
+            None => {
+                for ((z, bias), written) in units {
+                    let z = simd.mul_add(scale, simd.load(z), simd.load(bias));
+                    squares = activate_vector(simd, z, squares, written);
+                }
+            }
         }
         simd.sum(squares)
     }
@@ -145,11 +168,17 @@ impl Epilogue<'_> {
     #[inline(always)]
     pub fn share_on<S: Simd>(&mut self, simd: S, units: usize) -> f64 {
         let (mut on, mut seen) = (0, 0);
-        for r in (0..self.rows.count()).step_by(SAMPLED) {
-            (0..self.rows.variants()).for_each(|variant| _ = self.activate(simd, r, variant));
+        for r in self.block.clone().step_by(SAMPLED) {
+            // Loops, not closures: a closure that is not inlined is compiled without the instruction set.
+            for variant in 0..self.rows.variants() {
+                self.activate(simd, r, variant);
+            }
             for j in 0..self.layer.panels {
-                let bits = (0..self.rows.variants()).map(|variant| simd.positive(simd.load(self.h.row(j, variant))));
-                on += bits.fold(0, |any, bits| any | bits).count_ones() as usize;
+                let mut any = 0;
+                for variant in 0..self.rows.variants() {
+                    any |= simd.positive(simd.load(self.h.row(j, variant)));
+                }
+                on += any.count_ones() as usize;
             }
             seen += units;
         }
@@ -170,8 +199,10 @@ impl Epilogue<'_> {
         sums: &mut DenseSums,
         mut outputs: Option<&mut [f32]>,
     ) {
-        self.largest.fill(f32::NEG_INFINITY);
-        for r in 0..self.rows.count() {
+        if self.block.start == 0 {
+            self.largest.fill(f32::NEG_INFINITY);
+        }
+        for r in self.block.clone() {
             for variant in 0..self.rows.variants() {
                 let squares = self.activate(simd, r, variant);
                 if let Some(outputs) = &mut outputs {
@@ -179,21 +210,42 @@ impl Epilogue<'_> {
                 }
                 let row = loss.row(squares, batch::polarity(self.rows.batch_row(r, variant)));
                 sums.loss += row.loss;
-                let label = self.rows.label(r, variant);
-                for j in 0..self.layer.panels {
-                    let h = self.h.row_mut(j, variant);
-                    let label = label.map(|(label, value)| (value, sums.labels.row_mut(j, label)));
-                    let dz = differentiate(simd, row.coefficient, simd.load(h), sums.bias.row_mut(j, 0), label);
-                    simd.store(h, dz);
-                }
+                self.differentiate(simd, (r, variant), row.coefficient, sums);
             }
             let scale = simd.splat(self.rows.scale(r));
-            for j in 0..self.layer.panels {
-                let mut sum = simd.load(self.h.row(j, 0));
+            let d = self.z.pieces_mut(r - self.block.start).zip(self.h.pieces(0)).take(self.layer.panels);
+            for (j, (d, first)) in d.enumerate() {
+                let mut sum = simd.load(first);
                 for variant in 1..self.rows.variants() {
                     sum = simd.add(sum, simd.load(self.h.row(j, variant)));
                 }
-                simd.store(self.z.row_mut(j, r), simd.mul(scale, sum));
+                simd.store(d, simd.mul(scale, sum));
+            }
+        }
+    }
+
+    /// `h[variant]` becomes `dz`, which is added to the gradients of bias and label pixel.
+    #[inline(always)]
+    fn differentiate<S: Simd>(
+        &mut self,
+        simd: S,
+        (r, variant): (usize, usize),
+        coefficient: f32,
+        sums: &mut DenseSums,
+    ) {
+        let units = self.h.pieces_mut(variant).zip(sums.bias.pieces_mut(0)).take(self.layer.panels);
+        match self.rows.label(r, variant) {
+            Some((label, value)) => {
+                for ((h, bias), weights) in units.zip(sums.labels.pieces_mut(label)) {
+                    let dz = differentiate(simd, coefficient, simd.load(h), bias, Some((value, weights)));
+                    simd.store(h, dz);
+                }
+            }
+            None => {
+                for (h, bias) in units {
+                    let dz = differentiate(simd, coefficient, simd.load(h), bias, None);
+                    simd.store(h, dz);
+                }
             }
         }
     }
@@ -209,7 +261,8 @@ impl Epilogue<'_> {
         mut goodness_of_rows: Option<&mut [f32]>,
     ) -> u64 {
         let mut active = 0;
-        for (r, variant) in (0..self.rows.count()).flat_map(|r| (0..self.rows.variants()).map(move |v| (r, v))) {
+        let variants = self.rows.variants();
+        for (r, variant) in self.block.clone().flat_map(|r| (0..variants).map(move |v| (r, v))) {
             let squares = self.activate(simd, r, variant);
             if let Some(goodness_of_rows) = &mut goodness_of_rows {
                 goodness_of_rows[self.rows.output(r, variant)] = goodness.of(squares, self.layer.units.count());
@@ -217,8 +270,8 @@ impl Epilogue<'_> {
             if let Some(outputs) = &mut outputs {
                 self.write_row(r, variant, outputs);
             }
-            for j in 0..self.layer.panels {
-                active += u64::from(simd.positive(simd.load(self.h.row(j, variant))).count_ones());
+            for h in self.h.pieces(variant).take(self.layer.panels) {
+                active += u64::from(simd.positive(simd.load(h)).count_ones());
             }
         }
         active

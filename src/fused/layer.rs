@@ -31,8 +31,8 @@ pub struct FusedLayer<P: DenseProducts> {
     life: Life,
     parameters: Packed<P>,
     /// The buffers of mini-batches, once there was one.
-    one_step: Option<OneStep>,
-    buffers: Buffers,
+    one_step: Option<OneStep<P>>,
+    buffers: Buffers<P>,
 }
 
 /// What the batch is there for.
@@ -80,13 +80,15 @@ impl<P: DenseProducts> Packed<P> {
 
 impl<P: DenseProducts> FusedLayer<P> {
     /// The layer, without a batch.
-    pub fn new(products: P, recipe: &Recipe, sparse_below: f64, k: usize, u: usize) -> Self {
+    ///
+    /// A strip becomes sparse where less than `sparse_below` of its units are on; where the format says, if that is `None`.
+    pub fn new(products: P, recipe: &Recipe, sparse_below: Option<f64>, k: usize, u: usize) -> Self {
         let nr = dense::nr(products);
         let row = || ColumnPanels::zeros(1, u, nr);
         Self {
             products,
             recipe: *recipe,
-            sparse_below,
+            sparse_below: sparse_below.unwrap_or(P::SPARSE_SHARE),
             k,
             u,
             batch: PackedBatch::empty(),
@@ -112,7 +114,9 @@ impl<P: DenseProducts> FusedLayer<P> {
         let Self { products, ref recipe, k, u, .. } = *self;
         let survey = self.batch.pack_to_stay(products, recipe, input, u, &mut self.buffers);
         let norm = recipe.normalisation.norm_bound(k);
-        Life::ManySteps(Box::new(ManySteps::new(&self.batch, &survey, (k, u, self.nr()), (norm, products.rounding(k)))))
+        // Sparse strips compute in f32.
+        let rounding = products.rounding(k).max(dense::f32_rounding(k));
+        Life::ManySteps(Box::new(ManySteps::new(&self.batch, &survey, (k, u, self.nr()), (norm, rounding))))
     }
 
     fn loss(&self) -> LossOfRows {

@@ -12,7 +12,7 @@ use super::dense::DenseProducts;
 use super::drift::{Bounds, Drift};
 use super::epilogue::DenseSums;
 use super::input_orders::Orders;
-use super::packing::{ColumnOrder, ColumnPanels, MR};
+use super::packing::{ColumnOrder, ColumnPanels};
 use super::part::{PackedLayer, PartGradient, Partial, StepRule};
 use super::sparse::{self, SparseLayer, SparseSums, UnitLines};
 use super::units::Units;
@@ -63,7 +63,7 @@ impl ManySteps {
             sparse: SparseLayer::new(k, u, label_pixels),
             drift: Drift::new((k, u), bounds),
         };
-        let rows = k.next_multiple_of(MR);
+        let rows = k.next_multiple_of(P::TILE_ROWS);
         let partial = || Partial {
             loss: 0.0,
             has_dense: false,
@@ -100,7 +100,7 @@ impl PartSums {
         layer: PackedLayer<'_, P>,
         orders: &Orders,
         rule: StepRule,
-        buffers: &Buffers,
+        buffers: &Buffers<P>,
     ) {
         let label_pixels = batch.label_pixels;
         batch.parts.par_iter_mut().zip(&mut self.partials).for_each(|(strips, partial)| {

@@ -14,9 +14,9 @@ use rayon::prelude::*;
 
 use super::batch::PackedBatch;
 use super::buffers::{Buffers, ThreadBuffers};
-use super::dense::DenseProducts;
+use super::dense::{self, DenseProducts};
 use super::epilogue::{DenseSums, Epilogue};
-use super::packing::{ColumnOrder, ColumnPanels, MR, PanelsMut};
+use super::packing::{ColumnOrder, ColumnPanels, PanelsMut};
 use super::part::{PackedLayer, is_on};
 use super::strip::{Form, Strip};
 use crate::parameters::Parameters;
@@ -31,8 +31,8 @@ const MOST_PANELS: usize = 4;
 const TASKS_PER_THREAD: usize = 2;
 
 /// The buffers of a mini-batch on one layer.
-pub struct OneStep {
-    strips: Vec<StripResult>,
+pub struct OneStep<P: DenseProducts> {
+    strips: Vec<StripResult<P>>,
     /// dW: k (rounded up to whole tiles) x u.
     kernel: ColumnPanels,
     /// The sum of what the strips add besides.
@@ -40,34 +40,37 @@ pub struct OneStep {
 }
 
 /// What one strip leaves for the gradient.
-struct StripResult {
-    /// Strip rows x u.
-    d: ColumnPanels,
+struct StripResult<P: DenseProducts> {
+    /// Z, then D, of a block of rows: Z rows x u.
+    z: ColumnPanels,
+    /// D, where that is not the memory of Z.
+    d: P::D,
     /// Each unit's largest `z`: 1 x u.
     largest: ColumnPanels,
     sums: DenseSums,
 }
 
-impl OneStep {
+impl<P: DenseProducts> OneStep<P> {
     /// Without buffers, for a layer of `k` inputs and `u` units in column panels of `nr`.
     pub fn new((k, u, nr): (usize, usize, usize)) -> Self {
         Self {
             strips: Vec::new(),
-            kernel: ColumnPanels::zeros(k.next_multiple_of(MR), u, nr),
+            kernel: ColumnPanels::zeros(k.next_multiple_of(P::TILE_ROWS), u, nr),
             total: DenseSums::zeros(0, u, nr),
         }
     }
 
     /// Makes room for `batch`, which has one strip for each part, on a layer of `u` units in column panels of `nr`.
-    pub fn begin<P: DenseProducts>(&mut self, batch: &PackedBatch<P>, (u, nr): (usize, usize)) {
-        let (rows, label_pixels) = (batch.strip_rows.next_multiple_of(MR), batch.label_pixels);
+    pub fn begin(&mut self, batch: &PackedBatch<P>, (u, nr): (usize, usize)) {
+        let (rows, label_pixels) = (batch.tile_rows(), batch.label_pixels);
         self.strips.resize_with(batch.parts.len(), || StripResult {
-            d: ColumnPanels::zeros(0, u, nr),
+            z: ColumnPanels::zeros(0, u, nr),
+            d: P::D::default(),
             largest: ColumnPanels::zeros(1, u, nr),
             sums: DenseSums::zeros(0, u, nr),
         });
-        for StripResult { d, sums, .. } in &mut self.strips {
-            d.reshape(rows);
+        for StripResult { z, sums, .. } in &mut self.strips {
+            z.reshape(rows.min(P::Z_ROWS));
             sums.reshape(label_pixels);
         }
         self.total.reshape(label_pixels);
@@ -75,19 +78,19 @@ impl OneStep {
 
     /// The loss of the batch, not yet divided by its rows, and its gradient. Where asked for, writes the rows of
     /// activations.
-    pub fn gradient<P: DenseProducts>(
+    pub fn gradient(
         &mut self,
         batch: &mut PackedBatch<P>,
         layer: PackedLayer<'_, P>,
         loss: LossOfRows,
-        buffers: &Buffers,
+        buffers: &Buffers<P>,
         (gradient, outputs): (&mut Parameters, Option<&mut [f32]>),
     ) -> f64 {
         let Self { strips: results, kernel, total } = self;
         let u = gradient.u;
         let outputs_of_strip = batch.strip_rows * batch.variants_of_base_row() * u;
         let strips = batch.parts.par_iter_mut().zip(&mut *results);
-        let compute = |(parts, result): (&mut Vec<Strip<P>>, &mut StripResult), outputs: Option<&mut [f32]>| {
+        let compute = |(parts, result): (&mut Vec<Strip<P>>, &mut StripResult<P>), outputs: Option<&mut [f32]>| {
             let [strip] = parts.as_mut_slice() else { unreachable!("a part of a mini-batch is one strip") };
             let buffers = &mut *buffers.of_this_thread();
             layer.products.run(StripGradient { strip, layer, loss, result, buffers, outputs });
@@ -117,8 +120,8 @@ struct StripGradient<'a, P: DenseProducts> {
     strip: &'a mut Strip<P>,
     layer: PackedLayer<'a, P>,
     loss: LossOfRows,
-    result: &'a mut StripResult,
-    buffers: &'a mut ThreadBuffers,
+    result: &'a mut StripResult<P>,
+    buffers: &'a mut ThreadBuffers<P>,
     /// Output rows x u.
     outputs: Option<&'a mut [f32]>,
 }
@@ -128,13 +131,17 @@ impl<P: DenseProducts> Kernel for StripGradient<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { strip, layer, loss, result, buffers, outputs } = self;
-        let StripResult { d, largest, sums } = result;
+        let Self { strip, layer, loss, result, buffers, mut outputs } = self;
+        let StripResult { z, d, largest, sums } = result;
         let Strip { rows, form: Form::Dense(packed) } = strip else { unreachable!("strips of a mini-batch are dense") };
+        let (PackedLayer { products, weights, view, .. }, h) = (layer, &mut buffers.h);
         sums.clear();
-        layer.products.forward(simd, packed, layer.weights, layer.view.panels, d);
-        let mut epilogue = Epilogue { rows, layer: layer.view, z: d, h: &mut buffers.h, largest };
-        epilogue.gradient(simd, &loss, sums, outputs);
+        for block in dense::blocks::<P>(rows.count()) {
+            products.forward(simd, packed, block.clone(), weights, view.panels, z);
+            let mut epilogue = Epilogue { rows, block: block.clone(), layer: view, z, h, largest };
+            epilogue.gradient(simd, &loss, sums, outputs.as_deref_mut());
+            products.keep(simd, (block, rows.count()), view.panels, z, d);
+        }
     }
 }
 
@@ -142,7 +149,7 @@ impl<P: DenseProducts> Kernel for StripGradient<'_, P> {
 struct PanelGradient<'a, P: DenseProducts> {
     products: P,
     parts: &'a [Vec<Strip<P>>],
-    results: &'a [StripResult],
+    results: &'a [StripResult<P>],
     panel: PanelsMut<'a>,
 }
 
@@ -153,9 +160,9 @@ impl<P: DenseProducts> Kernel for PanelGradient<'_, P> {
     fn run<S: Simd>(self, simd: S) {
         let Self { products, parts, results, mut panel } = self;
         panel.fill(0.0);
-        for (strip, StripResult { d, largest, .. }) in parts.iter().flatten().zip(results) {
+        for (strip, StripResult { z, d, largest, .. }) in parts.iter().flatten().zip(results) {
             let Some(inputs) = strip.dense() else { unreachable!("strips of a mini-batch are dense") };
-            products.accumulate(simd, inputs, d, |j| is_on(largest, j), &mut panel);
+            products.accumulate(simd, inputs, (z, d), |j| is_on(largest, j), &mut panel);
         }
     }
 }

@@ -1,12 +1,15 @@
 //! One part of a batch: its strips one after another, each through product, epilogue and gradient, dense or sparse.
 
+use std::ops::Range;
+
 use super::buffers::ThreadBuffers;
-use super::dense::DenseProducts;
+use super::dense::{self, DenseProducts};
 use super::epilogue::{DenseSums, Epilogue, LayerView};
 use super::input_orders::Orders;
 use super::packing::{ColumnOrder, ColumnPanels};
+use super::rows::Rows;
 use super::sparse::{Sparse, SparseLayer, SparseStep, SparseSums};
-use super::strip::{Form, Rows, Strip};
+use super::strip::{Form, Strip};
 use crate::recipe::{Goodness, LossOfRows};
 use crate::simd::{Kernel, LINE, Simd};
 
@@ -74,7 +77,7 @@ pub struct PartGradient<'a, P: DenseProducts> {
     pub label_pixels: usize,
     pub rule: StepRule,
     pub partial: &'a mut Partial,
-    pub buffers: &'a mut ThreadBuffers,
+    pub buffers: &'a mut ThreadBuffers<P>,
 }
 
 impl<P: DenseProducts> Kernel for PartGradient<'_, P> {
@@ -94,24 +97,15 @@ impl<P: DenseProducts> Kernel for PartGradient<'_, P> {
         partial.sparse.iter_mut().for_each(SparseSums::clear);
         for Strip { rows, form } in strips {
             if let Form::Dense(inputs) = form {
-                layer.products.forward(simd, inputs, layer.weights, layer.view.panels, &mut buffers.z);
-                if let Some(sparse) = becomes_sparse(simd, rows, inputs, layer, orders, sparse_below, buffers) {
-                    *form = Form::Sparse(sparse);
+                let mut strip = DenseStrip { rows, inputs, layer, orders, buffers };
+                strip.begin(simd);
+                if strip.share_on(simd) < sparse_below {
+                    *form = Form::Sparse(strip.sparse_form(simd));
                 }
             }
             match form {
                 Form::Dense(inputs) => {
-                    let ThreadBuffers { z, h, largest, room, .. } = buffers;
-                    partial.dense.loss = partial.loss;
-                    Epilogue { rows, layer: layer.view, z, h, largest }.gradient(simd, &loss, &mut partial.dense, None);
-                    partial.loss = partial.dense.loss;
-                    if !layer.products.is_transposed(inputs) {
-                        layer.products.unpack(inputs, room);
-                        layer.products.transpose(inputs, room, ColumnOrder::Permuted(&orders.panels.inputs));
-                    }
-                    let gradient = &mut partial.kernel.panels_mut();
-                    layer.products.accumulate(simd, inputs, z, |j| is_on(largest, j), gradient);
-                    partial.largest.raise_to(largest);
+                    DenseStrip { rows, inputs, layer, orders, buffers }.gradient(simd, &loss, partial);
                 }
                 Form::Sparse(sparse) => {
                     let lines = orders.lines.inputs.len().div_ceil(LINE);
@@ -124,25 +118,87 @@ impl<P: DenseProducts> Kernel for PartGradient<'_, P> {
     }
 }
 
-/// The sparse form of a dense strip whose product with the weights is in Z, if so few of its units are on.
-#[inline(always)]
-fn becomes_sparse<S: Simd, P: DenseProducts>(
-    simd: S,
-    rows: &Rows,
-    inputs: &P::Inputs,
-    layer: PackedLayer<'_, P>,
-    orders: &Orders,
-    sparse_below: f64,
-    ThreadBuffers { z, h, largest, .. }: &mut ThreadBuffers,
-) -> Option<Sparse> {
-    let ColumnOrder::Permuted(units) = layer.view.units else { unreachable!("training sorts the units") };
-    let share = Epilogue { rows, layer: layer.view, z, h, largest }.share_on(simd, units.len());
-    (share < sparse_below).then(|| {
-        let lines = layer.products.lines(inputs, &orders.lines.positions);
-        let mut sparse = Sparse::new(lines, rows.count(), units.len());
-        sparse.learn(simd, layer.sparse(rows), z, (units, layer.columns));
+/// A dense strip in training.
+struct DenseStrip<'a, P: DenseProducts> {
+    rows: &'a Rows,
+    inputs: &'a mut P::Inputs,
+    layer: PackedLayer<'a, P>,
+    orders: &'a Orders,
+    buffers: &'a mut ThreadBuffers<P>,
+}
+
+impl<P: DenseProducts> DenseStrip<'_, P> {
+    /// The first block of rows whose Z is computed.
+    fn first_block(&self) -> Range<usize> {
+        0..self.rows.count().min(P::Z_ROWS)
+    }
+
+    /// Computes Z of `block`.
+    #[inline(always)]
+    fn forward<S: Simd>(&mut self, simd: S, block: Range<usize>) {
+        let PackedLayer { products, weights, view, .. } = self.layer;
+        products.forward(simd, self.inputs, block, weights, view.panels, &mut self.buffers.z);
+    }
+
+    /// Computes Z of the first block: what is done with a strip, dense or sparse, begins with it.
+    #[inline(always)]
+    fn begin<S: Simd>(&mut self, simd: S) {
+        self.forward(simd, self.first_block());
+    }
+
+    #[inline(always)]
+    fn epilogue(&mut self, block: Range<usize>) -> Epilogue<'_> {
+        let ThreadBuffers { z, h, largest, .. } = &mut *self.buffers;
+        Epilogue { rows: self.rows, block, layer: self.layer.view, z, h, largest }
+    }
+
+    /// The share of units that are on in the first block.
+    #[inline(always)]
+    fn share_on<S: Simd>(&mut self, simd: S) -> f64 {
+        let units = self.layer.view.units.count();
+        self.epilogue(self.first_block()).share_on(simd, units)
+    }
+
+    /// The same strip in sparse form, with the bounds that its Z gives.
+    #[inline(always)]
+    fn sparse_form<S: Simd>(&mut self, simd: S) -> Sparse {
+        let PackedLayer { products, view, columns, .. } = self.layer;
+        let ColumnOrder::Permuted(units) = view.units else { unreachable!("training sorts the units") };
+        let lines = products.lines(self.inputs, &self.orders.lines.positions);
+        let mut sparse = Sparse::new(lines, self.rows.count(), units.len());
+        for block in dense::blocks::<P>(self.rows.count()) {
+            if block.start > 0 {
+                self.forward(simd, block.clone());
+            }
+            sparse.learn(simd, self.layer.sparse(self.rows), block, &self.buffers.z, (units, columns));
+        }
         sparse
-    })
+    }
+
+    /// Adds the strip's loss and gradient to `partial`.
+    #[inline(always)]
+    fn gradient<S: Simd>(&mut self, simd: S, loss: &LossOfRows, partial: &mut Partial) {
+        let PackedLayer { products, view, .. } = self.layer;
+        let rows = self.rows.count();
+        partial.dense.loss = partial.loss;
+        for block in dense::blocks::<P>(rows) {
+            if block.start > 0 {
+                self.forward(simd, block.clone());
+            }
+            self.epilogue(block.clone()).gradient(simd, loss, &mut partial.dense, None);
+            let ThreadBuffers { z, d, .. } = &mut *self.buffers;
+            products.keep(simd, (block, rows), view.panels, z, d);
+        }
+        partial.loss = partial.dense.loss;
+        let ThreadBuffers { z, d, largest, room, .. } = &mut *self.buffers;
+        if !products.is_transposed(self.inputs) {
+            products.unpack(self.inputs, room);
+            products.transpose(self.inputs, room, ColumnOrder::Permuted(&self.orders.panels.inputs));
+        }
+        let gradient = &mut partial.kernel.panels_mut();
+        products.accumulate(simd, self.inputs, (z, d), |j| is_on(largest, j), gradient);
+        partial.largest.raise_to(largest);
+    }
 }
 
 /// One part's activations and goodness; the result counts the activations above zero.
@@ -154,7 +210,7 @@ pub struct PartForward<'a, P: DenseProducts> {
     pub outputs: Option<&'a mut [f32]>,
     /// One for each output row.
     pub goodness_of_rows: Option<&'a mut [f32]>,
-    pub buffers: &'a mut ThreadBuffers,
+    pub buffers: &'a mut ThreadBuffers<P>,
 }
 
 impl<P: DenseProducts> Kernel for PartForward<'_, P> {
@@ -175,9 +231,15 @@ impl<P: DenseProducts> Kernel for PartForward<'_, P> {
                     sparse.outputs(simd, layer.sparse(rows), (goodness, units), scratch, wanted)
                 }
                 Form::Dense(inputs) => {
-                    layer.products.forward(simd, inputs, layer.weights, layer.view.panels, z);
-                    let mut epilogue = Epilogue { rows, layer: layer.view, z, h, largest };
-                    epilogue.outputs(simd, goodness, outputs, goodness_of_rows)
+                    let mut wanted = (outputs, goodness_of_rows);
+                    let mut active = 0;
+                    for block in dense::blocks::<P>(rows.count()) {
+                        let PackedLayer { products, weights, view, .. } = layer;
+                        products.forward(simd, inputs, block.clone(), weights, view.panels, z);
+                        let mut epilogue = Epilogue { rows, block, layer: view, z, h, largest };
+                        active += epilogue.outputs(simd, goodness, wanted.0.as_deref_mut(), wanted.1.as_deref_mut());
+                    }
+                    active
                 }
             };
         }

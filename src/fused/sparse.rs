@@ -25,6 +25,8 @@ mod products;
 
 pub use layer::{SparseLayer, SparseSums, UnitLines, add_sums};
 
+use std::ops::Range;
+
 use super::epilogue::{activation, add_label, differentiate};
 use super::packing::{ColumnPanels, LinePanel, LinePanels, MR};
 use super::rows::Rows;
@@ -33,12 +35,6 @@ use crate::recipe::{Goodness, LossOfRows};
 use crate::simd::{LINE, MAX_LANES, Simd, round_up_to_bf16};
 use candidates::{Candidates, PanelRows, Variant, find, scatter_add};
 use products::{Gradients, multiply};
-
-/// A strip is computed in this form where less than this share of its units is on. The sparse form is slower for each
-/// product that it computes: it adds up along the inputs, so that each tile of 4 x 4 products ends in 16 sums across a
-/// vector. It has to leave out enough products to make up for that. The share has been measured on AVX-512 and AVX2
-/// (docs/performance.md).
-pub const SPARSE_SHARE: f64 = 0.3;
 
 /// The inputs of a strip and what is known of its activations.
 pub struct Sparse {
@@ -84,21 +80,25 @@ impl Sparse {
         Self { inputs, bounds }
     }
 
-    /// Takes in the bounds that follow from a dense step: `z(r, c)` is the product of row `r` with unit `units[c]`, for
-    /// the first `computed` columns. The bounds of the other units stay as they are.
+    /// Takes in the bounds that follow from a dense step: of the base rows `block`, whose first panel it
+    /// begins: `z(r, c)` is the product of its row `r` with unit `units[c]`, for the first `computed` columns. The bounds of the other units stay as they are.
     #[inline(always)]
     pub fn learn<S: Simd>(
         &mut self,
         simd: S,
         SparseStep { rows, layer }: SparseStep<'_>,
+        block: Range<usize>,
         z: &ColumnPanels,
         (units, computed): (&[u32], usize),
     ) {
-        for (panel, bounds) in self.bounds.chunks_exact_mut(layer.width()).enumerate() {
+        let panels = block.start / MR..block.end.div_ceil(MR);
+        for panel in panels {
+            let bounds = &mut self.bounds[panel * layer.width()..][..layer.width()];
             for (j, units) in units[..computed].chunks(S::LANES).enumerate() {
                 let mut largest = simd.splat(f32::MIN);
                 for r in (PanelRows { rows, panel }).numbers() {
-                    largest = simd.max(simd.mul(simd.splat(rows.scale(r)), simd.load(z.row(j, r))), largest);
+                    largest =
+                        simd.max(simd.mul(simd.splat(rows.scale(r)), simd.load(z.row(j, r - block.start))), largest);
                 }
                 let mut floats = [0.0; MAX_LANES];
                 simd.store(&mut floats, largest);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::dense::DenseProducts;
 use super::packing::ColumnOrder;
-pub use super::rows::Rows;
+use super::rows::Rows;
 use super::sparse::Sparse;
 use crate::batch::{Activations, Input};
 use crate::recipe::Recipe;

@@ -1,4 +1,6 @@
 //! Several registers side by side as one vector: how a kernel chooses the width of its accumulators.
+//!
+//! The operations are loops and not closures: a closure that is not inlined is compiled without the instruction set.
 
 use super::{Kernel, Simd};
 
@@ -47,7 +49,9 @@ impl<S: Simd<One = S>, const N: usize> Simd for Registers<S, N> {
     fn load(self, from: &[f32]) -> Self::Vector {
         let from = &from[..Self::LANES];
         let mut vector = self.splat(0.0);
-        vector.iter_mut().enumerate().for_each(|(i, register)| *register = self.0.load(&from[i * S::LANES..]));
+        for (i, register) in vector.iter_mut().enumerate() {
+            *register = self.0.load(&from[i * S::LANES..]);
+        }
         vector
     }
 
@@ -55,14 +59,18 @@ impl<S: Simd<One = S>, const N: usize> Simd for Registers<S, N> {
     fn load_bf16(self, from: &[u16]) -> Self::Vector {
         let from = &from[..Self::LANES];
         let mut vector = self.splat(0.0);
-        vector.iter_mut().enumerate().for_each(|(i, register)| *register = self.0.load_bf16(&from[i * S::LANES..]));
+        for (i, register) in vector.iter_mut().enumerate() {
+            *register = self.0.load_bf16(&from[i * S::LANES..]);
+        }
         vector
     }
 
     #[inline(always)]
     fn store(self, to: &mut [f32], value: Self::Vector) {
         let to = &mut to[..Self::LANES];
-        value.into_iter().enumerate().for_each(|(i, register)| self.0.store(&mut to[i * S::LANES..], register));
+        for (i, register) in value.into_iter().enumerate() {
+            self.0.store(&mut to[i * S::LANES..], register);
+        }
     }
 
     each_register! {
@@ -78,13 +86,21 @@ impl<S: Simd<One = S>, const N: usize> Simd for Registers<S, N> {
     /// Adds the registers up one after another, and then the lanes of their sum.
     #[inline(always)]
     fn sum(self, a: Self::Vector) -> f32 {
-        self.0.sum(a[1..].iter().fold(a[0], |total, &register| self.0.add(total, register)))
+        let mut total = a[0];
+        for &register in &a[1..] {
+            total = self.0.add(total, register);
+        }
+        self.0.sum(total)
     }
 
     #[inline(always)]
     fn positive(self, a: Self::Vector) -> u64 {
         const { assert!(Self::LANES <= u64::BITS as usize) };
-        a.into_iter().enumerate().fold(0, |bits, (i, register)| bits | self.0.positive(register) << (i * S::LANES))
+        let mut bits = 0;
+        for (i, register) in a.into_iter().enumerate() {
+            bits |= self.0.positive(register) << (i * S::LANES);
+        }
+        bits
     }
 
     #[inline(always)]

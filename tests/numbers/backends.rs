@@ -130,7 +130,7 @@ fn samples_around_a_panel_a_strip_and_a_part() {
 
 #[test]
 fn a_part_of_several_strips() {
-    // A strip has at most 256 base rows: 32 parts of one whole strip, of two, and of several, the last part being
+    // An f32 strip has at most 256 base rows: 32 parts of one whole strip, of two, and of several, the last part being
     // short.
     for isa in common::isas() {
         for n in [8_192, 8_193, 17_000] {

@@ -4,6 +4,7 @@
 //! One program, because building it takes longer than running it.
 
 mod backends;
+mod bf16;
 mod common;
 mod gemm;
 mod golden;

@@ -13,6 +13,7 @@ use crate::isa::Isa;
 use crate::network::Network;
 use crate::predict::predict;
 use crate::recipe::Recipe;
+use crate::tier::Tier;
 use crate::train::{Trainer, TrainingSet, TrainingState};
 
 /// Outer epochs, and as many times all images are predicted.
@@ -47,7 +48,7 @@ pub(super) fn measure(
 ) -> Result<Training> {
     let mut config = Config::resolve(None, toml::Table::new())?;
     (config.seed, config.inner_steps) = (circumstances.seed, extent.inner_steps);
-    let backend = &*backends::choose(config.backend, config.precision, isa);
+    let backend = &*backends::choose(config.backend, config.precision, Tier::new(isa))?;
     let images = &dataset.train.images;
     let samples = images.count().min(extent.images);
     let pixels = &images.pixels()[..samples * images.pixels_per_image()];

@@ -130,8 +130,8 @@ pub struct Overrides {
     #[arg(long, value_parser = ["auto", "fused", "reference"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     backend: Option<String>,
-    /// Number format of the products: auto, f32 [keras: auto]
-    #[arg(long, value_parser = ["auto", "f32"], hide_possible_values = true)]
+    /// Number format of the products: auto, f32, bf16 [keras: auto]
+    #[arg(long, value_parser = ["auto", "f32", "bf16"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     precision: Option<String>,
     /// Train on the first N images only; 0 is all [keras: 0]

@@ -9,18 +9,21 @@ use ffwd::data::locate::survey;
 use ffwd::data::{Places, cache, known};
 use ffwd::error::{Finding, SurveyRow};
 use ffwd::isa::Isa;
+use ffwd::tier::Tier;
 use serde_json::json;
+use std::collections::BTreeMap as Map;
 
 use crate::{print, threads_or_available};
 
 /// Prints the instruction sets, the threads and where the data sets are.
 pub fn run(as_json: bool) -> Result<ExitCode> {
-    let isa = Isa::from_environment()?;
+    let tier = Tier::from_environment()?;
+    let isa = tier.isa();
     let usable: Vec<&str> = Isa::available().iter().map(Isa::name).collect();
     let threads = threads_or_available(0);
     let cache = cache::user();
     let cpu = System::of_this_machine().cpu_model;
-    let precision = ffwd::backends::choose(BackendName::Auto, PrecisionName::Auto, isa).precision();
+    let precision = ffwd::backends::choose(BackendName::Auto, PrecisionName::Auto, tier)?.precision();
     let rows = survey(&Places::from_environment());
     let sets = known::NAMES.map(|name| (name, found(&rows, name)));
     if as_json {
@@ -31,6 +34,7 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
             "isa": { "usable": usable, "selected": isa.name() },
             "threads": threads,
             "precision": [precision],
+            "tiles": Tier::tile_units().map(|(unit, usability)| (unit, usability.words())).collect::<Map<_, _>>(),
             "data": sets.map(|(name, row)| json!({ "name": name, "directory": row.map(|row| &row.directory) })),
             "cache": cache.directory,
             "fetch": cfg!(feature = "fetch"),
@@ -42,6 +46,9 @@ pub fn run(as_json: bool) -> Result<ExitCode> {
         print(format!("ISA          {isa} (this CPU has {})", usable.join(", ")))?;
         print(format!("threads      {threads}"))?;
         print(format!("precision    {precision}"))?;
+        for (unit, usability) in Tier::tile_units() {
+            print(format!("bf16 tiles   {unit}: {}", usability.words()))?;
+        }
         for (name, row) in sets {
             print(format!("data         {name}: {}", words(row)))?;
         }

@@ -9,9 +9,9 @@ use ffwd::checkpoint::Origin;
 use ffwd::config::{BackendName, Config, PrecisionName};
 use ffwd::data::IdxImages;
 use ffwd::error::DatasetProblem;
-use ffwd::isa::Isa;
 use ffwd::predict::{self as prediction, Evaluation};
 use ffwd::recipe::Recipe;
+use ffwd::tier::Tier;
 use ffwd::{Error, backends, checkpoint};
 use serde_json::json;
 
@@ -21,7 +21,7 @@ use crate::summary::DatasetSummary;
 use crate::{print, say};
 
 fn backend() -> ffwd::Result<Box<dyn Backend>> {
-    Ok(backends::choose(BackendName::Auto, PrecisionName::Auto, Isa::from_environment()?))
+    backends::choose(BackendName::Auto, PrecisionName::Auto, Tier::from_environment()?)
 }
 
 /// Measures a model's accuracy, on the data set it was trained on where none is named.

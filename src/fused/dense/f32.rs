@@ -3,6 +3,8 @@
 //! The micro-kernel keeps an MR x NR tile of C in registers and, for each entry of the row panel, loads one row of B
 //! and multiplies it with MR broadcast values.
 
+use std::ops::Range;
+
 use super::DenseProducts;
 use crate::fused::packing::{ColumnOrder, ColumnPanels, Index, LinePanels, MR, PanelsMut, RowPanel, RowPanels};
 use crate::isa::Isa;
@@ -27,11 +29,21 @@ pub struct Inputs {
 impl DenseProducts for F32 {
     type Inputs = Inputs;
     type Weights = ColumnPanels;
+    type D = ();
 
     /// 256 rows x 500 units are 512 KB of Z, inside an L2 of 1 MB with a panel of the weights beside them; fewer rows
     /// would load and store each MR x NR tile of dW more often, and more share fewer units that are off. The transposed
     /// panels number them with 16 bits.
     const STRIP_ROWS: usize = 256;
+
+    const Z_ROWS: usize = Self::STRIP_ROWS;
+
+    const TILE_ROWS: usize = MR;
+
+    /// The sparse form is slower for each product that it computes: it adds up along the inputs, so that each tile of 4 x 4
+    /// products ends in 16 sums across a vector. It has to leave out enough products to make up for that. The share has been
+    /// measured on AVX-512 and AVX2 (docs/performance.md).
+    const SPARSE_SHARE: f64 = 0.3;
 
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
@@ -49,10 +61,8 @@ impl DenseProducts for F32 {
         }
     }
 
-    /// A sum of products of `k` inputs, a label and a bias, whatever its order: twice the usual bound of half a unit in
-    /// the last place for each operation.
     fn rounding(self, k: usize) -> f64 {
-        (k + 4) as f64 * f64::from(f32::EPSILON)
+        super::f32_rounding(k)
     }
 
     fn pack(self, rows: &[f32], k: usize, inputs: &mut Inputs) {
@@ -96,7 +106,16 @@ impl DenseProducts for F32 {
 
     /// Each panel of the weights serves all row panels while it is in L2.
     #[inline(always)]
-    fn forward<S: Simd>(self, simd: S, inputs: &Inputs, w: &ColumnPanels, panels: usize, z: &mut ColumnPanels) {
+    fn forward<S: Simd>(
+        self,
+        simd: S,
+        inputs: &Inputs,
+        block: Range<usize>,
+        w: &ColumnPanels,
+        panels: usize,
+        z: &mut ColumnPanels,
+    ) {
+        debug_assert_eq!(block, 0..inputs.forward.rows(), "a block is a strip");
         for j in 0..panels {
             let b = w.panel(j);
             for (panel, c) in inputs.forward.iter().zip(z.panel_mut(j).chunks_exact_mut(MR * S::LANES)) {
@@ -108,13 +127,17 @@ impl DenseProducts for F32 {
         }
     }
 
+    /// D is where Z was.
+    #[inline(always)]
+    fn keep<S: Simd>(self, _: S, _: (Range<usize>, usize), _: usize, _: &ColumnPanels, (): &mut ()) {}
+
     /// Each panel of D serves all row panels while it is in L2; a tile of the gradient is loaded and stored once.
     #[inline(always)]
     fn accumulate<S: Simd>(
         self,
         simd: S,
         inputs: &Inputs,
-        d: &ColumnPanels,
+        (d, ()): (&ColumnPanels, &()),
         is_on: impl Fn(usize) -> bool,
         gradient: &mut PanelsMut<'_>,
     ) {

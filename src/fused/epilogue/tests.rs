@@ -72,7 +72,7 @@ impl Case {
             isa, ref rows, ref labels, ref bias, ref order, panels, ref mut z, ref mut h, ref mut largest, ..
         } = *self;
         let layer = LayerView { labels, bias, units: ColumnOrder::Permuted(order), panels };
-        F32(isa).run(OnEpilogue { epilogue: Epilogue { rows, layer, z, h, largest }, call })
+        F32(isa).run(OnEpilogue { epilogue: Epilogue { rows, block: 0..rows.count(), layer, z, h, largest }, call })
     }
 
     /// Whether a unit is computed.

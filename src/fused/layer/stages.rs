@@ -7,7 +7,7 @@ use super::FusedLayer;
 use crate::backend::{LayerBackend, Use};
 use crate::batch::Input;
 use crate::fused::buffers::ThreadBuffers;
-use crate::fused::dense::{DenseProducts, F32};
+use crate::fused::dense::{self, DenseProducts, F32};
 use crate::fused::epilogue::{DenseSums, Epilogue};
 use crate::fused::input_orders::Orders;
 use crate::fused::packing::{ColumnOrder, ColumnPanels, MR};
@@ -56,7 +56,7 @@ impl Stages {
     /// before it leaves.
     pub fn new(isa: Isa, input: &Input<'_>, parameters: &Parameters, recipe: &Recipe) -> Self {
         let (k, u) = (parameters.k, parameters.u);
-        let mut layer = FusedLayer::new(F32(isa), recipe, 0.0, k, u);
+        let mut layer = FusedLayer::new(F32(isa), recipe, Some(0.0), k, u);
         let survey = layer.batch.pack_to_stay(layer.products, recipe, input, u, &mut layer.buffers);
         let orders = Orders::new(&survey.counts, k, layer.batch.label_pixels > 0);
         layer.begin(input, Use::Inference);
@@ -104,7 +104,7 @@ struct PartStage<'a, P: DenseProducts> {
     orders: &'a Orders,
     loss: LossOfRows,
     result: &'a mut PartResult,
-    buffers: &'a mut ThreadBuffers,
+    buffers: &'a mut ThreadBuffers<P>,
 }
 
 impl<P: DenseProducts> Kernel for PartStage<'_, P> {
@@ -113,17 +113,24 @@ impl<P: DenseProducts> Kernel for PartStage<'_, P> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { stage, strips, layer, z: begin, orders, loss, result, buffers } = self;
-        let ThreadBuffers { z, h, largest, room, .. } = buffers;
+        let ThreadBuffers { z, d, h, largest, room, .. } = buffers;
         let products = layer.products;
         for Strip { rows, form } in strips {
             let Form::Dense(packed) = form else { unreachable!("strips are dense before the first step") };
             match stage {
                 Stage::Pack => unreachable!("packing is the batch's"),
-                Stage::Forward => products.forward(simd, packed, layer.weights, layer.view.panels, z),
+                Stage::Forward => {
+                    for block in dense::blocks::<P>(rows.count()) {
+                        products.forward(simd, packed, block, layer.weights, layer.view.panels, z);
+                    }
+                }
                 Stage::Epilogue => {
-                    z.copy_from(begin);
-                    let mut epilogue = Epilogue { rows, layer: layer.view, z, h, largest };
-                    epilogue.gradient(simd, &loss, &mut result.sums, None);
+                    for block in dense::blocks::<P>(rows.count()) {
+                        z.copy_from(begin);
+                        let mut epilogue = Epilogue { rows, block: block.clone(), layer: layer.view, z, h, largest };
+                        epilogue.gradient(simd, &loss, &mut result.sums, None);
+                        products.keep(simd, (block, rows.count()), layer.view.panels, z, d);
+                    }
                 }
                 Stage::Transpose => {
                     products.unpack(packed, room);
@@ -131,7 +138,7 @@ impl<P: DenseProducts> Kernel for PartStage<'_, P> {
                 }
                 Stage::Gradient => {
                     let gradient = &mut result.kernel.panels_mut();
-                    products.accumulate(simd, packed, z, |j| is_on(largest, j), gradient);
+                    products.accumulate(simd, packed, (z, d), |j| is_on(largest, j), gradient);
                 }
                 Stage::Lines => _ = std::hint::black_box(products.lines(packed, &orders.lines.positions)),
             }

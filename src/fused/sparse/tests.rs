@@ -275,8 +275,8 @@ kernel!(
         computed: usize,
     } -> (),
     |simd| {
-        products.forward(simd, inputs, weights, computed.div_ceil(S::LANES), z);
-        sparse.learn(simd, step, z, (units, computed));
+        products.forward(simd, inputs, 0..step.rows.count(), weights, computed.div_ceil(S::LANES), z);
+        sparse.learn(simd, step, 0..step.rows.count(), z, (units, computed));
     }
 );
 

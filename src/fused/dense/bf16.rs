@@ -1,0 +1,302 @@
+//! The dense products in bf16, in tiles, on any unit that multiplies them.
+//!
+//! ```text
+//! forward     A = X, rows of a strip in blocks of 32     B = W, packed for each step, in column panels of 32 units
+//! accumulate  A = X^T, inputs in blocks of 32            B = D, packed block by block
+//! ```
+//!
+//! Operands are rounded to bf16 once, to the nearest; bytes are exact. Sums are f32. Pairs of tiles of X that are all zero are
+//! left out, of W and D none. Z is computed for a block of rows at a time and stays in L1 and L2 until the epilogue has made D
+//! of it, which is kept in bf16: 512 rows x 512 units take 512 KiB of L2.
+
+use rayon::prelude::*;
+
+use std::ops::Range;
+
+use super::DenseProducts;
+use crate::fused::packing::{ColumnOrder, ColumnPanels, PanelsMut};
+use crate::simd::{Kernel, Simd};
+use crate::tile::{BLOCK, Pair, Product, SIDE, Streamed, TileUnit, ZERO, from_bf16, round_to_bf16};
+
+/// bf16 products on a tile unit.
+#[derive(Clone, Copy, Debug)]
+pub struct Bf16<U>(pub U);
+
+/// The most base rows of a strip, see [`DenseProducts::STRIP_ROWS`].
+const STRIP_ROWS: usize = 512;
+
+/// The rows of one strip.
+#[derive(Default)]
+pub struct Inputs {
+    /// Rows x k.
+    forward: TileRows,
+    /// k x rows, once it has been asked for.
+    transposed: TileRows,
+    is_transposed: bool,
+    is_trimmed: bool,
+}
+
+/// A left operand in tiles, those of zeros left out.
+#[derive(Default)]
+struct TileRows {
+    rows: usize,
+    depth: usize,
+    /// Where the pairs of each block of 32 rows begin; one more than there are blocks.
+    starts: Vec<usize>,
+    /// Which 32 steps each pair holds, ascending within a block.
+    steps: Vec<u32>,
+    tiles: Vec<Pair>,
+}
+
+impl TileRows {
+    /// Packs a matrix of `rows` x `depth`, whose element is `at(row, step)`, in the memory of what was packed where that
+    /// suffices.
+    #[inline(always)]
+    fn pack(&mut self, rows: usize, depth: usize, at: impl Fn(usize, usize) -> f32) {
+        (self.rows, self.depth) = (rows, depth);
+        self.starts.clear();
+        self.steps.clear();
+        self.tiles.clear();
+        let most = rows.div_ceil(BLOCK) * depth.div_ceil(BLOCK);
+        self.steps.reserve(most);
+        self.tiles.reserve(most);
+        for first_row in (0..rows).step_by(BLOCK) {
+            self.starts.push(self.tiles.len());
+            for (step, first) in (0..depth).step_by(BLOCK).enumerate() {
+                let mut pair = ZERO;
+                let mut bits = 0;
+                for i in 0..BLOCK.min(rows - first_row) {
+                    let row = &mut pair[i / SIDE].0[i % SIDE];
+                    for (s, to) in row.iter_mut().enumerate().take(depth - first) {
+                        *to = round_to_bf16(at(first_row + i, first + s));
+                        bits |= *to;
+                    }
+                }
+                if bits << 1 != 0 {
+                    self.steps.push(step as u32);
+                    self.tiles.push(pair);
+                }
+            }
+        }
+        self.starts.push(self.tiles.len());
+    }
+
+    /// Moves what is packed into memory of its size.
+    fn trim(&mut self) {
+        self.steps = self.steps.to_vec();
+        self.tiles = self.tiles.to_vec();
+    }
+
+    /// The pairs of block `number`, and which steps they hold.
+    #[inline(always)]
+    fn block(&self, number: usize) -> (&[Pair], &[u32]) {
+        let pairs = self.starts[number]..self.starts[number + 1];
+        (&self.tiles[pairs.clone()], &self.steps[pairs])
+    }
+
+    /// The pairs of each block, and which steps they hold.
+    #[inline(always)]
+    fn blocks(&self) -> impl Iterator<Item = (&[Pair], &[u32])> {
+        self.starts.windows(2).map(|ends| (&self.tiles[ends[0]..ends[1]], &self.steps[ends[0]..ends[1]]))
+    }
+
+    /// Writes the matrix back, row-major.
+    fn unpack(&self, dense: &mut Vec<f32>) {
+        dense.clear();
+        dense.resize(self.rows * self.depth, 0.0);
+        for (block, (tiles, steps)) in dense.chunks_mut(BLOCK * self.depth).zip(self.blocks()) {
+            for (pair, &step) in tiles.iter().zip(steps) {
+                for (i, row) in block.chunks_exact_mut(self.depth).enumerate() {
+                    let from = &pair[i / SIDE].0[i % SIDE];
+                    row[step as usize * BLOCK..].iter_mut().zip(from).for_each(|(to, &bits)| *to = from_bf16(bits));
+                }
+            }
+        }
+    }
+}
+
+/// The weights of a layer: for each column panel of 32 units, a pair of tiles for each 32 inputs.
+pub struct Weights {
+    /// Pairs of one column panel.
+    steps: usize,
+    tiles: Vec<Pair>,
+}
+
+impl Weights {
+    #[inline(always)]
+    fn panel(&self, j: usize) -> &[Pair] {
+        &self.tiles[j * self.steps..][..self.steps]
+    }
+}
+
+/// Packs two rows of a right operand, 32 columns of each, as one row of each tile of a pair.
+#[inline(always)]
+fn pack_columns(pair: &mut Pair, row: usize, even: &[f32; BLOCK], odd: &[f32; BLOCK]) {
+    for (half, tile) in pair.iter_mut().enumerate() {
+        for column in 0..SIDE {
+            tile.0[row][2 * column] = round_to_bf16(even[half * SIDE + column]);
+            tile.0[row][2 * column + 1] = round_to_bf16(odd[half * SIDE + column]);
+        }
+    }
+}
+
+impl<U: TileUnit> DenseProducts for Bf16<U> {
+    type Inputs = Inputs;
+    type Weights = Weights;
+    type D = Kept;
+
+    /// A tile of dW is loaded and stored once for 16 products of each of its tiles; a panel of D takes 32 KiB of L1.
+    const STRIP_ROWS: usize = STRIP_ROWS;
+
+    const Z_ROWS: usize = BLOCK;
+
+    const TILE_ROWS: usize = BLOCK;
+
+    const SPARSE_SHARE: f64 = 0.02;
+
+    fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        self.0.run(kernel)
+    }
+
+    /// Both operands are off by at most 2^-8 of themselves, half a unit in their last place; the sum is one of f32.
+    fn rounding(self, k: usize) -> f64 {
+        const OPERAND: f64 = 1.0 / 256.0;
+        OPERAND * (2.0 + OPERAND) + super::f32_rounding(k)
+    }
+
+    fn pack(self, rows: &[f32], k: usize, inputs: &mut Inputs) {
+        assert!(k > 0 && rows.len().is_multiple_of(k), "whole rows of {k}");
+        inputs.forward.pack(rows.len() / k, k, |row, input| rows[row * k + input]);
+        (inputs.is_transposed, inputs.is_trimmed) = (false, false);
+    }
+
+    fn is_transposed(self, inputs: &Inputs) -> bool {
+        inputs.is_transposed
+    }
+
+    fn unpack(self, inputs: &Inputs, rows: &mut Vec<f32>) {
+        inputs.forward.unpack(rows);
+    }
+
+    fn transpose(self, inputs: &mut Inputs, rows: &[f32], order: ColumnOrder<'_>) {
+        let k = order.count();
+        let count = rows.len() / k;
+        match order {
+            ColumnOrder::Natural(_) => inputs.transposed.pack(k, count, |input, row| rows[row * k + input]),
+            ColumnOrder::Permuted(order) => {
+                inputs.transposed.pack(k, count, |input, row| rows[row * k + order[input] as usize]);
+            }
+        }
+        if inputs.is_trimmed {
+            inputs.transposed.trim();
+        }
+        inputs.is_transposed = true;
+    }
+
+    fn trim(self, inputs: &mut Inputs) {
+        inputs.forward.trim();
+        inputs.is_trimmed = true;
+    }
+
+    fn weights(self, k: usize, u: usize) -> Weights {
+        let steps = k.div_ceil(BLOCK);
+        Weights { steps, tiles: vec![ZERO; steps * u.div_ceil(BLOCK)] }
+    }
+
+    fn load(self, weights: &mut Weights, kernel: &[f32], units: ColumnOrder<'_>) {
+        let u = units.count();
+        weights.tiles.par_chunks_mut(weights.steps).enumerate().for_each(|(j, panel)| {
+            let columns = j * BLOCK..u.min((j + 1) * BLOCK);
+            let mut rows = [[0.0; BLOCK]; 2];
+            for (number, two) in kernel.chunks(2 * u).enumerate() {
+                rows[1] = [0.0; BLOCK];
+                for (to, from) in rows.iter_mut().zip(two.chunks_exact(u)) {
+                    match units {
+                        ColumnOrder::Natural(_) => to[..columns.len()].copy_from_slice(&from[columns.clone()]),
+                        ColumnOrder::Permuted(order) => {
+                            let order = &order[columns.clone()];
+                            to.iter_mut().zip(order).for_each(|(to, &unit)| *to = from[unit as usize]);
+                        }
+                    }
+                }
+                pack_columns(&mut panel[number / SIDE], number % SIDE, &rows[0], &rows[1]);
+            }
+        });
+    }
+
+    /// A block of rows stays in L1 while the weights pass, panel by panel, from L2.
+    #[inline(always)]
+    fn forward<S: Simd>(
+        self,
+        simd: S,
+        inputs: &Inputs,
+        block: Range<usize>,
+        weights: &Weights,
+        panels: usize,
+        z: &mut ColumnPanels,
+    ) {
+        let (a, steps) = inputs.forward.block(block.start / BLOCK);
+        for j in 0..panels {
+            let (b, c) = (weights.panel(j), z.panel_mut(j));
+            self.0.multiply(simd, Product { a, steps, b, c, adds: false, streamed: Streamed::B });
+        }
+    }
+
+    #[inline(always)]
+    fn keep<S: Simd>(self, _: S, (block, rows): (Range<usize>, usize), panels: usize, z: &ColumnPanels, d: &mut Kept) {
+        d.fit(rows.div_ceil(BLOCK), z.count());
+        let step = block.start / BLOCK;
+        for j in 0..panels {
+            let (rows, _) = z.panel(j)[..block.len() * BLOCK].as_chunks::<BLOCK>();
+            let pair = &mut d.tiles[j * d.steps + step];
+            for (number, two) in rows.chunks(2).enumerate() {
+                let odd = two.get(1).unwrap_or(&[0.0; BLOCK]);
+                pack_columns(pair, number, &two[0], odd);
+            }
+            for number in rows.len().div_ceil(2)..SIDE {
+                pair.iter_mut().for_each(|tile| tile.0[number] = [0; BLOCK]);
+            }
+        }
+    }
+
+    /// A panel of D stays in L1 while all blocks of X^T pass.
+    #[inline(always)]
+    fn accumulate<S: Simd>(
+        self,
+        simd: S,
+        inputs: &Inputs,
+        (_, d): (&ColumnPanels, &Kept),
+        is_on: impl Fn(usize) -> bool,
+        gradient: &mut PanelsMut<'_>,
+    ) {
+        for j in gradient.numbers() {
+            if !is_on(j) {
+                continue;
+            }
+            let b = &d.tiles[j * d.steps..][..d.steps];
+            let c = gradient.panel(j).chunks_exact_mut(BLOCK * BLOCK);
+            for ((a, steps), c) in inputs.transposed.blocks().zip(c) {
+                self.0.multiply(simd, Product { a, steps, b, c, adds: true, streamed: Streamed::A });
+            }
+        }
+    }
+}
+
+/// D of one strip: for each column panel of 32 units, a pair of tiles for each 32 rows.
+#[derive(Default)]
+pub struct Kept {
+    /// Pairs of one column panel.
+    steps: usize,
+    tiles: Vec<Pair>,
+}
+
+impl Kept {
+    /// Makes room for `steps` pairs of each of `panels` column panels.
+    #[inline(always)]
+    fn fit(&mut self, steps: usize, panels: usize) {
+        self.steps = steps;
+        if self.tiles.len() < steps * panels {
+            self.tiles.resize(steps * panels, ZERO);
+        }
+    }
+}
