@@ -24,6 +24,8 @@ pub struct ThreadBuffers<P: DenseProducts> {
     pub h: ColumnPanels,
     /// Each unit's largest `z` in the strip, minus infinity where it was not computed: 1 x u.
     pub largest: ColumnPanels,
+    /// dW of some column panels, for mini-batches: k (rounded up to whole tiles) x NR each.
+    pub gradient: ColumnPanels,
     pub sparse: Scratch,
 }
 
@@ -36,6 +38,7 @@ impl<P: DenseProducts> Buffers<P> {
             d: P::D::default(),
             h: ColumnPanels::zeros(1, u, nr),
             largest: ColumnPanels::zeros(1, u, nr),
+            gradient: ColumnPanels::zeros(0, 0, nr),
             sparse: Scratch::new(u, 1),
         };
         Self { threads: (0..rayon::current_num_threads()).map(|_| Mutex::new(thread())).collect(), u }
@@ -51,6 +54,14 @@ impl<P: DenseProducts> Buffers<P> {
             z.reshape(rows.min(P::Z_ROWS));
             h.reshape(variants);
             sparse.fit(self.u, variants);
+        }
+    }
+
+    /// Makes room for `panels` column panels of a gradient of `rows` rows.
+    pub fn fit_gradient(&mut self, rows: usize, panels: usize) {
+        for thread in &mut self.threads {
+            let gradient = &mut thread.get_mut().unwrap_or_else(PoisonError::into_inner).gradient;
+            *gradient = ColumnPanels::zeros(rows, panels * gradient.nr(), gradient.nr());
         }
     }
 

@@ -168,7 +168,8 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
             _ => self.batch.pack(self.products, &self.recipe, input, (u, wanted), &mut self.buffers),
         }
         if wanted == Use::OneStep {
-            self.one_step.get_or_insert_with(|| OneStep::new(sizes)).begin(&self.batch, (u, sizes.2));
+            let buffers = &mut self.buffers;
+            self.one_step.get_or_insert_with(|| OneStep::new(sizes, buffers)).begin(&self.batch, (u, sizes.2));
             self.life = Life::OneStep;
         }
         self.parameters.labels.reshape(self.batch.label_pixels);

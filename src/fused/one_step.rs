@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! for each strip of the batch (in parallel)         Z = X W, epilogue; D of the whole batch stays in memory
-//! for each column panel of dW (in parallel)
+//! for some column panels of dW (in parallel)        dW = 0 in a buffer of the thread, which stays in L2
 //!     for each strip, in order                      dW += X^T D
+//!     the panels are written to their columns of the gradient
 //! ```
 //!
 //! There are no partial sums of dW: each column panel is one thread's, and its order of summation that of the strips,
@@ -11,14 +12,16 @@
 //! later one. Every buffer outlives the batch; one of the same shape allocates nothing.
 
 use rayon::prelude::*;
+use std::ops::Range;
 
 use super::batch::PackedBatch;
 use super::buffers::{Buffers, ThreadBuffers};
 use super::dense::{self, DenseProducts};
 use super::epilogue::{DenseSums, Epilogue};
-use super::packing::{ColumnOrder, ColumnPanels, PanelsMut};
+use super::packing::{ColumnOrder, ColumnPanels};
 use super::part::{PackedLayer, is_on};
 use super::strip::{Form, Strip};
+use crate::gemm::MatrixMut;
 use crate::parameters::Parameters;
 use crate::recipe::LossOfRows;
 use crate::simd::{Kernel, Simd};
@@ -33,8 +36,8 @@ const TASKS_PER_THREAD: usize = 2;
 /// The buffers of a mini-batch on one layer.
 pub struct OneStep<P: DenseProducts> {
     strips: Vec<StripResult<P>>,
-    /// dW: k (rounded up to whole tiles) x u.
-    kernel: ColumnPanels,
+    /// Column panels of dW that one task computes.
+    group: usize,
     /// The sum of what the strips add besides.
     total: DenseSums,
 }
@@ -52,12 +55,10 @@ struct StripResult<P: DenseProducts> {
 
 impl<P: DenseProducts> OneStep<P> {
     /// Without buffers, for a layer of `k` inputs and `u` units in column panels of `nr`.
-    pub fn new((k, u, nr): (usize, usize, usize)) -> Self {
-        Self {
-            strips: Vec::new(),
-            kernel: ColumnPanels::zeros(k.next_multiple_of(P::TILE_ROWS), u, nr),
-            total: DenseSums::zeros(0, u, nr),
-        }
+    pub fn new((k, u, nr): (usize, usize, usize), buffers: &mut Buffers<P>) -> Self {
+        let group = (u.div_ceil(nr) / (TASKS_PER_THREAD * rayon::current_num_threads())).clamp(1, MOST_PANELS);
+        buffers.fit_gradient(k.next_multiple_of(P::TILE_ROWS), group);
+        Self { strips: Vec::new(), group, total: DenseSums::zeros(0, u, nr) }
     }
 
     /// Makes room for `batch`, which has one strip for each part, on a layer of `u` units in column panels of `nr`.
@@ -86,7 +87,7 @@ impl<P: DenseProducts> OneStep<P> {
         buffers: &Buffers<P>,
         (gradient, outputs): (&mut Parameters, Option<&mut [f32]>),
     ) -> f64 {
-        let Self { strips: results, kernel, total } = self;
+        let Self { strips: results, group, total } = self;
         let u = gradient.u;
         let outputs_of_strip = batch.strip_rows * batch.variants_of_base_row() * u;
         let strips = batch.parts.par_iter_mut().zip(&mut *results);
@@ -102,13 +103,13 @@ impl<P: DenseProducts> OneStep<P> {
             }
             None => strips.for_each(|strip| compute(strip, None)),
         }
-        let (products, parts) = (layer.products, &batch.parts);
-        let group = (kernel.count() / (TASKS_PER_THREAD * rayon::current_num_threads())).clamp(1, MOST_PANELS);
-        kernel.panels_mut().groups(group).for_each(|panel| {
-            products.run(PanelGradient { products, parts, results, panel });
+        let (products, parts, results) = (layer.products, &batch.parts, &*results);
+        let (panels, nr) = (layer.view.panels, layer.view.bias.nr());
+        let kernel = MatrixMut::new(&mut gradient.kernel, gradient.k, u);
+        in_groups(kernel, 0..panels, (*group, nr), &|panels, kernel| {
+            let sums = &mut buffers.of_this_thread().gradient;
+            products.run(PanelGradient { products, parts, results, panels, sums, kernel });
         });
-        let rows = gradient.kernel.par_chunks_mut(u).enumerate();
-        rows.for_each(|(input, row)| kernel.unpack_row(input, ColumnOrder::Natural(u), row));
         total.sum_of(results.iter().map(|result| &result.sums));
         total.write(ColumnOrder::Natural(u), gradient);
         total.loss
@@ -145,12 +146,36 @@ impl<P: DenseProducts> Kernel for StripGradient<'_, P> {
     }
 }
 
+/// Cuts the column panels `panels` of `kernel`, of `nr` columns each, into groups of at most `group` and has `work` do each
+/// of them, on any thread.
+fn in_groups(
+    kernel: MatrixMut<'_>,
+    panels: Range<usize>,
+    (group, nr): (usize, usize),
+    work: &(impl Fn(Range<usize>, MatrixMut<'_>) + Sync),
+) {
+    if panels.len() <= group {
+        return work(panels, kernel);
+    }
+    let half = (panels.len() / 2).next_multiple_of(group);
+    let middle = panels.start + half;
+    let (left, right) = kernel.split_columns(half * nr);
+    rayon::join(
+        || in_groups(left, panels.start..middle, (group, nr), work),
+        || in_groups(right, middle..panels.end, (group, nr), work),
+    );
+}
+
 /// Some column panels of dW, from all strips.
 struct PanelGradient<'a, P: DenseProducts> {
     products: P,
     parts: &'a [Vec<Strip<P>>],
     results: &'a [StripResult<P>],
-    panel: PanelsMut<'a>,
+    panels: Range<usize>,
+    /// Room for them: k (rounded up to whole tiles) x NR each.
+    sums: &'a mut ColumnPanels,
+    /// Their columns of the gradient.
+    kernel: MatrixMut<'a>,
 }
 
 impl<P: DenseProducts> Kernel for PanelGradient<'_, P> {
@@ -158,11 +183,15 @@ impl<P: DenseProducts> Kernel for PanelGradient<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { products, parts, results, mut panel } = self;
+        let Self { products, parts, results, panels, sums, mut kernel } = self;
+        let mut panel = sums.panels_of(panels);
         panel.fill(0.0);
         for (strip, StripResult { z, d, largest, .. }) in parts.iter().flatten().zip(results) {
             let Some(inputs) = strip.dense() else { unreachable!("strips of a mini-batch are dense") };
             products.accumulate(simd, inputs, (z, d), |j| is_on(largest, j), &mut panel);
+        }
+        for input in 0..kernel.rows() {
+            sums.unpack_first(input, kernel.row(input));
         }
     }
 }

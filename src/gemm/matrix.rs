@@ -149,7 +149,7 @@ impl<'a> MatrixMut<'a> {
 
     /// Row `i`: `columns` floats.
     #[inline(always)]
-    pub(super) fn row(&mut self, i: usize) -> &mut [f32] {
+    pub(crate) fn row(&mut self, i: usize) -> &mut [f32] {
         assert!(i < self.rows);
         if self.columns == 0 {
             // Without columns the rows need not lie inside the floats.
@@ -179,7 +179,7 @@ impl<'a> MatrixMut<'a> {
     }
 
     /// The first `at` columns, and the rest.
-    pub(super) fn split_columns(self, at: usize) -> (Self, Self) {
+    pub(crate) fn split_columns(self, at: usize) -> (Self, Self) {
         assert!(at <= self.columns);
         let right = self.data.wrapping_add(at);
         (Self { columns: at, ..self }, Self { data: right, columns: self.columns - at, ..self })

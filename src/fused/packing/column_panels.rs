@@ -123,6 +123,12 @@ impl ColumnPanels {
         PanelsMut { first: 0, size, data: self.data_mut() }
     }
 
+    /// The first panels, as those of another matrix that `numbers` names.
+    pub fn panels_of(&mut self, numbers: std::ops::Range<usize>) -> PanelsMut<'_> {
+        let size = self.rows * self.nr;
+        PanelsMut { first: numbers.start, size, data: &mut self.data_mut()[..numbers.len() * size] }
+    }
+
     /// Makes it `rows` rows of as many columns: zeros, unless it has that shape already.
     pub fn reshape(&mut self, rows: usize) {
         if rows != self.rows {
@@ -144,7 +150,7 @@ impl ColumnPanels {
     pub fn pack(&mut self, dense: &[f32], order: ColumnOrder<'_>) {
         assert!(order.count() == self.columns && dense.len().is_multiple_of(self.columns));
         let (width, nr) = (self.columns, self.nr);
-        self.panels_mut().groups(1).for_each(|mut panel| {
+        self.panels_mut().each().for_each(|mut panel| {
             let j = panel.numbers().start;
             for (from, to) in dense.chunks_exact(width).zip(panel.panel(j).chunks_exact_mut(nr)) {
                 match order {
@@ -161,17 +167,22 @@ impl ColumnPanels {
         });
     }
 
+    /// Copies the first floats of row `r` into `row`.
+    #[inline(always)]
+    pub fn unpack_first(&self, r: usize, row: &mut [f32]) {
+        assert!(row.len() <= self.columns);
+        for (j, to) in row.chunks_mut(self.nr).enumerate() {
+            to.copy_from_slice(&self.row(j, r)[..to.len()]);
+        }
+    }
+
     /// Copies packed row `r` into `row`, which holds as many floats as there are columns; undoes the order of
     /// [`ColumnPanels::pack`].
     #[inline(always)]
     pub fn unpack_row(&self, r: usize, order: ColumnOrder<'_>, row: &mut [f32]) {
         assert!(row.len() == self.columns && order.count() == self.columns);
         match order {
-            ColumnOrder::Natural(_) => {
-                for (j, to) in row.chunks_mut(self.nr).enumerate() {
-                    to.copy_from_slice(&self.row(j, r)[..to.len()]);
-                }
-            }
+            ColumnOrder::Natural(_) => self.unpack_first(r, row),
             ColumnOrder::Permuted(order) => {
                 for (j, columns) in order.chunks(self.nr).enumerate() {
                     self.row(j, r).iter().zip(columns).for_each(|(&from, &column)| row[column as usize] = from);
@@ -208,14 +219,10 @@ pub struct PanelsMut<'a> {
 }
 
 impl<'a> PanelsMut<'a> {
-    /// The panels in groups of `count` (the last may have fewer), which different threads may write.
-    pub fn groups(self, count: usize) -> impl IndexedParallelIterator<Item = PanelsMut<'a>> {
+    /// The panels one by one, which different threads may write.
+    pub fn each(self) -> impl IndexedParallelIterator<Item = PanelsMut<'a>> {
         let Self { first, size, data } = self;
-        data.par_chunks_mut((count * size).max(1)).enumerate().map(move |(group, data)| PanelsMut {
-            first: first + group * count,
-            size,
-            data,
-        })
+        data.par_chunks_mut(size.max(1)).enumerate().map(move |(j, data)| PanelsMut { first: first + j, size, data })
     }
 
     /// The numbers of the panels.
