@@ -3,7 +3,7 @@
 //! ```text
 //! batch        all rows of one layer                                  batch.rs
 //! └ part       rows whose gradient is summed by one thread            part.rs      cut by the batch's shape alone
-//!   └ strip    up to 256 or 512 rows that go through together                strip.rs     Z stays in L2
+//!   └ strip    up to 256 or 512 rows that go through together       strip.rs     Z stays in L2
 //!     └ panel  4 rows, or NR columns: what a micro-kernel works on    packing.rs   registers
 //!       └ line 16 inputs, one cache line                              packing/line_panels.rs
 //!
