@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::dense::DenseProducts;
+use super::epilogue::rows_of_h;
 use super::packing::ColumnPanels;
 use super::sparse::Scratch;
 
@@ -20,7 +21,7 @@ pub struct ThreadBuffers<P: DenseProducts> {
     pub z: ColumnPanels,
     /// D of a strip, where that is not Z's own memory.
     pub d: P::D,
-    /// The activations of one row's variants: v x u.
+    /// Activations: [`rows_of_h`] x u.
     pub h: ColumnPanels,
     /// Each unit's largest `z` in the strip, minus infinity where it was not computed: 1 x u.
     pub largest: ColumnPanels,
@@ -52,7 +53,7 @@ impl<P: DenseProducts> Buffers<P> {
             room.clear();
             room.reserve(rows * k);
             z.reshape(rows.min(P::Z_ROWS));
-            h.reshape(variants);
+            h.reshape(rows_of_h(variants));
             sparse.fit(self.u, variants);
         }
     }

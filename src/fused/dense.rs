@@ -7,7 +7,7 @@
 //! forward     Z  = X W          Z in column panels of NR, not yet scaled, for a block of rows
 //!                               (the epilogue, shared by all formats, turns Z into D in place)
 //! keep        D                 in the form in which the gradient product takes it
-//! accumulate  dW += X^T D       dW in column panels of NR
+//! accumulate  dW += X^T D       dW in column panels of NR; the first strip of a sum begins it
 //! rounding                      how far a computed z may be off: what keeps the bounds of units exact
 //! ```
 //!
@@ -121,16 +121,17 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
         d: &mut Self::D,
     );
 
-    /// `gradient += X^T D` for the column panels of `gradient`, k (rounded up to whole tiles) x u, whose units `is_on`
-    /// says are on in some row. The others must not be read: their D is that of another step. So is what D holds in rows
-    /// beyond the strip's. The strip has been transposed.
+    /// `gradient = X^T D`, or `gradient += ` that where the flag behind it says so, for the column panels of `gradient`, k (rounded up to
+    /// whole tiles) x u. Those whose units `is_on` says are off in every row take part with zeros: their D must not be
+    /// read, because it is that of another step. So is what D holds in rows beyond the strip's. The strip has been
+    /// transposed.
     fn accumulate<S: Simd>(
         self,
         simd: S,
         inputs: &Self::Inputs,
         d: (&ColumnPanels, &Self::D),
         is_on: impl Fn(usize) -> bool,
-        gradient: &mut PanelsMut<'_>,
+        gradient: (&mut PanelsMut<'_>, bool),
     );
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::packing::{ColumnOrder, ColumnPanels};
 use super::rows::Rows;
-use crate::batch;
+use crate::batch::{self, TRAINING_VARIANTS};
 use crate::parameters::Parameters;
 use crate::recipe::{Goodness, LossOfRows};
 use crate::simd::Simd;
@@ -26,38 +26,18 @@ pub fn activation<S: Simd>(simd: S, z: S::Vector, squares: S::Vector) -> (S::Vec
     (h, simd.mul_add(h, h, squares))
 }
 
-/// [`activation`] with what it writes: the largest `z` so far, and `h`. Returns the sums of squares.
+/// `dz = coefficient * h`, which is 0 where ReLU is off, and `bias`, the gradient of the bias, with `dz` added.
 #[inline(always)]
-fn activate_vector<S: Simd>(
-    simd: S,
-    z: S::Vector,
-    squares: S::Vector,
-    (largest, h): (&mut [f32], &mut [f32]),
-) -> S::Vector {
-    simd.store(largest, simd.max(z, simd.load(largest)));
-    let (activations, squares) = activation(simd, z, squares);
-    simd.store(h, activations);
-    squares
+pub fn differentiate<S: Simd>(simd: S, coefficient: f32, h: S::Vector, bias: S::Vector) -> (S::Vector, S::Vector) {
+    let dz = simd.mul(simd.splat(coefficient), h);
+    (dz, simd.add(bias, dz))
 }
 
-/// `dz = coefficient * h`, which is 0 where ReLU is off. It is added to the gradient of the bias and, times the value
-/// of the label pixel, to the gradient of that pixel's weights.
+/// Adds `value * dz` to the gradient of the label pixel's weights.
 #[inline(always)]
-pub fn differentiate<S: Simd>(
-    simd: S,
-    coefficient: f32,
-    h: S::Vector,
-    bias: &mut [f32],
-    label: Option<(f32, &mut [f32])>,
-) -> S::Vector {
-    let dz = simd.mul(simd.splat(coefficient), h);
-    let sum = simd.add(simd.load(bias), dz);
-    simd.store(bias, sum);
-    if let Some((value, weights)) = label {
-        let sum = simd.mul_add(simd.splat(value), dz, simd.load(weights));
-        simd.store(weights, sum);
-    }
-    dz
+pub fn add_label_gradient<S: Simd>(simd: S, value: f32, dz: S::Vector, weights: &mut [f32]) {
+    let sum = simd.mul_add(simd.splat(value), dz, simd.load(weights));
+    simd.store(weights, sum);
 }
 
 /// What the epilogue needs of a layer besides its product, in column panels.
@@ -127,10 +107,19 @@ pub struct Epilogue<'a> {
     pub layer: LayerView<'a>,
     /// Z of the block, then D: block rows x u.
     pub z: &'a mut ColumnPanels,
-    /// The activations of one row's variants: v x u.
+    /// Activations, of [`rows_of_h`] rows.
     pub h: &'a mut ColumnPanels,
     /// Each unit's largest `z` so far: 1 x u.
     pub largest: &'a mut ColumnPanels,
+}
+
+/// Output rows that go through the gradient's epilogue side by side. The bias of a unit, its gradient and its largest `z`
+/// are then loaded and stored once for four rows, and four sums of squares of NR floats take half of the registers.
+const SIDE_BY_SIDE: usize = 4;
+
+/// Rows of the epilogue's activations, for strips with `variants` variants.
+pub fn rows_of_h(variants: usize) -> usize {
+    variants.max(SIDE_BY_SIDE)
 }
 
 /// One row in so many is looked at to tell how many units of a strip are on: neighbours are alike, and an eighth of the
@@ -138,30 +127,62 @@ pub struct Epilogue<'a> {
 const SAMPLED: usize = 8;
 
 impl Epilogue<'_> {
-    /// `h[variant] = max(z, 0)` with `z = scale z[r] + value w[label] + b`; returns the sum of the squares of `h` and
-    /// notes each unit's largest `z`.
+    /// Activates `V` variants, from `variant` on, of each of `ROWS` base rows from `r` on: `h = max(z, 0)` with
+    /// `z = scale z[r] + value w[label] + b`, in rows `at` and on of `h`, base row by base row. Returns the sums of the
+    /// squares of `h`, and notes each unit's largest `z`.
     #[inline(always)]
-    fn activate<S: Simd>(&mut self, simd: S, r: usize, variant: usize) -> f32 {
-        let scale = simd.splat(self.rows.scale(r));
-        let z = self.z.pieces(r - self.block.start).zip(self.layer.bias.pieces(0));
-        let written = self.largest.pieces_mut(0).zip(self.h.pieces_mut(variant));
-        let units = z.zip(written).take(self.layer.panels);
-        let mut squares = simd.splat(0.0);
+    fn activate<S: Simd, const ROWS: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        (r, variant): (usize, usize),
+        at: usize,
+    ) -> [[f32; V]; ROWS] {
         match self.rows.label(r, variant) {
-            Some((label, value)) => {
-                for (((z, bias), written), weights) in units.zip(self.layer.labels.pieces(label)) {
-                    let z = simd.mul_add(scale, simd.load(z), simd.load(bias));
-                    squares = activate_vector(simd, add_label(simd, z, value, weights), squares, written);
+            Some(_) => self.activate_rows::<S, ROWS, V, true>(simd, (r, variant), at),
+            None => self.activate_rows::<S, ROWS, V, false>(simd, (r, variant), at),
+        }
+    }
+
+    /// [`Epilogue::activate`] with or without labels.
+    #[inline(always)]
+    fn activate_rows<S: Simd, const ROWS: usize, const V: usize, const LABELLED: bool>(
+        &mut self,
+        simd: S,
+        (r, variant): (usize, usize),
+        at: usize,
+    ) -> [[f32; V]; ROWS] {
+        let Self { rows, ref block, layer, ref z, ref mut h, ref mut largest } = *self;
+        let labels = labels::<ROWS, V>(rows, r, variant);
+        let mut squares = [[simd.splat(0.0); V]; ROWS];
+        let z = z.pieces(r - block.start).zip(layer.bias.pieces(0));
+        let units = z.zip(h.pieces_mut(at).zip(largest.pieces_mut(0))).take(layer.panels);
+        for (j, ((z, bias), (h, largest))) in units.enumerate() {
+            let bias = simd.load(bias);
+            let mut most = simd.load(largest);
+            let (z, h) = (&z[..ROWS * S::LANES], &mut h[..ROWS * V * S::LANES]);
+            for i in 0..ROWS {
+                let product = simd.mul_add(simd.splat(rows.scale(r + i)), simd.load(&z[i * S::LANES..]), bias);
+                for v in 0..V {
+                    let mut z = product;
+                    if LABELLED {
+                        let (label, value) = labels[i][v];
+                        z = add_label(simd, z, value, layer.labels.row(j, label));
+                    }
+                    most = simd.max(z, most);
+                    let activations;
+                    (activations, squares[i][v]) = activation(simd, z, squares[i][v]);
+                    simd.store(&mut h[(i * V + v) * S::LANES..], activations);
                 }
             }
-            None => {
-                for ((z, bias), written) in units {
-                    let z = simd.mul_add(scale, simd.load(z), simd.load(bias));
-                    squares = activate_vector(simd, z, squares, written);
-                }
+            simd.store(largest, most);
+        }
+        let mut sums = [[0.0; V]; ROWS];
+        for i in 0..ROWS {
+            for v in 0..V {
+                sums[i][v] = simd.sum(squares[i][v]);
             }
         }
-        simd.sum(squares)
+        sums
     }
 
     /// The share of the `units` units that are on in some variant of a row, the mean over one row in [`SAMPLED`].
@@ -171,7 +192,7 @@ impl Epilogue<'_> {
         for r in self.block.clone().step_by(SAMPLED) {
             // Loops, not closures: a closure that is not inlined is compiled without the instruction set.
             for variant in 0..self.rows.variants() {
-                self.activate(simd, r, variant);
+                self.activate::<S, 1, 1>(simd, (r, variant), variant);
             }
             for j in 0..self.layer.panels {
                 let mut any = 0;
@@ -192,61 +213,99 @@ impl Epilogue<'_> {
     /// `D[r]` is `scale[r]` times the sum of `dz` over the variants, because the input rows of the variants differ in
     /// their label pixels only. The gradient of the label pixels, `value * dz`, is added here.
     #[inline(always)]
-    pub fn gradient<S: Simd>(
+    pub fn gradient<S: Simd>(&mut self, simd: S, loss: &LossOfRows, sums: &mut DenseSums, outputs: Option<&mut [f32]>) {
+        if self.block.start == 0 {
+            self.largest.fill(f32::NEG_INFINITY);
+        }
+        match self.rows.variants() {
+            1 => self.gradient_of_rows::<S, SIDE_BY_SIDE, 1>(simd, loss, sums, outputs),
+            TRAINING_VARIANTS => {
+                const ROWS: usize = SIDE_BY_SIDE / TRAINING_VARIANTS;
+                self.gradient_of_rows::<S, ROWS, TRAINING_VARIANTS>(simd, loss, sums, outputs);
+            }
+            _ => unreachable!("training has a positive and a negative variant"),
+        }
+    }
+
+    /// [`Epilogue::gradient`] of `V` variants, `ROWS` base rows at a time.
+    #[inline(always)]
+    fn gradient_of_rows<S: Simd, const ROWS: usize, const V: usize>(
         &mut self,
         simd: S,
         loss: &LossOfRows,
         sums: &mut DenseSums,
         mut outputs: Option<&mut [f32]>,
     ) {
-        if self.block.start == 0 {
-            self.largest.fill(f32::NEG_INFINITY);
+        let Range { mut start, end } = self.block;
+        while start + ROWS <= end {
+            self.gradient_side_by_side::<S, ROWS, V>(simd, start, loss, sums, outputs.as_deref_mut());
+            start += ROWS;
         }
-        for r in self.block.clone() {
-            for variant in 0..self.rows.variants() {
-                let squares = self.activate(simd, r, variant);
-                if let Some(outputs) = &mut outputs {
-                    self.write_row(r, variant, outputs);
-                }
-                let row = loss.row(squares, batch::polarity(self.rows.batch_row(r, variant)));
-                sums.loss += row.loss;
-                self.differentiate(simd, (r, variant), row.coefficient, sums);
-            }
-            let scale = simd.splat(self.rows.scale(r));
-            let d = self.z.pieces_mut(r - self.block.start).zip(self.h.pieces(0)).take(self.layer.panels);
-            for (j, (d, first)) in d.enumerate() {
-                let mut sum = simd.load(first);
-                for variant in 1..self.rows.variants() {
-                    sum = simd.add(sum, simd.load(self.h.row(j, variant)));
-                }
-                simd.store(d, simd.mul(scale, sum));
-            }
+        for r in start..end {
+            self.gradient_side_by_side::<S, 1, V>(simd, r, loss, sums, outputs.as_deref_mut());
         }
     }
 
-    /// `h[variant]` becomes `dz`, which is added to the gradients of bias and label pixel.
+    /// [`Epilogue::gradient`] of `V` variants of `ROWS` base rows from `r` on.
     #[inline(always)]
-    fn differentiate<S: Simd>(
+    fn gradient_side_by_side<S: Simd, const ROWS: usize, const V: usize>(
         &mut self,
         simd: S,
-        (r, variant): (usize, usize),
-        coefficient: f32,
+        r: usize,
+        loss: &LossOfRows,
+        sums: &mut DenseSums,
+        mut outputs: Option<&mut [f32]>,
+    ) {
+        let squares = self.activate::<S, ROWS, V>(simd, (r, 0), 0);
+        let mut coefficients = [[0.0; V]; ROWS];
+        for i in 0..ROWS {
+            for v in 0..V {
+                if let Some(outputs) = &mut outputs {
+                    self.write_row((r + i, v), i * V + v, outputs);
+                }
+                let row = loss.row(squares[i][v], batch::polarity(self.rows.batch_row(r + i, v)));
+                sums.loss += row.loss;
+                coefficients[i][v] = row.coefficient;
+            }
+        }
+        match self.rows.label(r, 0) {
+            Some(_) => self.differentiate_rows::<S, ROWS, V, true>(simd, r, coefficients, sums),
+            None => self.differentiate_rows::<S, ROWS, V, false>(simd, r, coefficients, sums),
+        }
+    }
+
+    /// D of `V` variants of `ROWS` base rows from `r` on, whose activations are the first rows of `h`; `dz` is added to
+    /// the gradients of bias and label pixels.
+    #[inline(always)]
+    fn differentiate_rows<S: Simd, const ROWS: usize, const V: usize, const LABELLED: bool>(
+        &mut self,
+        simd: S,
+        r: usize,
+        coefficients: [[f32; V]; ROWS],
         sums: &mut DenseSums,
     ) {
-        let units = self.h.pieces_mut(variant).zip(sums.bias.pieces_mut(0)).take(self.layer.panels);
-        match self.rows.label(r, variant) {
-            Some((label, value)) => {
-                for ((h, bias), weights) in units.zip(sums.labels.pieces_mut(label)) {
-                    let dz = differentiate(simd, coefficient, simd.load(h), bias, Some((value, weights)));
-                    simd.store(h, dz);
+        let Self { rows, ref block, layer, ref mut z, ref h, .. } = *self;
+        let labels = labels::<ROWS, V>(rows, r, 0);
+        let d = z.pieces_mut(r - block.start).zip(h.pieces(0));
+        let units = d.zip(sums.bias.pieces_mut(0)).take(layer.panels);
+        for (j, ((d, h), bias)) in units.enumerate() {
+            let (d, h) = (&mut d[..ROWS * S::LANES], &h[..ROWS * V * S::LANES]);
+            let mut bias_gradient = simd.load(bias);
+            for i in 0..ROWS {
+                let mut sum = simd.splat(0.0);
+                for v in 0..V {
+                    let dz;
+                    let h = simd.load(&h[(i * V + v) * S::LANES..]);
+                    (dz, bias_gradient) = differentiate(simd, coefficients[i][v], h, bias_gradient);
+                    if LABELLED {
+                        let (label, value) = labels[i][v];
+                        add_label_gradient(simd, value, dz, sums.labels.row_mut(j, label));
+                    }
+                    sum = if v == 0 { dz } else { simd.add(sum, dz) };
                 }
+                simd.store(&mut d[i * S::LANES..], simd.mul(simd.splat(rows.scale(r + i)), sum));
             }
-            None => {
-                for (h, bias) in units {
-                    let dz = differentiate(simd, coefficient, simd.load(h), bias, None);
-                    simd.store(h, dz);
-                }
-            }
+            simd.store(bias, bias_gradient);
         }
     }
 
@@ -263,27 +322,34 @@ impl Epilogue<'_> {
         let mut active = 0;
         let variants = self.rows.variants();
         for (r, variant) in self.block.clone().flat_map(|r| (0..variants).map(move |v| (r, v))) {
-            let squares = self.activate(simd, r, variant);
+            let [[squares]] = self.activate::<S, 1, 1>(simd, (r, variant), 0);
             if let Some(goodness_of_rows) = &mut goodness_of_rows {
                 goodness_of_rows[self.rows.output(r, variant)] = goodness.of(squares, self.layer.units.count());
             }
             if let Some(outputs) = &mut outputs {
-                self.write_row(r, variant, outputs);
+                self.write_row((r, variant), 0, outputs);
             }
-            for h in self.h.pieces(variant).take(self.layer.panels) {
+            for h in self.h.pieces(0).take(self.layer.panels) {
                 active += u64::from(simd.positive(simd.load(h)).count_ones());
             }
         }
         active
     }
 
-    /// Writes the activations of one row to its place in `outputs`.
+    /// Writes the activations of one row, which are row `at` of `h`, to its place in `outputs`.
     #[inline(always)]
-    fn write_row(&self, r: usize, variant: usize, outputs: &mut [f32]) {
+    fn write_row(&self, (r, variant): (usize, usize), at: usize, outputs: &mut [f32]) {
         let u = self.layer.units.count();
         let row = &mut outputs[self.rows.output(r, variant) * u..][..u];
-        self.h.unpack_row(variant, self.layer.units, row);
+        self.h.unpack_row(at, self.layer.units, row);
     }
+}
+
+/// The label pixels of `V` variants, from `variant` on, of each of `ROWS` base rows from `r` on, and their values; zeros in
+/// rows that carry none.
+#[inline(always)]
+fn labels<const ROWS: usize, const V: usize>(rows: &Rows, r: usize, variant: usize) -> [[(usize, f32); V]; ROWS] {
+    std::array::from_fn(|i| std::array::from_fn(|v| rows.label(r + i, variant + v).unwrap_or_default()))
 }
 
 #[cfg(test)]

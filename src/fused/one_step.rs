@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! for each strip of the batch (in parallel)         Z = X W, epilogue; D of the whole batch stays in memory
-//! for some column panels of dW (in parallel)        dW = 0 in a buffer of the thread, which stays in L2
-//!     for each strip, in order                      dW += X^T D
+//! for some column panels of dW (in parallel)        in a buffer of the thread, which stays in L2
+//!     for each strip, in order                      dW += X^T D, which the first one begins
 //!     the panels are written to their columns of the gradient
 //! ```
 //!
@@ -185,10 +185,9 @@ impl<P: DenseProducts> Kernel for PanelGradient<'_, P> {
     fn run<S: Simd>(self, simd: S) {
         let Self { products, parts, results, panels, sums, mut kernel } = self;
         let mut panel = sums.panels_of(panels);
-        panel.fill(0.0);
-        for (strip, StripResult { z, d, largest, .. }) in parts.iter().flatten().zip(results) {
+        for (number, (strip, StripResult { z, d, largest, .. })) in parts.iter().flatten().zip(results).enumerate() {
             let Some(inputs) = strip.dense() else { unreachable!("strips of a mini-batch are dense") };
-            products.accumulate(simd, inputs, (z, d), |j| is_on(largest, j), &mut panel);
+            products.accumulate(simd, inputs, (z, d), |j| is_on(largest, j), (&mut panel, number > 0));
         }
         for input in 0..kernel.rows() {
             sums.unpack_first(input, kernel.row(input));

@@ -89,11 +89,7 @@ impl<P: DenseProducts> Kernel for PartGradient<'_, P> {
         let StepRule { loss, sparse_below } = rule;
         partial.loss = 0.0;
         partial.largest.fill(f32::NEG_INFINITY);
-        partial.has_dense = strips.iter().any(|strip| strip.dense().is_some());
-        if partial.has_dense {
-            partial.kernel.fill(0.0);
-            partial.dense.clear();
-        }
+        partial.has_dense = false;
         partial.sparse.iter_mut().for_each(SparseSums::clear);
         for Strip { rows, form } in strips {
             if let Form::Dense(inputs) = form {
@@ -180,6 +176,9 @@ impl<P: DenseProducts> DenseStrip<'_, P> {
     fn gradient<S: Simd>(&mut self, simd: S, loss: &LossOfRows, partial: &mut Partial) {
         let PackedLayer { products, view, .. } = self.layer;
         let rows = self.rows.count();
+        if !partial.has_dense {
+            partial.dense.clear();
+        }
         partial.dense.loss = partial.loss;
         for block in dense::blocks::<P>(rows) {
             if block.start > 0 {
@@ -196,7 +195,8 @@ impl<P: DenseProducts> DenseStrip<'_, P> {
             products.transpose(self.inputs, room, ColumnOrder::Permuted(&self.orders.panels.inputs));
         }
         let gradient = &mut partial.kernel.panels_mut();
-        products.accumulate(simd, self.inputs, (z, d), |j| is_on(largest, j), gradient);
+        products.accumulate(simd, self.inputs, (z, d), |j| is_on(largest, j), (gradient, partial.has_dense));
+        partial.has_dense = true;
         partial.largest.raise_to(largest);
     }
 }

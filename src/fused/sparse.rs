@@ -27,7 +27,7 @@ pub use layer::{SparseLayer, SparseSums, UnitLines, add_sums};
 
 use std::ops::Range;
 
-use super::epilogue::{activation, add_label, differentiate};
+use super::epilogue::{activation, add_label, add_label_gradient, differentiate};
 use super::packing::{ColumnPanels, LinePanel, LinePanels, MR};
 use super::rows::Rows;
 use crate::batch;
@@ -248,8 +248,12 @@ fn differentiate_row<S: Simd>(
         let (earlier, variants) = variants.split_at_mut(variant);
         let Variant { h, gradient, .. } = &mut variants[0];
         for at in (0..count).step_by(S::LANES) {
-            let label = label.map(|(_, value)| (value, &mut gradient[at..]));
-            let dz = differentiate(simd, row.coefficient, simd.load(&h[at..]), &mut bias_gradient[at..], label);
+            let bias = &mut bias_gradient[at..];
+            let (dz, sum) = differentiate(simd, row.coefficient, simd.load(&h[at..]), simd.load(bias));
+            simd.store(bias, sum);
+            if let Some((_, value)) = label {
+                add_label_gradient(simd, value, dz, &mut gradient[at..]);
+            }
             match earlier.first_mut() {
                 Some(Variant { h: total, .. }) => {
                     let sum = simd.add(simd.load(&total[at..]), dz);

@@ -123,7 +123,8 @@ impl Drop for Configured {
 }
 
 /// The whole of one block of C, from its first tile load to its last store. `$a` and `$b` load tiles of A and B; the streaming
-/// load leaves in L1 what the other operand has there.
+/// load leaves in L1 what the other operand has there. Each step asks for four lines behind the block, where the next one is:
+/// the 64 lines of a block of dW come from beyond L2 and would be waited for.
 macro_rules! multiply {
     ($a_load:literal, $b_load:literal, $a:ident, $steps:ident, $b:ident, $c:ident, $adds:ident) => {
         asm!(
@@ -143,14 +144,19 @@ macro_rules! multiply {
             "mov {step:e}, dword ptr [{steps}]",
             "shl {step}, {pair_shift}",
             "add {step}, {b}",
+            "prefetchw [{next}]",
+            "prefetchw [{next} + 64]",
             concat!($a_load, " tmm4, [{a} + {row}*1]"),
             concat!($b_load, " tmm6, [{step} + {row}*1]"),
             concat!($a_load, " tmm5, [{a} + {row}*1 + 1024]"),
             "tdpbf16ps tmm0, tmm4, tmm6",
+            "prefetchw [{next} + 128]",
+            "prefetchw [{next} + 192]",
             concat!($b_load, " tmm7, [{step} + {row}*1 + 1024]"),
             "tdpbf16ps tmm2, tmm5, tmm6",
             "tdpbf16ps tmm1, tmm4, tmm7",
             "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {next}, 256",
             "add {a}, 2048",
             "add {steps}, 4",
             "dec {count}",
@@ -165,6 +171,7 @@ macro_rules! multiply {
             count = inout(reg) $steps.len() => _,
             b = in(reg) $b.as_ptr(),
             c = in(reg) $c.as_mut_ptr(),
+            next = inout(reg) $c.as_mut_ptr_range().end => _,
             c_row = in(reg) BLOCK * size_of::<f32>(),
             row = in(reg) ROW,
             step = out(reg) _,

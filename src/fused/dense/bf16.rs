@@ -101,6 +101,7 @@ impl TileRows {
     }
 
     /// Writes the matrix back, row-major.
+    #[inline(always)]
     fn unpack(&self, dense: &mut Vec<f32>) {
         dense.clear();
         dense.resize(self.rows * self.depth, 0.0);
@@ -140,6 +141,58 @@ fn pack_columns(pair: &mut Pair, row: usize, even: &[f32; BLOCK], odd: &[f32; BL
     }
 }
 
+/// [`TileRows::pack`], compiled for an instruction set.
+struct PackRows<'a, F> {
+    to: &'a mut TileRows,
+    rows: usize,
+    depth: usize,
+    at: F,
+}
+
+impl<F: Fn(usize, usize) -> f32> Kernel for PackRows<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        self.to.pack(self.rows, self.depth, self.at);
+    }
+}
+
+/// Packs the weights of one column panel.
+struct PackWeights<'a> {
+    panel: &'a mut [Pair],
+    j: usize,
+    /// k x u, row-major.
+    kernel: &'a [f32],
+    units: ColumnOrder<'a>,
+}
+
+impl Kernel for PackWeights<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self { panel, j, kernel, units } = self;
+        let u = units.count();
+        let columns = j * BLOCK..u.min((j + 1) * BLOCK);
+        let mut rows = [[0.0; BLOCK]; 2];
+        for (number, two) in kernel.chunks(2 * u).enumerate() {
+            rows[1] = [0.0; BLOCK];
+            for (to, from) in rows.iter_mut().zip(two.chunks_exact(u)) {
+                match units {
+                    ColumnOrder::Natural(_) => to[..columns.len()].copy_from_slice(&from[columns.clone()]),
+                    ColumnOrder::Permuted(order) => {
+                        for (to, &unit) in to.iter_mut().zip(&order[columns.clone()]) {
+                            *to = from[unit as usize];
+                        }
+                    }
+                }
+            }
+            pack_columns(&mut panel[number / SIDE], number % SIDE, &rows[0], &rows[1]);
+        }
+    }
+}
+
 impl<U: TileUnit> DenseProducts for Bf16<U> {
     type Inputs = Inputs;
     type Weights = Weights;
@@ -166,7 +219,8 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
 
     fn pack(self, rows: &[f32], k: usize, inputs: &mut Inputs) {
         assert!(k > 0 && rows.len().is_multiple_of(k), "whole rows of {k}");
-        inputs.forward.pack(rows.len() / k, k, |row, input| rows[row * k + input]);
+        let at = |row, input| rows[row * k + input];
+        self.run(PackRows { to: &mut inputs.forward, rows: rows.len() / k, depth: k, at });
         (inputs.is_transposed, inputs.is_trimmed) = (false, false);
     }
 
@@ -174,10 +228,13 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
         inputs.is_transposed
     }
 
+    #[inline(always)]
     fn unpack(self, inputs: &Inputs, rows: &mut Vec<f32>) {
         inputs.forward.unpack(rows);
     }
 
+    /// Runs inside a kernel where a batch stays; kernels do not nest.
+    #[inline(always)]
     fn transpose(self, inputs: &mut Inputs, rows: &[f32], order: ColumnOrder<'_>) {
         let k = order.count();
         let count = rows.len() / k;
@@ -204,24 +261,8 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
     }
 
     fn load(self, weights: &mut Weights, kernel: &[f32], units: ColumnOrder<'_>) {
-        let u = units.count();
-        weights.tiles.par_chunks_mut(weights.steps).enumerate().for_each(|(j, panel)| {
-            let columns = j * BLOCK..u.min((j + 1) * BLOCK);
-            let mut rows = [[0.0; BLOCK]; 2];
-            for (number, two) in kernel.chunks(2 * u).enumerate() {
-                rows[1] = [0.0; BLOCK];
-                for (to, from) in rows.iter_mut().zip(two.chunks_exact(u)) {
-                    match units {
-                        ColumnOrder::Natural(_) => to[..columns.len()].copy_from_slice(&from[columns.clone()]),
-                        ColumnOrder::Permuted(order) => {
-                            let order = &order[columns.clone()];
-                            to.iter_mut().zip(order).for_each(|(to, &unit)| *to = from[unit as usize]);
-                        }
-                    }
-                }
-                pack_columns(&mut panel[number / SIDE], number % SIDE, &rows[0], &rows[1]);
-            }
-        });
+        let panels = weights.tiles.par_chunks_mut(weights.steps).enumerate();
+        panels.for_each(|(j, panel)| self.run(PackWeights { panel, j, kernel, units }));
     }
 
     /// A block of rows stays in L1 while the weights pass, panel by panel, from L2.
@@ -267,16 +308,19 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
         inputs: &Inputs,
         (_, d): (&ColumnPanels, &Kept),
         is_on: impl Fn(usize) -> bool,
-        gradient: &mut PanelsMut<'_>,
+        (gradient, adds): (&mut PanelsMut<'_>, bool),
     ) {
         for j in gradient.numbers() {
             if !is_on(j) {
+                if !adds {
+                    gradient.panel(j).fill(0.0);
+                }
                 continue;
             }
             let b = &d.tiles[j * d.steps..][..d.steps];
             let c = gradient.panel(j).chunks_exact_mut(BLOCK * BLOCK);
             for ((a, steps), c) in inputs.transposed.blocks().zip(c) {
-                self.0.multiply(simd, Product { a, steps, b, c, adds: true, streamed: Streamed::A });
+                self.0.multiply(simd, Product { a, steps, b, c, adds, streamed: Streamed::A });
             }
         }
     }

@@ -139,20 +139,25 @@ impl DenseProducts for F32 {
         inputs: &Inputs,
         (d, ()): (&ColumnPanels, &()),
         is_on: impl Fn(usize) -> bool,
-        gradient: &mut PanelsMut<'_>,
+        (gradient, adds): (&mut PanelsMut<'_>, bool),
     ) {
         for j in gradient.numbers() {
             if !is_on(j) {
+                if !adds {
+                    gradient.panel(j).fill(0.0);
+                }
                 continue;
             }
             let b = d.panel(j);
             for (panel, c) in inputs.transposed.iter().zip(gradient.panel(j).chunks_exact_mut(MR * S::LANES)) {
-                if panel.indices.is_empty() {
-                    continue;
-                }
                 let mut tile = [simd.splat(0.0); MR];
-                for (row, c) in tile.iter_mut().zip(c.chunks_exact(S::LANES)) {
-                    *row = simd.load(c);
+                if adds {
+                    if panel.indices.is_empty() {
+                        continue;
+                    }
+                    for (row, c) in tile.iter_mut().zip(c.chunks_exact(S::LANES)) {
+                        *row = simd.load(c);
+                    }
                 }
                 let tile = micro_kernel(simd, panel, b, tile);
                 for (c, row) in c.chunks_exact_mut(S::LANES).zip(tile) {

@@ -46,7 +46,11 @@ impl<P: DenseProducts> Kernel for Step<'_, P> {
             }
             products.keep(simd, (block, rows), panels, z, d);
         }
-        products.accumulate(simd, inputs, (z, d), |_| true, &mut gradient.panels_mut());
+        // The first product replaces what was there; one of which everything is off adds nothing.
+        gradient.fill(f32::NAN);
+        for (is_on, adds) in [(true, false), (false, true)] {
+            products.accumulate(simd, inputs, (z, d), |_| is_on, (&mut gradient.panels_mut(), adds));
+        }
         all
     }
 }

@@ -61,7 +61,7 @@ impl Case {
         // What is not computed must not be read.
         (panels..z.count()).for_each(|j| z.panel_mut(j).fill(f32::NAN));
         let (labels, bias) = (pack(CLASSES, &label_weights), pack(1, &biases));
-        let h = ColumnPanels::zeros(rows.variants(), u, nr);
+        let h = ColumnPanels::zeros(rows_of_h(rows.variants()), u, nr);
         let largest = ColumnPanels::zeros(1, u, nr);
         Self { isa, recipe, rows, u, order, panels, products, label_weights, biases, z, labels, bias, h, largest }
     }
@@ -240,6 +240,9 @@ fn magnitude(numbers: &[f64]) -> f64 {
 
 /// Checks everything that [`Epilogue::gradient`] computes.
 fn check_gradient(name: &str, mut case: Case, with_outputs: bool) {
+    if case.rows.variants() > TRAINING_VARIANTS {
+        return;
+    }
     let (rows, u, nr) = (case.expected(), case.u, case.z.nr());
     let (tolerance, is_computed) = (case.tolerance(&rows), case.is_computed());
     let loss_of_rows = case.recipe.loss_of_rows(u, 3 * rows.len());

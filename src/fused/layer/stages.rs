@@ -138,7 +138,7 @@ impl<P: DenseProducts> Kernel for PartStage<'_, P> {
                 }
                 Stage::Gradient => {
                     let gradient = &mut result.kernel.panels_mut();
-                    products.accumulate(simd, packed, (z, d), |j| is_on(largest, j), gradient);
+                    products.accumulate(simd, packed, (z, d), |j| is_on(largest, j), (gradient, true));
                 }
                 Stage::Lines => _ = std::hint::black_box(products.lines(packed, &orders.lines.positions)),
             }

@@ -104,6 +104,13 @@ impl ColumnPanels {
         &self.data()[(j * self.rows + r) * self.nr..][..self.nr]
     }
 
+    /// Row `r` of panel `j`: `nr` floats.
+    #[inline(always)]
+    pub fn row_mut(&mut self, j: usize, r: usize) -> &mut [f32] {
+        let (first, nr) = ((j * self.rows + r) * self.nr, self.nr);
+        &mut self.data_mut()[first..][..nr]
+    }
+
     /// The pieces of row `r`, panel by panel: each begins with its `nr` floats.
     #[inline(always)]
     pub fn pieces(&self, r: usize) -> std::slice::Chunks<'_, f32> {
@@ -235,12 +242,6 @@ impl<'a> PanelsMut<'a> {
     #[inline(always)]
     pub fn panel(&mut self, j: usize) -> &mut [f32] {
         &mut self.data[(j - self.first) * self.size..][..self.size]
-    }
-
-    /// Sets everything to `value`.
-    #[inline(always)]
-    pub fn fill(&mut self, value: f32) {
-        self.data.fill(value);
     }
 }
 
