@@ -2,29 +2,37 @@
 //!
 //! ```text
 //! A tile, 1 KiB    16 rows of A x 32 steps                    row by row
-//! B tile, 1 KiB    16 pairs of steps x 16 columns of B        pair by pair: both steps of a column side by side ("VNNI")
+//! B tile, 1 KiB    16 pairs of steps x 16 columns of B        by pairs: both steps of a column side by side ("VNNI")
 //! C block          32 rows x 32 columns in f32                four products, 2 x 2, share two tiles of A and two of B
 //! ```
 //!
-//! A [`TileUnit`] multiplies a row of A tile pairs with a column of B tile pairs into one block of C ([`Product`]). Operands are
-//! bf16 numbers, the upper halves of floats; sums are f32. [`Amx`] is the unit of CPUs that have one, [`Avx512Bf16`] the
-//! instruction `vdpbf16ps` on the same layout, [`Decoded`] ordinary f32 arithmetic on decoded operands, which every CPU has.
+//! A [`TileUnit`] multiplies a row of A tile pairs with a column of B tile pairs into one block of C ([`Product`]).
+//! Operands are bf16 numbers, the upper halves of floats; sums are f32. [`Amx`] is the unit of CPUs that have one,
+//! [`Avx512Bf16`] the instruction `vdpbf16ps` on the same layout, [`Decoded`] ordinary f32 arithmetic on decoded
+//! operands, which every CPU has.
 //!
-//! Relies on [`crate::simd`] for the vectors around the products.
+//! Relies on [`crate::simd`] for the vectors around the products, and on [`crate::isa`] for which there are.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512bf16;
 mod decoded;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
+#[cfg(any(test, feature = "internals"))]
+pub mod testing;
 
 #[cfg(target_arch = "x86_64")]
 pub use amx::{Amx, Lack};
 #[cfg(target_arch = "x86_64")]
 pub use avx512bf16::Avx512Bf16;
 pub use decoded::Decoded;
+#[cfg(all(target_arch = "x86_64", feature = "internals"))]
+pub use pairs::{PairDot, multiply_by_pairs};
 
-use crate::simd::{Kernel, Simd};
+use crate::isa::Isa;
+use crate::simd::{Kernel, Registers, Simd};
 
 /// Rows of A and columns of B in one tile.
 pub const SIDE: usize = 16;
@@ -82,8 +90,8 @@ pub trait TileUnit: Copy + Send + Sync + 'static {
     /// The name that `FFWD_ISA` takes, or that of the vectors.
     fn name(self) -> &'static str;
 
-    /// Runs `kernel` with the unit ready on this thread, on vectors of [`BLOCK`] floats. The kernel must not hand work to other
-    /// threads.
+    /// Runs `kernel` with the unit ready on this thread, on vectors of [`BLOCK`] floats. The kernel must not hand work
+    /// to other threads.
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// Computes one block of C; `simd` is what [`TileUnit::run`] gave the kernel.
@@ -120,8 +128,19 @@ impl TileTier {
     }
 }
 
-/// The bf16 number nearest to `value`, to even on a tie, as the conversion instructions compute it: subnormal numbers become
-/// zero, NaN stays NaN.
+/// Runs `kernel` on vectors of [`BLOCK`] floats of `isa`.
+fn run_on_blocks<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
+    match isa {
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512(simd) => Registers::<_, 2>(simd).run(kernel),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2(simd) => Registers::<_, 4>(simd).run(kernel),
+        Isa::Portable(simd) => Registers::<_, 4>(simd).run(kernel),
+    }
+}
+
+/// The bf16 number nearest to `value`, to even on a tie, as the conversion instructions compute it: subnormal numbers
+/// become zero, NaN stays NaN.
 #[inline(always)]
 pub fn round_to_bf16(value: f32) -> u16 {
     let bits = value.to_bits();

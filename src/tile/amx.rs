@@ -1,24 +1,28 @@
 //! The AMX unit: tile registers and `tdpbf16ps`, in inline assembly, because the intrinsics are not stable.
 //!
-//! Eight tile registers hold a block of C (tmm0 to tmm3) and a pair of A and of B each. A tile load from L1 takes 8 cycles and a
-//! product 16, so the four loads of a step hide behind its four products where one operand is in L1.
+//! Eight tile registers hold a block of C (tmm0 to tmm3) and a pair of A and of B each. A tile load from L1 takes 8
+//! cycles and a product 16, so the four loads of a step hide behind its four products where one operand is in L1.
+//!
+//! Relies on nothing but the tiles' layout; the vectors around the products may be those of any instruction set.
+//! `tests/tile` executes this very assembly on a model of the unit where the CPU lacks it.
 
 use core::arch::asm;
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
-use super::{BLOCK, Product, SIDE, Streamed, TileUnit};
-use crate::simd::{Avx512, Kernel, Registers, Simd};
+use super::{BLOCK, Product, SIDE, Streamed, TileUnit, run_on_blocks};
+use crate::isa::Isa;
+use crate::simd::{Kernel, Simd};
 
-/// Proof that this CPU has AMX with bf16, that the operating system lets this process use it, and that there is AVX-512.
+/// Proof that this CPU has AMX with bf16, and that the operating system lets this process use it.
 #[derive(Clone, Copy, Debug)]
 pub struct Amx {
-    vectors: Avx512,
+    vectors: Isa,
 }
 
 /// Why AMX cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
-    /// The CPU has no tile unit for bf16, or no AVX-512.
+    /// The CPU has no tile unit for bf16.
     Cpu,
     /// The operating system or the hypervisor does not save the tile registers, or denies them to this process.
     Denied,
@@ -34,12 +38,26 @@ const _: () = assert!(1 << PAIR_SHIFT == size_of::<super::Pair>());
 
 impl Amx {
     /// The token, where tiles can be used. Asks the operating system for permission, once for the process.
+    ///
+    /// # Errors
+    ///
+    /// The CPU lacks tiles, or this process may not use them.
     pub fn new() -> Result<Self, Lack> {
-        let vectors = Avx512::new().ok_or(Lack::Cpu)?;
         if !cpu_has_tiles() {
             return Err(Lack::Cpu);
         }
-        if system_saves_tiles() && is_permitted() { Ok(Self { vectors }) } else { Err(Lack::Denied) }
+        if system_saves_tiles() && is_permitted() { Ok(Self { vectors: Isa::best() }) } else { Err(Lack::Denied) }
+    }
+
+    /// The token with the vectors of `isa`, without a look at the machine: for tests that execute the instructions
+    /// elsewhere, or want other vectors.
+    ///
+    /// # Safety
+    ///
+    /// The CPU has the unit and this process may use it, or a handler of invalid instructions does what they do.
+    #[cfg(feature = "internals")]
+    pub unsafe fn unchecked(isa: Isa) -> Self {
+        Self { vectors: isa }
     }
 }
 
@@ -102,7 +120,8 @@ static CONFIGURATION: Configuration = {
     Configuration { palette: 1, start_row: 0, reserved: [0; 14], row_bytes, rows }
 };
 
-/// Tile registers configured on this thread; gives them back when it is dropped, so that no other code finds tile state.
+/// Tile registers configured on this thread; gives them back when it is dropped, so that no other code finds tile
+/// state.
 struct Configured;
 
 impl Configured {
@@ -122,9 +141,9 @@ impl Drop for Configured {
     }
 }
 
-/// The whole of one block of C, from its first tile load to its last store. `$a` and `$b` load tiles of A and B; the streaming
-/// load leaves in L1 what the other operand has there. Each step asks for four lines behind the block, where the next one is:
-/// the 64 lines of a block of dW come from beyond L2 and would be waited for.
+/// The whole of one block of C, from its first tile load to its last store. `$a_load` and `$b_load` load tiles of A and
+/// B; the streaming load leaves in L1 what the other operand has there. Each step asks for four lines behind the block,
+/// where the next one is: the 64 lines of a block of dW come from beyond L2 and would be waited for.
 macro_rules! multiply {
     ($a_load:literal, $b_load:literal, $a:ident, $steps:ident, $b:ident, $c:ident, $adds:ident) => {
         asm!(
@@ -190,7 +209,7 @@ impl TileUnit for Amx {
 
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
         let _configured = Configured::new(self);
-        Registers::<_, 2>(self.vectors).run(kernel)
+        run_on_blocks(self.vectors, kernel)
     }
 
     #[inline(always)]
@@ -203,9 +222,9 @@ impl TileUnit for Amx {
             }
             return;
         }
-        // SAFETY: the token proves that the instructions may be used, and `run` has configured the tiles of this thread; each
-        // step reads one pair of `a` and the pair of `b` that it names, all inside their slices, as the shapes have been seen
-        // to say; C is 32 rows of 32 floats, of which each of the four tiles is 16 rows of 16.
+        // SAFETY: the token proves that the instructions may be used, and `run` has configured the tiles of this
+        // thread; each step reads one pair of `a` and the pair of `b` that it names, all inside their slices, as the
+        // shapes have been seen to say; C is 32 rows of 32 floats, of which each of the four tiles is 16 rows of 16.
         unsafe {
             match streamed {
                 Streamed::A => multiply!("tileloaddt1", "tileloadd", a, steps, b, c, adds),

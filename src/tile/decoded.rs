@@ -1,11 +1,12 @@
 //! Tile products in ordinary f32 arithmetic: what `tdpbf16ps` computes, on any CPU.
 //!
 //! Within a tile, the even and the odd steps of a pair are summed apart and then together, as the manual has it. The
-//! vectors' own rounding of `a * b + c` (once or twice) and their subnormal numbers are what may differ from the unit's.
+//! vectors' own rounding of `a * b + c` (once or twice) and their subnormal numbers are what may differ from the
+//! unit's.
 
-use super::{BLOCK, Product, SIDE, TileUnit, from_bf16};
+use super::{BLOCK, Product, SIDE, TileUnit, from_bf16, run_on_blocks};
 use crate::isa::Isa;
-use crate::simd::{Kernel, Registers, Simd};
+use crate::simd::{Kernel, Simd};
 
 /// Tile products on the vectors of an instruction set.
 #[derive(Clone, Copy, Debug)]
@@ -17,13 +18,7 @@ impl TileUnit for Decoded {
     }
 
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(simd) => Registers::<_, 2>(simd).run(kernel),
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(simd) => Registers::<_, 4>(simd).run(kernel),
-            Isa::Portable(simd) => Registers::<_, 4>(simd).run(kernel),
-        }
+        run_on_blocks(self.0, kernel)
     }
 
     #[inline(always)]

@@ -1,67 +1,8 @@
 //! Every tile unit against f64 products of the same bf16 operands, and the conversions against their definition.
 
+use super::testing::check;
 use super::*;
 use crate::isa::Isa;
-
-/// Numbers that look random and are exact in bf16.
-fn operand(seed: u32, count: usize) -> Vec<Pair> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9) | 1;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        round_to_bf16((state >> 8) as f32 / (1 << 23) as f32 - 1.0)
-    };
-    (0..count)
-        .map(|_| std::array::from_fn(|_| Tile(std::array::from_fn(|_| std::array::from_fn(|_| next())))))
-        .collect()
-}
-
-/// Row `i`, step `s` of A.
-fn of_a(pair: &Pair, i: usize, s: usize) -> f64 {
-    from_bf16(pair[i / SIDE].0[i % SIDE][s]).into()
-}
-
-/// Step `s`, column `j` of B.
-fn of_b(pair: &Pair, s: usize, j: usize) -> f64 {
-    from_bf16(pair[j / SIDE].0[s / 2][2 * (j % SIDE) + s % 2]).into()
-}
-
-struct Multiply<'a, U>(U, Product<'a>);
-
-impl<U: TileUnit> Kernel for Multiply<'_, U> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        assert_eq!(S::LANES, BLOCK);
-        self.0.multiply(simd, self.1);
-    }
-}
-
-fn check<U: TileUnit>(unit: U) {
-    for (count, of) in [(0, 3), (1, 1), (2, 5), (7, 9), (16, 16)] {
-        let (a, b) = (operand(1, count), operand(2, of));
-        let steps: Vec<u32> = (0..count).map(|i| (i * of / count.max(1)) as u32).collect();
-        for (adds, streamed) in [(false, Streamed::A), (true, Streamed::A), (false, Streamed::B), (true, Streamed::B)] {
-            let before: Vec<f32> = (0..BLOCK * BLOCK).map(|i| (i % 7) as f32 - 3.0).collect();
-            let mut c = if adds { before.clone() } else { vec![f32::NAN; BLOCK * BLOCK] };
-            unit.run(Multiply(unit, Product { a: &a, steps: &steps, b: &b, c: &mut c, adds, streamed }));
-            for (at, &found) in c.iter().enumerate() {
-                let (i, j) = (at / BLOCK, at % BLOCK);
-                let products = a.iter().zip(&steps).flat_map(|(a, &step)| {
-                    let b = &b[step as usize];
-                    (0..BLOCK).map(move |s| of_a(a, i, s) * of_b(b, s, j))
-                });
-                let (mut sum, mut magnitude) = if adds { (f64::from(before[at]), 3.0) } else { (0.0, 0.0) };
-                for product in products {
-                    (sum, magnitude) = (sum + product, magnitude + product.abs());
-                }
-                // Each of 32 products a step is added in f32, in whatever order: half a unit in the last place each.
-                let tolerance = f64::from(f32::EPSILON) * magnitude * (1.0 + (count * BLOCK) as f64 / 2.0);
-                assert!((f64::from(found) - sum).abs() <= tolerance, "{} {count} {adds} {i} {j}", unit.name());
-            }
-        }
-    }
-}
 
 #[test]
 fn decoded_tiles_are_multiplied_on_every_instruction_set() {

@@ -1,0 +1,84 @@
+//! Products of tiles by an operation on pairs of steps: `vdpbf16ps`, or what a test puts in its place.
+//!
+//! Relies on the layout of tiles: a row of a B tile is a vector of pairs, one for each column.
+
+use super::{BLOCK, Pair, Product, SIDE};
+
+/// What `vdpbf16ps` does, and the loads and stores around it.
+pub trait PairDot: Copy {
+    /// A sum for each of the [`SIDE`] columns of a tile.
+    type Sums: Copy;
+
+    /// Two steps of each of the columns, in bf16.
+    type Pairs: Copy;
+
+    /// The sums that `from` holds.
+    fn load(self, from: &[f32; SIDE]) -> Self::Sums;
+
+    /// Writes the sums to `to`.
+    fn store(self, to: &mut [f32; SIDE], sums: Self::Sums);
+
+    /// The pairs of a row of a B tile.
+    fn pairs(self, row: &[u16; BLOCK]) -> Self::Pairs;
+
+    /// The same pair for every column.
+    fn repeat(self, pair: [u16; 2]) -> Self::Pairs;
+
+    /// `sums + a[0] b[0] + a[1] b[1]` in each column, rounded as `vdpbf16ps` does it.
+    fn dot(self, sums: Self::Sums, a: Self::Pairs, b: Self::Pairs) -> Self::Sums;
+}
+
+/// Rows of A whose sums are in registers at a time: 8 rows x 2 vectors are 16 accumulators, more than the 10 that two
+/// pipes of latency 5 keep busy; a step takes 2 loads of B and 8 broadcasts of A, which are memory operands.
+const ROWS: usize = 8;
+
+/// Computes one block of C.
+///
+/// # Panics
+///
+/// The slices are not of one shape.
+#[inline(always)]
+pub fn multiply_by_pairs<D: PairDot>(dot: D, product: Product<'_>) {
+    product.assert_shapes();
+    let Product { a, steps, b, c, adds, .. } = product;
+    let rows = c.as_chunks_mut::<SIDE>().0.as_chunks_mut::<2>().0;
+    for (group, c) in rows.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
+        multiply_rows(dot, a, steps, b, group * ROWS, c, adds);
+    }
+}
+
+/// [`ROWS`] rows of a block of C, from row `first`.
+#[inline(always)]
+fn multiply_rows<D: PairDot>(
+    dot: D,
+    a: &[Pair],
+    steps: &[u32],
+    b: &[Pair],
+    first: usize,
+    c: &mut [[[f32; SIDE]; 2]; ROWS],
+    adds: bool,
+) {
+    let mut sums = [[dot.load(&[0.0; SIDE]); 2]; ROWS];
+    if adds {
+        for (sums, [c0, c1]) in sums.iter_mut().zip(&*c) {
+            *sums = [dot.load(c0), dot.load(c1)];
+        }
+    }
+    for (a, &step) in a.iter().zip(steps) {
+        let rows = &a[first / SIDE].0[first % SIDE..][..ROWS];
+        let [b0, b1] = &b[step as usize];
+        for pair in 0..SIDE {
+            let columns = [dot.pairs(&b0.0[pair]), dot.pairs(&b1.0[pair])];
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                let a = dot.repeat([row[2 * pair], row[2 * pair + 1]]);
+                for (sum, b) in sums.iter_mut().zip(columns) {
+                    *sum = dot.dot(*sum, a, b);
+                }
+            }
+        }
+    }
+    for (&[sum0, sum1], [c0, c1]) in sums.iter().zip(c) {
+        dot.store(c0, sum0);
+        dot.store(c1, sum1);
+    }
+}
