@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::buffers::Buffers;
 use super::dense::DenseProducts;
 use super::input_orders::count_inputs;
+use super::packing::ColumnOrder;
 use super::strip::{self, Strip};
 use crate::backend::Use;
 use crate::batch::{Input, Overlay};
@@ -36,7 +37,7 @@ const ONE_STEP_ROWS: usize = 128;
 
 /// How the base rows of a batch are cut, by its shape alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cut {
+pub struct Cut {
     rows: usize,
     part_rows: usize,
     strip_rows: usize,
@@ -110,7 +111,7 @@ impl<P: DenseProducts> PackedBatch<P> {
         self.parts.par_iter_mut().enumerate().for_each(|(part, strips)| {
             let room = &mut shared.of_this_thread().room;
             for (rows, strip) in cut.strips(part).zip(strips) {
-                strip.pack(products, recipe, input, rows, room);
+                strip.pack(products, recipe, (input, ColumnOrder::Natural(input.k())), rows, room);
                 if wanted == Use::OneStep {
                     strip.transpose(products, room);
                 }
@@ -118,32 +119,43 @@ impl<P: DenseProducts> PackedBatch<P> {
         });
     }
 
-    /// As [`PackedBatch::pack`], for a batch that stays: trims each strip, and looks at the inputs.
-    pub fn pack_to_stay(
-        &mut self,
-        products: P,
-        recipe: &Recipe,
-        input: &Input<'_>,
-        u: usize,
-        buffers: &mut Buffers<P>,
-    ) -> Survey {
+    /// Cuts `input`, a batch that stays, for a layer of `u` units, and looks at the inputs.
+    pub fn survey(&mut self, recipe: &Recipe, input: &Input<'_>, u: usize, buffers: &mut Buffers<P>) -> (Cut, Survey) {
         let cut = self.cut(input, u, Use::ManySteps, buffers);
         let shared = &*buffers;
-        let pack = |(part, strips): (usize, &mut Vec<Strip<P>>)| {
+        let look = |(part, strips): (usize, &mut Vec<Strip<P>>)| {
             let room = &mut shared.of_this_thread().room;
             let mut counts = vec![0; input.k()];
             let mut nonnegative = true;
             for (rows, strip) in cut.strips(part).zip(strips) {
-                strip.pack(products, recipe, input, rows, room);
-                strip.trim(products);
+                strip.rows.take(recipe, input, rows, room);
                 count_inputs(room, &mut counts);
                 nonnegative &= room.iter().all(|&value| value >= 0.0);
             }
             (counts, nonnegative)
         };
-        let parts: Vec<_> = self.parts.par_iter_mut().enumerate().map(pack).collect();
+        let parts: Vec<_> = self.parts.par_iter_mut().enumerate().map(look).collect();
         let nonnegative = parts.iter().all(|&(_, nonnegative)| nonnegative);
-        Survey { counts: parts.into_iter().map(|(counts, _)| counts).collect(), nonnegative }
+        (cut, Survey { counts: parts.into_iter().map(|(counts, _)| counts).collect(), nonnegative })
+    }
+
+    /// As [`PackedBatch::pack`], for a batch that stays: packs the inputs in `order`, and trims each strip.
+    pub fn pack_to_stay(
+        &mut self,
+        products: P,
+        recipe: &Recipe,
+        input: &Input<'_>,
+        (cut, order): (Cut, ColumnOrder<'_>),
+        buffers: &mut Buffers<P>,
+    ) {
+        let shared = &*buffers;
+        self.parts.par_iter_mut().enumerate().for_each(|(part, strips)| {
+            let room = &mut shared.of_this_thread().room;
+            for (rows, strip) in cut.strips(part).zip(strips) {
+                strip.pack(products, recipe, (input, order), rows, room);
+                strip.trim(products);
+            }
+        });
     }
 
     /// Cuts `input`, has a strip for each cut, and fits the buffers.

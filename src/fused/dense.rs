@@ -55,6 +55,13 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// beyond hold is never read.
     const TILE_ROWS: usize;
 
+    /// The relative error of a packed input: so much longer than the recipe says can a row be.
+    const INPUT_ROUNDING: f64;
+
+    /// Whether the rows of a batch that stays are packed in the order of the lines of sparse strips: worth it where whole
+    /// tiles are left out that hold nothing but zeros.
+    const ORDERS_INPUTS: bool;
+
     /// A strip becomes sparse where less than this share of its units are on: the faster the dense products, the
     /// smaller.
     const SPARSE_SHARE: f64;
@@ -63,8 +70,8 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// The relative error of a computed `z`: it is off by at most this times the norm of the normalised row times that
-    /// of the unit's weights and bias, whatever the order of the `k` products. Bounds take the larger of this and
-    /// [`f32_rounding`], because sparse strips compute in f32.
+    /// of the unit's weights and bias, whatever the order of the `k` products. The bounds of dense strips take the larger
+    /// of this and [`f32_rounding`]; sparse strips compute in f32.
     fn rounding(self, k: usize) -> f64;
 
     /// Packs `rows`, rows x k, row-major, in place of what was packed, which was transposed or not: this is not yet.
@@ -84,7 +91,7 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// Moves what is packed into memory of its size, for a batch that stays.
     fn trim(self, inputs: &mut Self::Inputs);
 
-    /// The rows in lines, for the sparse form; input `i` becomes packed column `positions[i]`.
+    /// The rows in lines, for the sparse form; packed column `i` becomes `positions[i]` of a line.
     fn lines(self, inputs: &Self::Inputs, positions: &[usize]) -> LinePanels {
         let (mut rows, mut panels) = (Vec::new(), RowPanels::<u32>::default());
         self.unpack(inputs, &mut rows);
@@ -95,8 +102,9 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// Weights of `k` x `u` zeros.
     fn weights(self, k: usize, u: usize) -> Self::Weights;
 
-    /// Takes in the row-major k x u matrix `kernel`, its columns in the order of `units`. Columns beyond `u` stay zero.
-    fn load(self, weights: &mut Self::Weights, kernel: &[f32], units: ColumnOrder<'_>);
+    /// Takes in the row-major k x u matrix `kernel`: its rows in the order of `inputs`, which is not the natural one only
+    /// where the format orders them, and its columns in that of `units`. Columns beyond `u` stay zero.
+    fn load(self, weights: &mut Self::Weights, kernel: &[f32], orders: (ColumnOrder<'_>, ColumnOrder<'_>));
 
     /// `z = X W` for the base rows `block`, [`DenseProducts::Z_ROWS`] of them or what is left of the strip, and the
     /// first `panels` column panels, zero in columns beyond `u`. Row 0 of `z` is the first of the block.

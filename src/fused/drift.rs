@@ -4,8 +4,9 @@
 //! and Schwarz, a change dW of a unit's weights then raises its `z` by at most `N ||dW||`, and where no input is
 //! negative by at most `N ||max(dW, 0)||`.
 //!
-//! Rounding is accounted for: a computed `z` is off by at most [`Drift::error`]. This follows from the same inequality
-//! and from the relative error of the products' number format ([`Bounds::rounding`]).
+//! Rounding is accounted for: a computed `z` is off by at most [`Drift::error`] in the sparse form and by at most
+//! [`Drift::dense_error`] in the dense one. This follows from the same inequality and from the relative error of the
+//! number format ([`Bounds::rounding`], [`Bounds::dense_rounding`]).
 
 use rayon::prelude::*;
 
@@ -24,8 +25,10 @@ pub struct Bounds {
     pub nonnegative: bool,
     /// The largest norm that a normalised row can have.
     pub norm: f64,
-    /// The relative error of a computed `z`.
+    /// The relative error of a `z` that the sparse form computes, in f32.
     pub rounding: f64,
+    /// The relative error of a `z` that the dense form computes, in the products' number format; no less than `rounding`.
+    pub dense_rounding: f64,
 }
 
 /// The movement of the units of one layer since the batch was prepared.
@@ -88,10 +91,15 @@ impl Drift {
         self.path[unit]
     }
 
-    /// By how much a computed `z` of unit `unit` may be off, in this step or in an earlier one. The same bound holds
-    /// for the sum of a `z` and the unit's path, and for their difference.
+    /// By how much a `z` of unit `unit` that the sparse form computes may be off, in this step or in an earlier one. The
+    /// same bound holds for the sum of a `z` and the unit's path, and for their difference.
     pub fn error(&self, unit: usize) -> f64 {
         self.bounds.rounding * (self.largest[unit] + self.path[unit])
+    }
+
+    /// [`Drift::error`] of a `z` that the dense form computes.
+    pub fn dense_error(&self, unit: usize) -> f64 {
+        self.bounds.dense_rounding * (self.largest[unit] + self.path[unit])
     }
 }
 
@@ -134,7 +142,7 @@ mod tests {
     use super::*;
 
     fn drift(nonnegative: bool, norm: f64) -> Drift {
-        Drift::new((3, 2), Bounds { label_pixels: 1, nonnegative, norm, rounding: 1e-6 })
+        Drift::new((3, 2), Bounds { label_pixels: 1, nonnegative, norm, rounding: 1e-6, dense_rounding: 1e-2 })
     }
 
     /// Steps of the weights of two units of two inputs and a label pixel; returns each unit's path.
@@ -164,7 +172,9 @@ mod tests {
                 drift.advance(&Parameters { k: 3, u: 2, kernel: vec![weight; 6], bias: Vec::new() });
             }
             assert!((drift.step(0) - norm * 12.0_f64.sqrt()).abs() < 1e-4, "longer rows are raised by more");
-            assert!((drift.error(0) - 1e-6 * norm * (12.0_f64.sqrt() + 8.0_f64.sqrt())).abs() < 1e-10);
+            let sizes = norm * (12.0_f64.sqrt() + 8.0_f64.sqrt());
+            assert!((drift.error(0) - 1e-6 * sizes).abs() < 1e-10);
+            assert!((drift.dense_error(0) - 1e-2 * sizes).abs() < 1e-6);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::packing::ColumnOrder;
 use crate::kd_order;
 use crate::simd::LINE;
 
@@ -20,9 +21,10 @@ impl Order {
     }
 }
 
-/// The two orders of a batch. They are empty before the first gradient, because nothing else needs them.
-#[derive(Default)]
+/// The orders of a batch that stays.
 pub struct Orders {
+    /// Whether the rows are packed in the order of `lines`, which then is that of `panels` as well.
+    are_rows_ordered: bool,
     /// The order of the rows of transposed panels and of dense gradients.
     pub panels: Order,
     /// The order of the inputs in the lines of sparse strips and of sparse gradients.
@@ -36,8 +38,9 @@ impl Orders {
     /// layer before are sorted by the number of rows in which they are on: many units are on in nearly all rows or in
     /// nearly none, and a panel of units of one kind then visits hardly more rows than each of them needs.
     ///
-    /// A line holds inputs that are non-zero about equally often in the same parts of the batch.
-    pub fn new(counts: &[Vec<u32>], k: usize, are_pixels: bool) -> Self {
+    /// A line holds inputs that are non-zero about equally often in the same parts of the batch. Where `are_rows_ordered`,
+    /// because tiles are as wide as lines, all is in this order.
+    pub fn new(counts: &[Vec<u32>], k: usize, are_pixels: bool, are_rows_ordered: bool) -> Self {
         let mut panels: Vec<u32> = (0..k as u32).collect();
         if !are_pixels {
             let count = |input: u32| counts.iter().map(|part| u64::from(part[input as usize])).sum::<u64>();
@@ -45,7 +48,35 @@ impl Orders {
         }
         let features: Vec<u32> = (0..k).flat_map(|input| counts.iter().map(move |part| part[input])).collect();
         let lines = kd_order::order(&features, counts.len(), LINE);
-        Self { panels: Order::new(panels), lines: Order::new(lines) }
+        let panels = if are_rows_ordered { lines.clone() } else { panels };
+        Self { are_rows_ordered, panels: Order::new(panels), lines: Order::new(lines) }
+    }
+
+    /// Which input each packed column of a row is.
+    pub fn rows(&self) -> ColumnOrder<'_> {
+        if self.are_rows_ordered {
+            ColumnOrder::Permuted(&self.lines.inputs)
+        } else {
+            ColumnOrder::Natural(self.lines.inputs.len())
+        }
+    }
+
+    /// Which packed column of a row each row of the transpose is.
+    #[inline(always)]
+    pub fn transposed(&self) -> ColumnOrder<'_> {
+        if self.are_rows_ordered {
+            ColumnOrder::Natural(self.lines.inputs.len())
+        } else {
+            ColumnOrder::Permuted(&self.panels.inputs)
+        }
+    }
+
+    /// Where in the lines each packed column of a row is.
+    pub fn places_in_lines(&self) -> Vec<usize> {
+        match self.rows() {
+            ColumnOrder::Natural(_) => self.lines.positions.clone(),
+            ColumnOrder::Permuted(order) => (0..order.len()).collect(),
+        }
     }
 }
 

@@ -5,10 +5,12 @@ pub mod stages;
 
 use rayon::prelude::*;
 
-use super::batch::PackedBatch;
+use super::batch::{PackedBatch, Survey};
 use super::buffers::Buffers;
 use super::dense::{self, DenseProducts};
+use super::drift::Bounds;
 use super::epilogue::LayerView;
+use super::input_orders::Orders;
 use super::many_steps::ManySteps;
 use super::one_step::OneStep;
 use super::packing::{ColumnOrder, ColumnPanels};
@@ -54,9 +56,9 @@ struct Packed<P: DenseProducts> {
 
 impl<P: DenseProducts> Packed<P> {
     /// Takes in the parameters of a step.
-    fn load(&mut self, parameters: &Parameters, units: ColumnOrder<'_>) {
+    fn load(&mut self, parameters: &Parameters, (inputs, units): (ColumnOrder<'_>, ColumnOrder<'_>)) {
         let Parameters { u, ref kernel, ref bias, .. } = *parameters;
-        self.products.load(&mut self.weights, kernel, units);
+        self.products.load(&mut self.weights, kernel, (inputs, units));
         self.labels.pack(&kernel[..self.labels.rows() * u], units);
         if bias.is_empty() {
             self.bias.fill(0.0);
@@ -112,11 +114,15 @@ impl<P: DenseProducts> FusedLayer<P> {
     /// Packs a batch that stays, and begins its training life.
     fn begin_many_steps(&mut self, input: &Input<'_>) -> Life {
         let Self { products, ref recipe, k, u, .. } = *self;
-        let survey = self.batch.pack_to_stay(products, recipe, input, u, &mut self.buffers);
-        let norm = recipe.normalisation.norm_bound(k);
-        // Sparse strips compute in f32.
-        let rounding = products.rounding(k).max(dense::f32_rounding(k));
-        Life::ManySteps(Box::new(ManySteps::new(&self.batch, &survey, (k, u, self.nr()), (norm, rounding))))
+        let (cut, Survey { counts, nonnegative }) = self.batch.survey(recipe, input, u, &mut self.buffers);
+        let label_pixels = self.batch.label_pixels;
+        let orders = Orders::new(&counts, k, label_pixels > 0, P::ORDERS_INPUTS);
+        self.batch.pack_to_stay(products, recipe, input, (cut, orders.rows()), &mut self.buffers);
+        let norm = recipe.normalisation.norm_bound(k) * (1.0 + P::INPUT_ROUNDING);
+        let rounding = dense::f32_rounding(k);
+        let dense_rounding = products.rounding(k).max(rounding);
+        let bounds = Bounds { label_pixels, nonnegative, norm, rounding, dense_rounding };
+        Life::ManySteps(Box::new(ManySteps::new(&self.batch, orders, (k, u, self.nr()), bounds)))
     }
 
     fn loss(&self) -> LossOfRows {
@@ -133,7 +139,7 @@ impl<P: DenseProducts> FusedLayer<P> {
         let columns = known.advance(parameters);
         let units = ColumnOrder::Permuted(known.units.order());
         if batch.has_dense() {
-            packed.load(parameters, units);
+            packed.load(parameters, (known.orders.rows(), units));
         }
         let layer = packed.view(units, columns, Some(&known.sparse));
         sums.compute(batch, layer, &known.orders, rule, buffers);
@@ -150,7 +156,7 @@ impl<P: DenseProducts> FusedLayer<P> {
         outputs: Option<&mut [f32]>,
     ) -> f64 {
         let (loss, units) = (self.loss(), ColumnOrder::Natural(self.u));
-        self.parameters.load(parameters, units);
+        self.parameters.load(parameters, (ColumnOrder::Natural(self.k), units));
         let layer = self.parameters.view(units, self.u, None);
         let one_step = self.one_step.as_mut().expect("made when the batch began");
         one_step.gradient(&mut self.batch, layer, loss, &self.buffers, (gradient, outputs)) / loss.rows()
@@ -196,16 +202,17 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
     fn forward(&mut self, parameters: &Parameters, outputs: Option<&mut [f32]>, goodness: Option<&mut [f32]>) -> u64 {
         parameters.assert_shape(self.k, self.u);
         let wanted = split_outputs(&self.batch, self.u, outputs, goodness);
-        let Self { batch, parameters: packed, buffers, life, recipe, u, .. } = self;
-        let (units, sparse) = match life {
+        let Self { batch, parameters: packed, buffers, life, recipe, k, u, .. } = self;
+        let (inputs, units, sparse) = match life {
             Life::ManySteps(many) => {
-                many.known.advance(parameters);
-                (ColumnOrder::Permuted(many.known.units.order()), Some(&many.known.sparse))
+                let known = &mut many.known;
+                known.advance(parameters);
+                (known.orders.rows(), ColumnOrder::Permuted(known.units.order()), Some(&known.sparse))
             }
-            _ => (ColumnOrder::Natural(*u), None),
+            _ => (ColumnOrder::Natural(*k), ColumnOrder::Natural(*u), None),
         };
         if batch.has_dense() {
-            packed.load(parameters, units);
+            packed.load(parameters, (inputs, units));
         }
         let layer = packed.view(units, *u, sparse);
         let goodness = recipe.goodness;

@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::batch::{PackedBatch, Survey};
+use super::batch::PackedBatch;
 use super::buffers::Buffers;
 use super::dense::DenseProducts;
 use super::drift::{Bounds, Drift};
@@ -47,18 +47,16 @@ pub struct PartSums {
 }
 
 impl ManySteps {
-    /// The first life of `batch`, whose inputs are as `survey` found them, on a layer of `k` inputs and `u` units in
-    /// column panels of `nr`. `norm` and `rounding` are those of [`Bounds`].
+    /// The first life of `batch`, packed in `orders`, on a layer of `k` inputs and `u` units in column panels of `nr`.
     pub fn new<P: DenseProducts>(
         batch: &PackedBatch<P>,
-        survey: &Survey,
+        orders: Orders,
         (k, u, nr): (usize, usize, usize),
-        (norm, rounding): (f64, f64),
+        bounds: Bounds,
     ) -> Self {
         let label_pixels = batch.label_pixels;
-        let bounds = Bounds { label_pixels, nonnegative: survey.nonnegative, norm, rounding };
         let known = Known {
-            orders: Orders::new(&survey.counts, k, label_pixels > 0),
+            orders,
             units: Units::new(u),
             sparse: SparseLayer::new(k, u, label_pixels),
             drift: Drift::new((k, u), bounds),

@@ -160,7 +160,7 @@ impl<P: DenseProducts> DenseStrip<'_, P> {
     fn sparse_form<S: Simd>(&mut self, simd: S) -> Sparse {
         let PackedLayer { products, view, columns, .. } = self.layer;
         let ColumnOrder::Permuted(units) = view.units else { unreachable!("training sorts the units") };
-        let lines = products.lines(self.inputs, &self.orders.lines.positions);
+        let lines = products.lines(self.inputs, &self.orders.places_in_lines());
         let mut sparse = Sparse::new(lines, self.rows.count(), units.len());
         for block in dense::blocks::<P>(self.rows.count()) {
             if block.start > 0 {
@@ -192,7 +192,7 @@ impl<P: DenseProducts> DenseStrip<'_, P> {
         let ThreadBuffers { z, d, largest, room, .. } = &mut *self.buffers;
         if !products.is_transposed(self.inputs) {
             products.unpack(self.inputs, room);
-            products.transpose(self.inputs, room, ColumnOrder::Permuted(&self.orders.panels.inputs));
+            products.transpose(self.inputs, room, self.orders.transposed());
         }
         let gradient = &mut partial.kernel.panels_mut();
         products.accumulate(simd, self.inputs, (z, d), |j| is_on(largest, j), (gradient, partial.has_dense));

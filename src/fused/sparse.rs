@@ -80,8 +80,9 @@ impl Sparse {
         Self { inputs, bounds }
     }
 
-    /// Takes in the bounds that follow from a dense step: of the base rows `block`, whose first panel it
-    /// begins: `z(r, c)` is the product of its row `r` with unit `units[c]`, for the first `computed` columns. The bounds of the other units stay as they are.
+    /// Takes in the bounds that follow from a dense step: row `r` of `z` is the product of row `r` of `block`, which
+    /// begins a panel, and its column `c` is unit `units[c]`, for the first `computed` columns. The bounds of the other
+    /// units stay as they are.
     #[inline(always)]
     pub fn learn<S: Simd>(
         &mut self,
@@ -103,7 +104,8 @@ impl Sparse {
                 let mut floats = [0.0; MAX_LANES];
                 simd.store(&mut floats, largest);
                 for (largest, &unit) in floats.iter().zip(units) {
-                    bounds[unit as usize] = round_up_to_bf16(largest - layer.drift[unit as usize]);
+                    let unit = unit as usize;
+                    bounds[unit] = round_up_to_bf16(largest + layer.dense_excess[unit] - layer.drift[unit]);
                 }
             }
         }

@@ -44,10 +44,20 @@ impl<P: DenseProducts> Default for Form<P> {
 }
 
 impl<P: DenseProducts> Strip<P> {
-    /// Packs the base rows `rows` of `input`, in the memory of what was packed where that suffices. `dense` is room for
-    /// them; it holds them afterwards, row-major, as they were packed.
-    pub fn pack(&mut self, products: P, recipe: &Recipe, input: &Input<'_>, rows: Range<usize>, dense: &mut Vec<f32>) {
+    /// Packs the base rows `rows` of `input`, the inputs in `order`, in the memory of what was packed where that suffices.
+    /// `dense` is room for them; it holds them afterwards, row-major, as they were packed.
+    pub fn pack(
+        &mut self,
+        products: P,
+        recipe: &Recipe,
+        (input, order): (&Input<'_>, ColumnOrder<'_>),
+        rows: Range<usize>,
+        dense: &mut Vec<f32>,
+    ) {
         self.rows.take(recipe, input, rows, dense);
+        if let ColumnOrder::Permuted(order) = order {
+            permute(dense, order);
+        }
         if matches!(self.form, Form::Sparse(_)) {
             self.form = Form::default();
         }
@@ -77,5 +87,14 @@ impl<P: DenseProducts> Strip<P> {
             Form::Dense(inputs) => Some(inputs),
             Form::Sparse(_) => None,
         }
+    }
+}
+
+/// Puts the columns of `dense`, row-major, in `order`.
+fn permute(dense: &mut [f32], order: &[u32]) {
+    let mut from = vec![0.0; order.len()];
+    for row in dense.chunks_exact_mut(order.len()) {
+        from.copy_from_slice(row);
+        row.iter_mut().zip(order).for_each(|(to, &column)| *to = from[column as usize]);
     }
 }

@@ -6,6 +6,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
 use super::dense::F32;
+use super::packing::ColumnOrder;
 use super::strip::Strip;
 use crate::batch::{Activations, Images, Input, Overlay};
 use crate::isa::Isa;
@@ -71,7 +72,8 @@ pub fn strip(
     let mut packed = Packed { strip: Strip::default(), dense: Vec::new() };
     let mut pack = |input: Input<'_>| {
         input.assert_shapes();
-        packed.strip.pack(F32(isa), recipe, &input, rows.clone(), &mut packed.dense);
+        let ordered = (&input, ColumnOrder::Natural(k));
+        packed.strip.pack(F32(isa), recipe, ordered, rows.clone(), &mut packed.dense);
     };
     match kind {
         Kind::Labelled(_) | Kind::Neutral => {

@@ -46,7 +46,8 @@ impl Units {
             *ceiling += drift.step(unit) + f64::from(bias) - f64::from(*before);
             *before = bias;
         }
-        let off: Vec<bool> = (0..self.order.len()).map(|unit| self.ceiling[unit] < -2.0 * drift.error(unit)).collect();
+        let off: Vec<bool> =
+            (0..self.order.len()).map(|unit| self.ceiling[unit] < -2.0 * drift.dense_error(unit)).collect();
         self.order.sort_by_key(|&unit| (off[unit as usize], Reverse(self.on[unit as usize])));
         off.iter().filter(|&&off| !off).count()
     }
@@ -81,7 +82,9 @@ mod tests {
     }
 
     fn drift(nonnegative: bool) -> Drift {
-        Drift::new((2, 3), Bounds { label_pixels: 0, nonnegative, norm: 1.0, rounding: 6.0 * f64::from(f32::EPSILON) })
+        let rounding = 6.0 * f64::from(f32::EPSILON);
+        let bounds = Bounds { label_pixels: 0, nonnegative, norm: 1.0, rounding, dense_rounding: rounding };
+        Drift::new((2, 3), bounds)
     }
 
     /// The columns to compute under `parameters`.

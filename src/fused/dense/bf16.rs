@@ -164,6 +164,7 @@ struct PackWeights<'a> {
     j: usize,
     /// k x u, row-major.
     kernel: &'a [f32],
+    inputs: ColumnOrder<'a>,
     units: ColumnOrder<'a>,
 }
 
@@ -172,13 +173,18 @@ impl Kernel for PackWeights<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let Self { panel, j, kernel, units } = self;
-        let u = units.count();
+        let Self { panel, j, kernel, inputs, units } = self;
+        let (k, u) = (inputs.count(), units.count());
         let columns = j * BLOCK..u.min((j + 1) * BLOCK);
         let mut rows = [[0.0; BLOCK]; 2];
-        for (number, two) in kernel.chunks(2 * u).enumerate() {
+        for first in (0..k).step_by(2) {
             rows[1] = [0.0; BLOCK];
-            for (to, from) in rows.iter_mut().zip(two.chunks_exact(u)) {
+            for (to, packed) in rows.iter_mut().zip(first..k) {
+                let input = match inputs {
+                    ColumnOrder::Natural(_) => packed,
+                    ColumnOrder::Permuted(order) => order[packed] as usize,
+                };
+                let from = &kernel[input * u..][..u];
                 match units {
                     ColumnOrder::Natural(_) => to[..columns.len()].copy_from_slice(&from[columns.clone()]),
                     ColumnOrder::Permuted(order) => {
@@ -188,7 +194,7 @@ impl Kernel for PackWeights<'_> {
                     }
                 }
             }
-            pack_columns(&mut panel[number / SIDE], number % SIDE, &rows[0], &rows[1]);
+            pack_columns(&mut panel[first / BLOCK], first / 2 % SIDE, &rows[0], &rows[1]);
         }
     }
 }
@@ -205,7 +211,15 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
 
     const TILE_ROWS: usize = BLOCK;
 
-    const SPARSE_SHARE: f64 = 0.02;
+    /// Half a unit in the last of eight places, at most.
+    const INPUT_ROUNDING: f64 = 1.0 / 256.0;
+
+    /// A tile holds 16 rows x 32 inputs.
+    const ORDERS_INPUTS: bool = true;
+
+    /// Dense products are so much faster than those of the sparse form, which is one of f32, that a strip stays dense longer
+    /// than in f32 (docs/performance.md).
+    const SPARSE_SHARE: f64 = 0.12;
 
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
         self.0.run(kernel)
@@ -213,8 +227,8 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
 
     /// Both operands are off by at most 2^-8 of themselves, half a unit in their last place; the sum is one of f32.
     fn rounding(self, k: usize) -> f64 {
-        const OPERAND: f64 = 1.0 / 256.0;
-        OPERAND * (2.0 + OPERAND) + super::f32_rounding(k)
+        let operand = Self::INPUT_ROUNDING;
+        operand * (2.0 + operand) + super::f32_rounding(k)
     }
 
     fn pack(self, rows: &[f32], k: usize, inputs: &mut Inputs) {
@@ -260,9 +274,9 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
         Weights { steps, tiles: vec![ZERO; steps * u.div_ceil(BLOCK)] }
     }
 
-    fn load(self, weights: &mut Weights, kernel: &[f32], units: ColumnOrder<'_>) {
+    fn load(self, weights: &mut Weights, kernel: &[f32], (inputs, units): (ColumnOrder<'_>, ColumnOrder<'_>)) {
         let panels = weights.tiles.par_chunks_mut(weights.steps).enumerate();
-        panels.for_each(|(j, panel)| self.run(PackWeights { panel, j, kernel, units }));
+        panels.for_each(|(j, panel)| self.run(PackWeights { panel, j, kernel, inputs, units }));
     }
 
     /// A block of rows stays in L1 while the weights pass, panel by panel, from L2.

@@ -40,6 +40,11 @@ impl DenseProducts for F32 {
 
     const TILE_ROWS: usize = MR;
 
+    const INPUT_ROUNDING: f64 = 0.0;
+
+    /// Zeros are left out one by one, whatever stands beside them.
+    const ORDERS_INPUTS: bool = false;
+
     /// The sparse form is slower for each product that it computes: it adds up along the inputs, so that each tile of 4 x 4
     /// products ends in 16 sums across a vector. It has to leave out enough products to make up for that. The share has been
     /// measured on AVX-512 and AVX2 (docs/performance.md).
@@ -100,7 +105,8 @@ impl DenseProducts for F32 {
         ColumnPanels::zeros(k, u, super::nr(self))
     }
 
-    fn load(self, weights: &mut ColumnPanels, kernel: &[f32], units: ColumnOrder<'_>) {
+    fn load(self, weights: &mut ColumnPanels, kernel: &[f32], (inputs, units): (ColumnOrder<'_>, ColumnOrder<'_>)) {
+        debug_assert!(matches!(inputs, ColumnOrder::Natural(_)), "the format does not order its inputs");
         weights.pack(kernel, units);
     }
 

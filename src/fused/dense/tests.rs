@@ -70,7 +70,8 @@ impl<P: DenseProducts> Case<P> {
         products.transpose(&mut inputs, &[7.0; 12], ColumnOrder::Natural(3));
         products.pack(&dense, k, &mut inputs);
         assert!(!products.is_transposed(&inputs));
-        products.load(&mut weights, &kernel, ColumnOrder::Permuted(&units));
+        let orders = (ColumnOrder::Natural(k), ColumnOrder::Permuted(&units));
+        products.load(&mut weights, &kernel, orders);
         let z = ColumnPanels::zeros(rows.next_multiple_of(P::TILE_ROWS).min(P::Z_ROWS), u, nr);
         let gradient = ColumnPanels::zeros(k.next_multiple_of(P::TILE_ROWS), u, nr);
         Self { products, k, u, rows, dense, kernel, units, inputs, weights, z, d: P::D::default(), gradient }

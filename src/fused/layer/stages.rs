@@ -57,10 +57,11 @@ impl Stages {
     pub fn new(isa: Isa, input: &Input<'_>, parameters: &Parameters, recipe: &Recipe) -> Self {
         let (k, u) = (parameters.k, parameters.u);
         let mut layer = FusedLayer::new(F32(isa), recipe, Some(0.0), k, u);
-        let survey = layer.batch.pack_to_stay(layer.products, recipe, input, u, &mut layer.buffers);
-        let orders = Orders::new(&survey.counts, k, layer.batch.label_pixels > 0);
+        let (cut, survey) = layer.batch.survey(recipe, input, u, &mut layer.buffers);
+        let orders = Orders::new(&survey.counts, k, layer.batch.label_pixels > 0, false);
+        layer.batch.pack_to_stay(layer.products, recipe, input, (cut, orders.rows()), &mut layer.buffers);
         layer.begin(input, Use::Inference);
-        layer.parameters.load(parameters, ColumnOrder::Natural(u));
+        layer.parameters.load(parameters, (ColumnOrder::Natural(k), ColumnOrder::Natural(u)));
         let nr = layer.nr();
         let result = || PartResult {
             kernel: ColumnPanels::zeros(k.next_multiple_of(MR), u, nr),
@@ -134,13 +135,13 @@ impl<P: DenseProducts> Kernel for PartStage<'_, P> {
                 }
                 Stage::Transpose => {
                     products.unpack(packed, room);
-                    products.transpose(packed, room, ColumnOrder::Permuted(&orders.panels.inputs));
+                    products.transpose(packed, room, orders.transposed());
                 }
                 Stage::Gradient => {
                     let gradient = &mut result.kernel.panels_mut();
                     products.accumulate(simd, packed, (z, d), |j| is_on(largest, j), (gradient, true));
                 }
-                Stage::Lines => _ = std::hint::black_box(products.lines(packed, &orders.lines.positions)),
+                Stage::Lines => _ = std::hint::black_box(products.lines(packed, &orders.places_in_lines())),
             }
         }
     }

@@ -61,6 +61,8 @@ pub struct SparseLayer {
     /// By how much `z` with its bias, but without a label, can exceed a bound: drift, bias and rounding. In the lanes
     /// beyond the units it is minus infinity, so that no candidate is found there.
     pub reach: Vec<f32>,
+    /// By how much more a `z` of the dense form may be off than one of the sparse form.
+    pub dense_excess: Vec<f32>,
 }
 
 impl SparseLayer {
@@ -73,6 +75,7 @@ impl SparseLayer {
             bias: line(),
             drift: line(),
             reach: line(),
+            dense_excess: line(),
         }
     }
 
@@ -82,6 +85,7 @@ impl SparseLayer {
         self.bias[..parameters.bias.len()].copy_from_slice(&parameters.bias);
         self.reach.fill(f32::NEG_INFINITY);
         for unit in 0..parameters.u {
+            self.dense_excess[unit] = (drift.dense_error(unit) - drift.error(unit)).max(0.0) as f32;
             let path = drift.path(unit) as f32;
             let reach = (drift.path(unit) + 2.0 * drift.error(unit)) as f32 + self.bias[unit];
             (self.drift[unit], self.reach[unit]) = if path.is_finite() { (path, reach) } else { (0.0, f32::INFINITY) };

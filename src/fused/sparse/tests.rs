@@ -331,6 +331,7 @@ impl Walk {
             nonnegative: !matches!(kind, Kind::Signed(_)),
             norm: recipe.normalisation.norm_bound(k),
             rounding: products.rounding(k),
+            dense_rounding: products.rounding(k),
         };
         // A z of about one half of either sign.
         let parameters = testing::parameters(k, u, (1.0 / bounds.norm) as f32, rng);
@@ -353,7 +354,8 @@ impl Walk {
         let mut units: Vec<u32> = (0..u as u32).collect();
         units.shuffle(rng);
         let mut weights = products.weights(k, u);
-        products.load(&mut weights, &walk.parameters.kernel, ColumnOrder::Permuted(&units));
+        let orders = (ColumnOrder::Natural(walk.parameters.k), ColumnOrder::Permuted(&units));
+        products.load(&mut weights, &walk.parameters.kernel, orders);
         products.run(LearnDense {
             step: SparseStep { rows: &strip.rows, layer: &walk.layer },
             sparse: &mut walk.sparse,
