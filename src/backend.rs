@@ -69,7 +69,7 @@ pub trait Backend: Send + Sync {
     /// The name `--backend` takes.
     fn name(&self) -> &'static str;
 
-    /// The number format of its products.
+    /// The number format of its products, by a name that `--precision` takes.
     fn precision(&self) -> &'static str;
 
     /// The instruction set the optimiser runs on, and the backend's own kernels.

@@ -16,10 +16,11 @@ pub(crate) fn release_freed() {
 #[cfg(target_os = "linux")]
 const LARGE_PAGE: usize = 2 << 20;
 
-/// Asks for large pages where `floats`, which nothing has been written to yet, spans some; does nothing where there are none.
+/// Asks for large pages where `floats`, which nothing has been written to yet, spans some; does nothing where there are
+/// none.
 ///
-/// Panels that are read and written at a stride of some kilobytes touch a page for each row: with pages of 4 KiB a matrix of
-/// 4 MiB alone takes half of the addresses that a core keeps translated.
+/// Panels that are read and written at a stride of some kilobytes touch a page for each row: with pages of 4 KiB a
+/// matrix of 4 MiB alone takes half of the addresses that a core keeps translated.
 pub(crate) fn use_large_pages(floats: &[f32]) {
     #[cfg(target_os = "linux")]
     {

@@ -29,8 +29,8 @@ use crate::simd::{Kernel, Simd};
 /// One number format's dense products.
 ///
 /// Letters: `rows` base rows of a strip, `k` inputs, `u` units. [`DenseProducts::run`] hands kernels vectors of NR
-/// floats, as wide as a column panel of Z, D and dW; NR is at most 64. A strip is packed, trimmed if its batch stays, and
-/// transposed before its first gradient.
+/// floats, as wide as a column panel of Z, D and dW; NR is at most 64. A strip is packed, trimmed if its batch stays,
+/// and transposed before its first gradient.
 ///
 /// [`DenseProducts::forward`], [`DenseProducts::keep`] and [`DenseProducts::accumulate`] run inside a kernel: they are
 /// `#[inline(always)]`, or they would be compiled without the instruction set.
@@ -58,8 +58,8 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// The relative error of a packed input: so much longer than the recipe says can a row be.
     const INPUT_ROUNDING: f64;
 
-    /// Whether the rows of a batch that stays are packed in the order of the lines of sparse strips: worth it where whole
-    /// tiles are left out that hold nothing but zeros.
+    /// Whether the rows of a batch that stays are packed in the order of the lines of sparse strips: worth it where
+    /// whole tiles are left out that hold nothing but zeros.
     const ORDERS_INPUTS: bool;
 
     /// A strip becomes sparse where less than this share of its units are on: the faster the dense products, the
@@ -70,8 +70,8 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// The relative error of a computed `z`: it is off by at most this times the norm of the normalised row times that
-    /// of the unit's weights and bias, whatever the order of the `k` products. The bounds of dense strips take the larger
-    /// of this and [`f32_rounding`]; sparse strips compute in f32.
+    /// of the unit's weights and bias, whatever the order of the `k` products. The bounds of dense strips take the
+    /// larger of this and [`f32_rounding`]; sparse strips compute in f32.
     fn rounding(self, k: usize) -> f64;
 
     /// Packs `rows`, rows x k, row-major, in place of what was packed, which was transposed or not: this is not yet.
@@ -84,8 +84,8 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     fn unpack(self, inputs: &Self::Inputs, rows: &mut Vec<f32>);
 
     /// Packs the transpose of `rows` for [`DenseProducts::accumulate`]: k x rows, the inputs in `order`. The rows are
-    /// those that were packed, or what [`DenseProducts::unpack`] gives. Trims the transpose as well, if the rows have been
-    /// trimmed.
+    /// those that were packed, or what [`DenseProducts::unpack`] gives. Trims the transpose as well, if the rows have
+    /// been trimmed.
     fn transpose(self, inputs: &mut Self::Inputs, rows: &[f32], order: ColumnOrder<'_>);
 
     /// Moves what is packed into memory of its size, for a batch that stays.
@@ -102,8 +102,8 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// Weights of `k` x `u` zeros.
     fn weights(self, k: usize, u: usize) -> Self::Weights;
 
-    /// Takes in the row-major k x u matrix `kernel`: its rows in the order of `inputs`, which is not the natural one only
-    /// where the format orders them, and its columns in that of `units`. Columns beyond `u` stay zero.
+    /// Takes in the row-major k x u matrix `kernel`: its rows in the order of `inputs`, which is not the natural one
+    /// only where the format orders them, and its columns in that of `units`. Columns beyond `u` stay zero.
     fn load(self, weights: &mut Self::Weights, kernel: &[f32], orders: (ColumnOrder<'_>, ColumnOrder<'_>));
 
     /// `z = X W` for the base rows `block`, [`DenseProducts::Z_ROWS`] of them or what is left of the strip, and the
@@ -129,10 +129,10 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
         d: &mut Self::D,
     );
 
-    /// `gradient = X^T D`, or `gradient += ` that where the flag behind it says so, for the column panels of `gradient`, k (rounded up to
-    /// whole tiles) x u. Those whose units `is_on` says are off in every row take part with zeros: their D must not be
-    /// read, because it is that of another step. So is what D holds in rows beyond the strip's. The strip has been
-    /// transposed.
+    /// `gradient = X^T D`, or `gradient += ` that where the flag behind it says so, for the column panels of
+    /// `gradient`, k (rounded up to whole tiles) x u. Those whose units `is_on` says are off in every row take part
+    /// with zeros: their D must not be read, because it is that of another step. So is what D holds in rows beyond the
+    /// strip's. The strip has been transposed.
     fn accumulate<S: Simd>(
         self,
         simd: S,
@@ -148,8 +148,8 @@ pub fn blocks<P: DenseProducts>(rows: usize) -> impl Iterator<Item = Range<usize
     (0..rows).step_by(P::Z_ROWS).map(move |first| first..rows.min(first + P::Z_ROWS))
 }
 
-/// The relative error of a sum in f32 of products of `k` inputs, a label and a bias, whatever its order: twice the usual bound
-/// of half a unit in the last place for each operation.
+/// The relative error of a sum in f32 of products of `k` inputs, a label and a bias, whatever its order: twice the
+/// usual bound of half a unit in the last place for each operation.
 pub fn f32_rounding(k: usize) -> f64 {
     (k + 4) as f64 * f64::from(f32::EPSILON)
 }

@@ -27,7 +27,8 @@ pub struct Bounds {
     pub norm: f64,
     /// The relative error of a `z` that the sparse form computes, in f32.
     pub rounding: f64,
-    /// The relative error of a `z` that the dense form computes, in the products' number format; no less than `rounding`.
+    /// The relative error of a `z` that the dense form computes, in the products' number format; no less than
+    /// `rounding`.
     pub dense_rounding: f64,
 }
 
@@ -91,8 +92,8 @@ impl Drift {
         self.path[unit]
     }
 
-    /// By how much a `z` of unit `unit` that the sparse form computes may be off, in this step or in an earlier one. The
-    /// same bound holds for the sum of a `z` and the unit's path, and for their difference.
+    /// By how much a `z` of unit `unit` that the sparse form computes may be off, in this step or in an earlier one.
+    /// The same bound holds for the sum of a `z` and the unit's path, and for their difference.
     pub fn error(&self, unit: usize) -> f64 {
         self.bounds.rounding * (self.largest[unit] + self.path[unit])
     }

@@ -113,8 +113,8 @@ pub struct Epilogue<'a> {
     pub largest: &'a mut ColumnPanels,
 }
 
-/// Output rows that go through the gradient's epilogue side by side. The bias of a unit, its gradient and its largest `z`
-/// are then loaded and stored once for four rows, and four sums of squares of NR floats take half of the registers.
+/// Output rows that go through the gradient's epilogue side by side. The bias of a unit, its gradient and its largest
+/// `z` are then loaded and stored once for four rows, and four sums of squares of NR floats take half of the registers.
 const SIDE_BY_SIDE: usize = 4;
 
 /// Rows of the epilogue's activations, for strips with `variants` variants.
@@ -345,8 +345,8 @@ impl Epilogue<'_> {
     }
 }
 
-/// The label pixels of `V` variants, from `variant` on, of each of `ROWS` base rows from `r` on, and their values; zeros in
-/// rows that carry none.
+/// The label pixels of `V` variants, from `variant` on, of each of `ROWS` base rows from `r` on, and their values;
+/// zeros in rows that carry none.
 #[inline(always)]
 fn labels<const ROWS: usize, const V: usize>(rows: &Rows, r: usize, variant: usize) -> [[(usize, f32); V]; ROWS] {
     std::array::from_fn(|i| std::array::from_fn(|v| rows.label(r + i, variant + v).unwrap_or_default()))

@@ -38,8 +38,8 @@ impl Orders {
     /// layer before are sorted by the number of rows in which they are on: many units are on in nearly all rows or in
     /// nearly none, and a panel of units of one kind then visits hardly more rows than each of them needs.
     ///
-    /// A line holds inputs that are non-zero about equally often in the same parts of the batch. Where `are_rows_ordered`,
-    /// because tiles are as wide as lines, all is in this order.
+    /// A line holds inputs that are non-zero about equally often in the same parts of the batch. Where
+    /// `are_rows_ordered`, because tiles are as wide as lines, all is in this order.
     pub fn new(counts: &[Vec<u32>], k: usize, are_pixels: bool, are_rows_ordered: bool) -> Self {
         let mut panels: Vec<u32> = (0..k as u32).collect();
         if !are_pixels {

@@ -83,7 +83,8 @@ impl<P: DenseProducts> Packed<P> {
 impl<P: DenseProducts> FusedLayer<P> {
     /// The layer, without a batch.
     ///
-    /// A strip becomes sparse where less than `sparse_below` of its units are on; where the format says, if that is `None`.
+    /// A strip becomes sparse where less than `sparse_below` of its units are on; where the format says, if that is
+    /// `None`.
     pub fn new(products: P, recipe: &Recipe, sparse_below: Option<f64>, k: usize, u: usize) -> Self {
         let nr = dense::nr(products);
         let row = || ColumnPanels::zeros(1, u, nr);

@@ -146,8 +146,8 @@ impl<P: DenseProducts> Kernel for StripGradient<'_, P> {
     }
 }
 
-/// Cuts the column panels `panels` of `kernel`, of `nr` columns each, into groups of at most `group` and has `work` do each
-/// of them, on any thread.
+/// Cuts the column panels `panels` of `kernel`, of `nr` columns each, into groups of at most `group` and has `work` do
+/// each of them, on any thread.
 fn in_groups(
     kernel: MatrixMut<'_>,
     panels: Range<usize>,

@@ -44,8 +44,8 @@ impl<P: DenseProducts> Default for Form<P> {
 }
 
 impl<P: DenseProducts> Strip<P> {
-    /// Packs the base rows `rows` of `input`, the inputs in `order`, in the memory of what was packed where that suffices.
-    /// `dense` is room for them; it holds them afterwards, row-major, as they were packed.
+    /// Packs the base rows `rows` of `input`, the inputs in `order`, in the memory of what was packed where that
+    /// suffices. `dense` is room for them; it holds them afterwards, row-major, as they were packed.
     pub fn pack(
         &mut self,
         products: P,

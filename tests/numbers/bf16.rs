@@ -1,7 +1,7 @@
 //! The fused backend in bf16 on every tile unit of the machine, and in decoded f32 arithmetic on every instruction set.
 //!
-//! Against the same operands multiplied elsewhere it has to agree closely; against the reference backend, whose operands
-//! are not rounded, as far as bf16 goes.
+//! Against the same operands multiplied elsewhere it has to agree closely; against the reference backend, whose
+//! operands are not rounded, as far as bf16 goes.
 
 use crate::common::{self, gap, largest};
 use ffwd::backend::{Backend, LayerBackend, Use};
@@ -16,8 +16,8 @@ use ffwd::tier::{Tier, Usability};
 use ffwd::train::{Trainer, TrainingSet, TrainingState};
 use rand::RngExt;
 
-/// A sum of up to 800 products in f32, in whatever order, and the bf16 numbers of D that such a difference moves to the other
-/// side of a tie: these are off by 1/256 of themselves, and few.
+/// A sum of up to 800 products in f32, in whatever order, and the bf16 numbers of D that such a difference moves to the
+/// other side of a tie: these are off by 1/256 of themselves, and few.
 const CLOSE: f32 = 1.0 / 512.0;
 
 /// Each operand of a product is off by up to 1/256 of itself; sums of many such products by less.

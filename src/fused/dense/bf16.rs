@@ -5,9 +5,9 @@
 //! accumulate  A = X^T, inputs in blocks of 32            B = D, packed block by block
 //! ```
 //!
-//! Operands are rounded to bf16 once, to the nearest; bytes are exact. Sums are f32. Pairs of tiles of X that are all zero are
-//! left out, of W and D none. Z is computed for a block of rows at a time and stays in L1 and L2 until the epilogue has made D
-//! of it, which is kept in bf16: 512 rows x 512 units take 512 KiB of L2.
+//! Operands are rounded to bf16 once, to the nearest; bytes are exact. Sums are f32. Pairs of tiles of X that are all
+//! zero are left out, of W and D none. Z is computed for a block of rows at a time and stays in L1 and L2 until the
+//! epilogue has made D of it, which is kept in bf16: 512 rows x 512 units take 512 KiB of L2.
 
 use rayon::prelude::*;
 
@@ -49,8 +49,8 @@ struct TileRows {
 }
 
 impl TileRows {
-    /// Packs a matrix of `rows` x `depth`, whose element is `at(row, step)`, in the memory of what was packed where that
-    /// suffices.
+    /// Packs a matrix of `rows` x `depth`, whose element is `at(row, step)`, in the memory of what was packed where
+    /// that suffices.
     #[inline(always)]
     fn pack(&mut self, rows: usize, depth: usize, at: impl Fn(usize, usize) -> f32) {
         (self.rows, self.depth) = (rows, depth);
@@ -217,8 +217,8 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
     /// A tile holds 16 rows x 32 inputs.
     const ORDERS_INPUTS: bool = true;
 
-    /// Dense products are so much faster than those of the sparse form, which is one of f32, that a strip stays dense longer
-    /// than in f32 (docs/performance.md).
+    /// Dense products are so much faster than those of the sparse form, which is one of f32, that a strip stays dense
+    /// longer than in f32 (docs/performance.md).
     const SPARSE_SHARE: f64 = 0.12;
 
     fn run<K: Kernel>(self, kernel: K) -> K::Output {

@@ -1,5 +1,5 @@
-//! The contract of [`DenseProducts`], one test for every format: against plain products in f64, within the rounding that the
-//! format claims.
+//! The contract of [`DenseProducts`], one test for every format: against plain products in f64, within the rounding
+//! that the format claims.
 
 use rand::seq::SliceRandom;
 
