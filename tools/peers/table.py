@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from statistics import median
 from typing import Optional
@@ -34,10 +35,15 @@ def heading(report: dict) -> str:
     virtual = ", virtual" if system["hypervisor"] else ""
     bf16 = ", ".join(system["bf16_instructions"] or ()) or "none"
     quick = " **Quick: small sizes, the figures mean nothing.**" if report["quick"] else ""
-    return (
+    return filled(
         f"{system['cpu'] or 'unknown CPU'}{numbers}, {system['cpus']} CPUs{virtual}, bf16 instructions: {bf16}; "
         f"{report['date'][:10]}, all in turns in one run, medians.{quick}"
     )
+
+
+def filled(paragraph: str) -> str:
+    """The paragraph in lines of at most 120 characters."""
+    return textwrap.fill(paragraph, 120, break_on_hyphens=False)
 
 
 def row(cells: list) -> str:
@@ -103,7 +109,7 @@ def versions(report: dict) -> str:
     changes = ", with changes" if build["dirty"] else ""
     commit = f" ffwd at commit {build['commit'][:10]}{changes}." if build["commit"] else ""
     compiler = f"; {build['rustc']}" if build["rustc"] else ""
-    return f"Versions: {', '.join(parts)}{compiler}.{commit}"
+    return filled(f"Versions: {', '.join(parts)}{compiler}.{commit}")
 
 
 def loss_note(report: dict) -> list:
