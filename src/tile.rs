@@ -91,10 +91,11 @@ pub trait TileUnit: Copy + Send + Sync + 'static {
     fn name(self) -> &'static str;
 
     /// Runs `kernel` with the unit ready on this thread, on vectors of [`BLOCK`] floats. The kernel must not hand work
-    /// to other threads.
+    /// to other threads, nor run another kernel on a unit, which would take the unit away when it ends.
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
 
-    /// Computes one block of C; `simd` is what [`TileUnit::run`] gave the kernel.
+    /// Computes one block of C; `simd` is what [`TileUnit::run`] gave the kernel. Elsewhere the CPU refuses the
+    /// instructions, which ends the process.
     ///
     /// # Panics
     ///

@@ -66,7 +66,8 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// smaller.
     const SPARSE_SHARE: f64;
 
-    /// Runs `kernel` with the instruction set switched on, on vectors of NR floats.
+    /// Runs `kernel` with the instruction set switched on, on vectors of NR floats. Kernels do not nest, see
+    /// [`TileUnit::run`](crate::tile::TileUnit::run).
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// The relative error of a computed `z`: it is off by at most this times the norm of the normalised row times that

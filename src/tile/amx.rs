@@ -225,6 +225,8 @@ impl TileUnit for Amx {
         // SAFETY: the token proves that the instructions may be used, and `run` has configured the tiles of this
         // thread; each step reads one pair of `a` and the pair of `b` that it names, all inside their slices, as the
         // shapes have been seen to say; C is 32 rows of 32 floats, of which each of the four tiles is 16 rows of 16.
+        // A prefetch beyond C neither reads nor writes. Where no tiles are configured, the CPU refuses the first
+        // instruction, and no memory is touched.
         unsafe {
             match streamed {
                 Streamed::A => multiply!("tileloaddt1", "tileloadd", a, steps, b, c, adds),

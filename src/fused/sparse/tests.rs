@@ -317,10 +317,11 @@ struct Tally {
 
 impl Walk {
     /// Begins as training does: all units are computed densely, but for some of which only the infinite bound is known.
+    /// The dense products are those of a format that is off by `rounding` of each weight.
     fn new(
         isa: Isa,
         recipe: Recipe,
-        kind: Kind,
+        (kind, rounding): (Kind, f32),
         (count, k, u): (usize, usize, usize),
         rng: &mut Xoshiro256PlusPlus,
     ) -> Self {
@@ -331,7 +332,7 @@ impl Walk {
             nonnegative: !matches!(kind, Kind::Signed(_)),
             norm: recipe.normalisation.norm_bound(k),
             rounding: products.rounding(k),
-            dense_rounding: products.rounding(k),
+            dense_rounding: products.rounding(k) + f64::from(rounding),
         };
         // A z of about one half of either sign.
         let parameters = testing::parameters(k, u, (1.0 / bounds.norm) as f32, rng);
@@ -355,7 +356,9 @@ impl Walk {
         units.shuffle(rng);
         let mut weights = products.weights(k, u);
         let orders = (ColumnOrder::Natural(walk.parameters.k), ColumnOrder::Permuted(&units));
-        products.load(&mut weights, &walk.parameters.kernel, orders);
+        let off = |&w: &f32| if rng.random_bool(0.5) { w * (1.0 + rounding) } else { w * (1.0 - rounding) };
+        let kernel: Vec<f32> = walk.parameters.kernel.iter().map(off).collect();
+        products.load(&mut weights, &kernel, orders);
         products.run(LearnDense {
             step: SparseStep { rows: &strip.rows, layer: &walk.layer },
             sparse: &mut walk.sparse,
@@ -471,12 +474,13 @@ fn no_z_exceeds_its_bound_while_weights_move() {
     let rng = &mut testing::rng(4);
     for isa in Isa::under_test() {
         for recipe in testing::recipes() {
-            for kind in [Kind::Labelled(2), Kind::Neutral, Kind::Activations(2), Kind::Signed(1)] {
+            let kinds = [Kind::Labelled(2), Kind::Neutral, Kind::Activations(2), Kind::Signed(1)];
+            for (kind, rounding) in kinds.into_iter().flat_map(|kind| [(kind, 0.0), (kind, 1.0 / 16.0)]) {
                 let (mut tally, sizes) = (Tally::default(), (10, 23, 45));
-                let mut walk = Walk::new(isa, recipe, kind, sizes, rng);
+                let mut walk = Walk::new(isa, recipe, (kind, rounding), sizes, rng);
                 let mut was_left_out = vec![false; sizes.2];
                 for step in 0..20 {
-                    let name = format!("{isa}, {kind:?}, {recipe:?}, step {step}");
+                    let name = format!("{isa}, {kind:?}, off by {rounding}, {recipe:?}, step {step}");
                     walk.check(&name, &mut was_left_out, &mut tally);
                     walk.step(rng);
                     walk.advance();
