@@ -7,7 +7,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use ffwd::bench::workloads;
 
 fn batch(criterion: &mut Criterion) {
-    common::bench(criterion, "batch", workloads::batches(&common::isas()));
+    common::bench(criterion, "batch", workloads::batches(&common::targets().isas));
 }
 
 criterion_group!(benches, batch);

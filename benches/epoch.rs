@@ -28,7 +28,7 @@ fn epoch(criterion: &mut Criterion) {
     let mut group = common::group(criterion, "epoch");
     group.throughput(Throughput::Elements((2 * 2 * 2 * N * weights * STEPS) as u64));
     let stop = false.into();
-    let isas = common::isas();
+    let isas = common::targets().isas;
     let backends: Vec<Fused> = isas.iter().map(|&isa| Fused::new(isa)).collect();
     let trainer = |backend| {
         let network = Network::new(28, 28, 10, &config.layers, config.initial(), config.seed);

@@ -15,7 +15,7 @@ fn steps(criterion: &mut Criterion) {
 }
 
 fn trained(criterion: &mut Criterion) {
-    common::bench(criterion, "step", workloads::trained(&common::isas()));
+    common::bench(criterion, "step", workloads::trained(&common::targets()));
 }
 
 criterion_group!(benches, stages, steps, trained);

@@ -69,13 +69,19 @@ mod testing;
 mod units;
 
 use crate::backend::{Backend, LayerBackend};
+#[cfg(feature = "cli")]
+use crate::batch::Input;
 use crate::isa::Isa;
+#[cfg(feature = "cli")]
+use crate::parameters::Parameters;
 use crate::recipe::Recipe;
 use crate::tile::TileTier;
 use dense::{Bf16, F32};
 use layer::FusedLayer;
 #[cfg(feature = "cli")]
-pub(crate) use layer::stages::{Stage, Stages};
+pub(crate) use layer::stages::Stage;
+#[cfg(feature = "cli")]
+use layer::stages::{RunStage, Stages};
 
 /// The backend; holds the instruction set its kernels run on, and what its dense products are computed by.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +97,32 @@ pub struct Fused {
 enum Products {
     F32,
     Bf16(TileTier),
+}
+
+/// What `$body` makes of the dense products of a backend: of a type of their own for each number format and tile unit.
+macro_rules! with_products {
+    ($fused:ident, |$products:ident| $body:expr) => {
+        match $fused.products {
+            Products::F32 => {
+                let $products = F32($fused.isa);
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            Products::Bf16(TileTier::Amx(unit)) => {
+                let $products = Bf16(unit);
+                $body
+            }
+            #[cfg(target_arch = "x86_64")]
+            Products::Bf16(TileTier::Avx512Bf16(unit)) => {
+                let $products = Bf16(unit);
+                $body
+            }
+            Products::Bf16(TileTier::Decoded(unit)) => {
+                let $products = Bf16(unit);
+                $body
+            }
+        }
+    };
 }
 
 impl Fused {
@@ -109,6 +141,12 @@ impl Fused {
     #[cfg(any(feature = "cli", feature = "internals"))]
     pub fn with_sparse_below(self, share: f64) -> Self {
         Self { sparse_below: Some(share), ..self }
+    }
+
+    /// The stages of a dense strip one at a time, for measurements.
+    #[cfg(feature = "cli")]
+    pub(crate) fn stages(&self, input: &Input<'_>, parameters: &Parameters, recipe: &Recipe) -> Box<dyn RunStage> {
+        with_products!(self, |products| Box::new(Stages::new(products, input, parameters, recipe)))
     }
 
     /// NR, the columns of a column panel. For tests of sizes around it.
@@ -142,14 +180,6 @@ impl Backend for Fused {
     }
 
     fn layer(&self, recipe: &Recipe, k: usize, u: usize) -> Box<dyn LayerBackend> {
-        let share = self.sparse_below;
-        match self.products {
-            Products::F32 => Box::new(FusedLayer::new(F32(self.isa), recipe, share, k, u)),
-            #[cfg(target_arch = "x86_64")]
-            Products::Bf16(TileTier::Amx(unit)) => Box::new(FusedLayer::new(Bf16(unit), recipe, share, k, u)),
-            #[cfg(target_arch = "x86_64")]
-            Products::Bf16(TileTier::Avx512Bf16(unit)) => Box::new(FusedLayer::new(Bf16(unit), recipe, share, k, u)),
-            Products::Bf16(TileTier::Decoded(unit)) => Box::new(FusedLayer::new(Bf16(unit), recipe, share, k, u)),
-        }
+        with_products!(self, |products| Box::new(FusedLayer::new(products, recipe, self.sparse_below, k, u)))
     }
 }

@@ -94,11 +94,18 @@ impl Tier {
 
     /// What computes bf16 products: what was asked for, or the fastest that is usable with these vectors.
     pub fn tiles(&self) -> TileTier {
-        let usable = || TILE_UNITS.into_iter().find_map(|name| tile_unit(name).ok());
-        // Whoever restricts the vectors wants nothing beyond them.
+        self.tile_units_in_use().first().copied().unwrap_or(TileTier::Decoded(Decoded(self.isa)))
+    }
+
+    /// The tile units to measure: the one that was asked for, or every one that is usable with these vectors, fastest
+    /// first. Whoever restricts the vectors wants nothing beyond them.
+    pub fn tile_units_in_use(&self) -> Vec<TileTier> {
         let unrestricted = self.isa.name() == Isa::best().name();
-        let unit = self.forced.or_else(|| if unrestricted { usable() } else { None });
-        unit.unwrap_or(TileTier::Decoded(Decoded(self.isa)))
+        match self.forced {
+            Some(unit) => vec![unit],
+            None if unrestricted => TILE_UNITS.into_iter().filter_map(|name| tile_unit(name).ok()).collect(),
+            None => Vec::new(),
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub use amx::{Amx, Lack};
 pub use avx512bf16::Avx512Bf16;
 pub use decoded::Decoded;
 #[cfg(all(target_arch = "x86_64", feature = "internals"))]
-pub use pairs::{PairDot, multiply_by_pairs};
+pub use pairs::{PairDot, multiply_by_pairs, multiply_pairs_in_registers};
 
 use crate::isa::Isa;
 use crate::simd::{Kernel, Registers, Simd};
@@ -101,6 +101,11 @@ pub trait TileUnit: Copy + Send + Sync + 'static {
     ///
     /// The slices are not of one shape.
     fn multiply<S: Simd>(self, simd: S, product: Product<'_>);
+
+    /// Multiplies what is in registers, `rounds` times, inside a kernel as [`TileUnit::multiply`]: the most that
+    /// products can reach. Returns the operations, two for each multiply-add; 0 where the products are those of the
+    /// vectors, whose own multiply-adds are the limit.
+    fn multiply_registers(self, rounds: usize) -> u64;
 }
 
 /// A tile unit that this machine has.
@@ -126,6 +131,32 @@ impl TileTier {
             Self::Avx512Bf16(unit) => unit.name(),
             Self::Decoded(unit) => unit.name(),
         }
+    }
+
+    /// [`TileUnit::multiply_registers`], with the unit made ready.
+    pub fn multiply_registers(self, rounds: usize) -> u64 {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx(unit) => unit.run(MultiplyRegisters { unit, rounds }),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Bf16(unit) => unit.run(MultiplyRegisters { unit, rounds }),
+            Self::Decoded(unit) => unit.run(MultiplyRegisters { unit, rounds }),
+        }
+    }
+}
+
+/// [`TileUnit::multiply_registers`] as a kernel.
+struct MultiplyRegisters<U> {
+    unit: U,
+    rounds: usize,
+}
+
+impl<U: TileUnit> Kernel for MultiplyRegisters<U> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> u64 {
+        self.unit.multiply_registers(self.rounds)
     }
 }
 

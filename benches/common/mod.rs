@@ -11,14 +11,15 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
-use ffwd::bench::workloads::{self, Size, Workload};
-use ffwd::isa::{ISA_VARIABLE, Isa};
+use ffwd::bench::workloads::{self, Size, Targets, Workload};
+use ffwd::isa::ISA_VARIABLE;
+use ffwd::tier::Tier;
 
-/// The instruction set that `FFWD_ISA` asks for, or every one that this CPU has.
-pub fn isas() -> Vec<Isa> {
+/// The instruction set or tile unit that `FFWD_ISA` asks for, or every one that this CPU has.
+pub fn targets() -> Targets {
     match std::env::var_os(ISA_VARIABLE).is_some() {
-        true => vec![Isa::from_environment().unwrap_or_else(|error| panic!("{error}"))],
-        false => Isa::available(),
+        true => Targets::of(&Tier::from_environment().unwrap_or_else(|error| panic!("{error}"))),
+        false => Targets::available(),
     }
 }
 
@@ -34,7 +35,7 @@ pub fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a,
 
 /// Benches every workload of one of [`workloads::GROUPS`].
 pub fn bench_group(criterion: &mut Criterion, name: &str) {
-    let all = workloads::all(&isas(), Size::Full);
+    let all = workloads::all(&targets(), Size::Full);
     bench(criterion, name, all.into_iter().filter(|workload| workload.group() == name));
 }
 

@@ -12,14 +12,19 @@ mod gemm;
 mod packing;
 mod predict;
 mod step;
+mod tile;
 mod trained;
 
 use rand::distr::uniform::SampleRange;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
+use crate::backend::Backend;
 use crate::error::Result;
+use crate::fused::Fused;
 use crate::isa::Isa;
+use crate::tier::Tier;
+use crate::tile::TileTier;
 pub use batch::batches;
 pub use trained::trained;
 
@@ -27,7 +32,7 @@ pub use trained::trained;
 pub const SEED: u64 = 1;
 
 /// The groups of kernels: the first part of every workload's `op`.
-pub const GROUPS: [&str; 8] = ["gemm", "fused", "step", "adam", "packing", "data", "predict", "batch"];
+pub const GROUPS: [&str; 9] = ["gemm", "tile", "fused", "step", "adam", "packing", "data", "predict", "batch"];
 
 /// Pixels of an image, the inputs of layer 1.
 const PIXELS: usize = SIDE * SIDE;
@@ -105,13 +110,43 @@ impl Workload {
     }
 }
 
-/// The workloads of the instruction sets `isas`, grouped by kernel and shape. Kernels that choose for themselves, or
-/// that are compiled once for all, are listed once.
-pub fn all(isas: &[Isa], size: Size) -> Vec<Workload> {
+/// What to measure on: instruction sets, whose products are in f32, and tile units, whose products are in bf16.
+#[derive(Clone, Debug)]
+pub struct Targets {
+    /// The instruction sets.
+    pub isas: Vec<Isa>,
+    /// The tile units; everything around their products runs on the first of the instruction sets.
+    pub tiles: Vec<TileTier>,
+}
+
+impl Targets {
+    /// What `tier` has: its instruction set, and its tile units.
+    pub fn of(tier: &Tier) -> Self {
+        Self { isas: vec![tier.isa()], tiles: tier.tile_units_in_use() }
+    }
+
+    /// Everything that this machine has.
+    pub fn available() -> Self {
+        Self { isas: Isa::available(), tiles: Tier::new(Isa::best()).tile_units_in_use() }
+    }
+
+    /// The fused backend on each of them.
+    fn backends(&self) -> Vec<Fused> {
+        let in_f32 = self.isas.iter().map(|&isa| Fused::new(isa));
+        let in_bf16 = self.tiles.iter().map(|&unit| Fused::in_bf16(self.isas[0], unit));
+        in_f32.chain(in_bf16).collect()
+    }
+}
+
+/// The workloads of `targets`, grouped by kernel and shape. Kernels that choose for themselves, or that are compiled
+/// once for all, are listed once.
+pub fn all(targets: &Targets, size: Size) -> Vec<Workload> {
+    let (isas, backends) = (&targets.isas[..], &targets.backends()[..]);
     [
         gemm::workloads(isas, size),
-        fused::workloads(isas, size),
-        step::workloads(isas, size),
+        tile::workloads(&targets.tiles),
+        fused::workloads(backends, size),
+        step::workloads(backends, size),
         adam::workloads(isas),
         packing::workloads(isas, size),
         data::workloads(size),
@@ -153,6 +188,15 @@ impl Work {
             prepare: Box::new(prepare),
         }
     }
+
+    /// The workload on `backend`, in the number format of its products.
+    fn on_backend(
+        &self,
+        backend: Fused,
+        prepare: impl Fn(Fused) -> PreparedKernel + Send + Sync + 'static,
+    ) -> Workload {
+        Workload { dtype: backend.precision(), ..self.on(backend.products(), move || prepare(backend)) }
+    }
 }
 
 /// Sizes as a shape: `60000x784x500`.
@@ -188,17 +232,19 @@ impl Workload {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tile::Decoded;
     use std::collections::HashSet;
 
     #[test]
     fn every_workload_has_a_name_of_its_own_in_a_known_group() {
         for size in [Size::Full, Size::Quick] {
-            let isas = Isa::available();
-            let list: Vec<Workload> =
-                all(&isas, size).into_iter().chain(trained(&isas)).chain(batches(&isas)).collect();
+            let mut targets = Targets::available();
+            targets.tiles.push(TileTier::Decoded(Decoded(Isa::best())));
+            let list = all(&targets, size).into_iter().chain(trained(&targets)).chain(batches(&targets.isas));
+            let list: Vec<Workload> = list.collect();
             let mut names = HashSet::new();
-            for Workload { op, shape, isa, .. } in &list {
-                assert!(names.insert((op, shape, isa)), "{op} {shape} {isa} twice");
+            for Workload { op, shape, dtype, isa, .. } in &list {
+                assert!(names.insert((op, shape, dtype, isa)), "{op} {shape} {dtype} {isa} twice");
             }
             for workload in &list {
                 assert!(GROUPS.contains(&workload.group()) && workload.op.contains('/'), "{}", workload.op);
@@ -212,10 +258,10 @@ mod tests {
 
     #[test]
     fn every_instruction_set_has_the_same_kernels() {
-        let isas = Isa::available();
-        let list = all(&isas, Size::Full);
+        let targets = Targets::available();
+        let (isas, list) = (&targets.isas, all(&targets, Size::Full));
         let kernels = |isa: &Isa| {
-            let mine = list.iter().filter(|workload| workload.isa == isa.name());
+            let mine = list.iter().filter(|workload| workload.isa == isa.name() && workload.dtype == "f32");
             // Those that are compiled once are the portable set's.
             mine.filter(|workload| isas.len() == 1 || !once(workload)).map(|w| (&w.op, &w.shape)).collect::<Vec<_>>()
         };
@@ -230,7 +276,8 @@ mod tests {
     #[test]
     fn every_portable_kernel_runs_from_several_pools() {
         let portable = Isa::named(PORTABLE).unwrap();
-        for workload in all(&[portable], Size::Quick) {
+        let targets = Targets { isas: vec![portable], tiles: vec![TileTier::Decoded(Decoded(portable))] };
+        for workload in all(&targets, Size::Quick) {
             // One product takes as long as everything else.
             if workload.group() == "gemm" && workload.shape != "784x6000x500" {
                 continue;

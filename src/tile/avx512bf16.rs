@@ -4,7 +4,7 @@
 
 use core::arch::x86_64::*;
 
-use super::pairs::{PairDot, multiply_by_pairs};
+use super::pairs::{PairDot, multiply_by_pairs, multiply_pairs_in_registers};
 use super::{BLOCK, Product, SIDE, TileUnit};
 use crate::simd::{Avx512, Kernel, Registers, Simd};
 
@@ -38,6 +38,15 @@ impl TileUnit for Avx512Bf16 {
         }
         // SAFETY: the token exists, so the CPU has the instructions.
         unsafe { with_the_instruction(self, product) };
+    }
+
+    fn multiply_registers(self, rounds: usize) -> u64 {
+        #[target_feature(enable = "avx512f,avx512bf16")]
+        fn with_the_instruction(token: Avx512Bf16, rounds: usize) -> u64 {
+            multiply_pairs_in_registers(token, rounds)
+        }
+        // SAFETY: the token exists, so the CPU has the instructions.
+        unsafe { with_the_instruction(self, rounds) }
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Relies on the layout of tiles: a row of a B tile is a vector of pairs, one for each column.
 
+use std::hint::black_box;
+
 use super::{BLOCK, Pair, Product, SIDE};
 
 /// What `vdpbf16ps` does, and the loads and stores around it.
@@ -81,4 +83,23 @@ fn multiply_rows<D: PairDot>(
         dot.store(c0, sum0);
         dot.store(c1, sum1);
     }
+}
+
+/// A step of [`multiply_rows`] without its loads, `rounds` times; returns the operations.
+#[inline(always)]
+pub fn multiply_pairs_in_registers<D: PairDot>(dot: D, rounds: usize) -> u64 {
+    // Values that the compiler cannot see; a sum of them stays finite for 2^100 rounds.
+    let [a, b] = [[0x2000; 2], [0x2001; 2]].map(|pair| dot.repeat(black_box(pair)));
+    let mut sums = [dot.load(&black_box([0.0; SIDE])); 2 * ROWS];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = dot.dot(*sum, a, b);
+        }
+    }
+    for sum in sums {
+        let mut floats = [0.0; SIDE];
+        dot.store(&mut floats, sum);
+        black_box(floats);
+    }
+    (rounds * sums.len() * 2 * 2 * SIDE) as u64
 }

@@ -5,6 +5,8 @@ use std::process::{Output, Stdio};
 
 use crate::program;
 use ffwd::bench::report::{Report, SCHEMA, median};
+use ffwd::bench::workloads::{self, Size, Targets};
+use ffwd::tier::Tier;
 use tempfile::TempDir;
 
 fn bench(place: &TempDir, arguments: &[&str]) -> Output {
@@ -24,7 +26,8 @@ fn a_quick_report_is_whole_and_kept() {
 
     let measured = |op: &str| report.peaks.iter().filter(|peak| peak.op == op && peak.rate.is_some()).count();
     assert_eq!(measured("fma"), 2 * report.system.isa_usable.len(), "each on one and on two threads");
-    assert_eq!((measured("copy"), measured("triad"), measured("tile")), (2, 2, 0));
+    let units = Targets::available().tiles.len();
+    assert_eq!((measured("copy"), measured("triad"), measured("tile")), (2, 2, 2 * units));
     for row in &report.kernels {
         assert!(row.samples_ns.len() >= 4 && row.median_ns > 0.0, "{row:?}");
         assert_eq!(row.median_ns, median(&row.samples_ns), "{}", row.op);
@@ -34,17 +37,13 @@ fn a_quick_report_is_whole_and_kept() {
         );
         assert!(row.percent_of_roofline.is_some(), "{row:?}");
     }
-    let kernels = ffwd::bench::workloads::all(
-        &[ffwd::isa::Isa::from_environment().unwrap()],
-        ffwd::bench::workloads::Size::Quick,
-    );
-    assert_eq!(report.kernels.len(), kernels.len());
-    assert!(
-        kernels.is_empty() || report.scaling.iter().map(|row| row.threads).eq([1, 2, 1, 2]),
-        "{:?}",
-        report.scaling
-    );
-    let [training] = report.training.as_slice() else { panic!("one row of training") };
+    let targets = Targets::of(&Tier::from_environment().unwrap());
+    assert_eq!(report.kernels.len(), workloads::all(&targets, Size::Quick).len());
+    let points = [1, 2].repeat(2 * (1 + targets.tiles.len()));
+    assert!(report.scaling.iter().map(|row| row.threads).eq(points), "{:?}", report.scaling);
+    let dtypes: Vec<&str> = report.training.iter().map(|row| row.dtype.as_str()).collect();
+    assert_eq!(dtypes, if targets.tiles.is_empty() { vec!["f32"] } else { vec!["f32", "bf16"] });
+    let training = &report.training[0];
     assert_eq!((training.dataset.as_str(), training.samples, training.epoch_seconds.len()), ("digits", 1_000, 3));
     assert_eq!((training.dataset_sha256.len(), training.weights_sha256.len()), (64, 64));
     assert!(training.final_loss > 0.0 && training.predictions_per_second > 0.0);

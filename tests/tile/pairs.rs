@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use ffwd::internals::{Avx512Bf16, BLOCK, Decoded, PairDot, Product, SIDE, TileUnit, multiply_by_pairs, round_to_bf16};
+use ffwd::internals::{Avx512Bf16, BLOCK, Decoded, PairDot, Product, SIDE, TileUnit};
+use ffwd::internals::{multiply_by_pairs, multiply_pairs_in_registers, round_to_bf16};
 use ffwd::isa::{Isa, Kernel, Simd};
 
 use crate::model::{vcvtneps2bf16, vdpbf16ps};
@@ -50,6 +51,10 @@ impl TileUnit for Model {
     fn multiply<S: Simd>(self, _: S, product: Product<'_>) {
         multiply_by_pairs(self, product);
     }
+
+    fn multiply_registers(self, rounds: usize) -> u64 {
+        multiply_pairs_in_registers(self, rounds)
+    }
 }
 
 /// The product, one element of C after the other.
@@ -66,6 +71,14 @@ fn plainly(product: Product<'_>) {
             }
         }
         *c = sum;
+    }
+}
+
+#[test]
+fn a_round_in_registers_is_eight_rows_of_two_tiles_and_two_steps() {
+    assert_eq!(Model.multiply_registers(3), 3 * (2 * 8 * BLOCK * 2) as u64);
+    if let Some(unit) = Avx512Bf16::new() {
+        assert_eq!(unit.multiply_registers(3), Model.multiply_registers(3));
     }
 }
 

@@ -6,13 +6,13 @@
 use std::arch::asm;
 
 use ffwd::internals::testing::{check, multiply};
-use ffwd::internals::{BLOCK, Pair, Product, SIDE, Streamed, Tile, TileUnit, round_to_bf16};
+use ffwd::internals::{BLOCK, Pair, Product, SIDE, Streamed, Tile, TileTier, TileUnit, round_to_bf16};
 use ffwd::isa::Isa;
 use libc::c_int;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-use crate::handler::step;
+use crate::handler::{products, step};
 use crate::model::{Configuration, TileFile};
 use crate::{amx_on_silicon, amx_on_the_model, on_the_model};
 
@@ -191,6 +191,16 @@ fn by_the_model(product: Product<'_>) {
 fn the_unit_keeps_its_contract_on_the_model_with_any_vectors() {
     on_the_model("units::the_unit_keeps_its_contract_on_the_model_with_any_vectors", || {
         Isa::available().into_iter().for_each(|isa| check(amx_on_the_model(isa)));
+        Vec::new()
+    });
+}
+
+#[test]
+fn a_round_in_registers_is_four_products_of_tiles() {
+    on_the_model("units::a_round_in_registers_is_four_products_of_tiles", || {
+        let (unit, before) = (TileTier::Amx(amx_on_the_model(Isa::best())), products());
+        assert_eq!(unit.multiply_registers(2), (2 * 4 * 2 * SIDE * SIDE * BLOCK) as u64);
+        assert_eq!(products() - before, 2 * 4);
         Vec::new()
     });
 }

@@ -5,11 +5,11 @@ use std::time::{Duration, SystemTime};
 use super::sample::{self, Plan, Subject};
 use super::training::{self, Extent};
 use super::{Build, Circumstances, Report, SCHEMA, System, kernels, peaks, scaling};
-use crate::bench::workloads::{self, Size, Workload};
+use crate::bench::workloads::{self, Size, Targets, Workload};
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::isa::Isa;
 use crate::machine;
+use crate::tier::Tier;
 
 /// At least three rounds, and about two minutes and a half where there are many kernels.
 const FULL: Plan =
@@ -30,27 +30,26 @@ impl Circumstances {
     }
 }
 
-/// Measures this machine: the peaks of every instruction set it has; kernels, scaling and training on `isa`. The
-/// network is trained on the first images of `dataset`.
+/// Measures this machine: the peaks of every instruction set and tile unit it has; kernels, scaling and training on
+/// those of `tier`. The network is trained on the first images of `dataset`.
 ///
 /// # Errors
 ///
 /// The system does not start as many threads as `circumstances` says.
-pub fn measure(circumstances: Circumstances, isa: Isa, dataset: &Dataset, watch: &mut Watch<'_>) -> Result<Report> {
+pub fn measure(circumstances: Circumstances, tier: Tier, dataset: &Dataset, watch: &mut Watch<'_>) -> Result<Report> {
     let (plan, size, extent) = match circumstances.quick {
         true => (QUICK, Size::Quick, Extent::QUICK),
         false => (FULL, Size::Full, Extent::FULL),
     };
-    let mut report = of_workloads(circumstances, isa, &workloads::all(&[isa], size), plan, watch)?;
+    let mut report = of_workloads(circumstances, &workloads::all(&Targets::of(&tier), size), plan, watch)?;
     let pool = sample::pool(report.run.threads)?;
-    report.training = vec![pool.install(|| training::measure(&report.run, isa, dataset, &extent, watch))?];
+    report.training = pool.install(|| training::measure(&report.run, &tier, dataset, &extent, watch))?;
     Ok(report)
 }
 
 /// All of a report but training.
 fn of_workloads(
     circumstances: Circumstances,
-    isa: Isa,
     workloads: &[Workload],
     plan: Plan,
     watch: &mut Watch<'_>,
@@ -58,7 +57,7 @@ fn of_workloads(
     let system = System::of_this_machine();
     let threads = circumstances.threads;
     let limits = peaks::limits(threads, &system);
-    let points = scaling::points(workloads, isa.name(), threads);
+    let points = scaling::points(workloads, threads);
     let subjects: Vec<Subject<'_>> = (limits.iter().map(peaks::Limit::subject))
         .chain(workloads.iter().map(|workload| kernels::subject(workload, threads)))
         .chain(points.iter().map(scaling::Point::subject))
@@ -69,7 +68,7 @@ fn of_workloads(
     let mut next = || samples.next().expect("samples of every subject");
     let mut peaks: Vec<_> = limits.into_iter().map(|limit| limit.with_samples(next())).collect();
     let kernels = workloads.iter().map(|workload| kernels::row(workload, threads, next(), &peaks)).collect();
-    peaks.extend(peaks::tiles(threads));
+    peaks.extend(peaks::of_lacking_tiles(threads));
     Ok(Report {
         schema: SCHEMA.to_owned(),
         system,
@@ -91,11 +90,10 @@ mod tests {
 
     #[test]
     fn a_report_has_a_row_of_every_workload_and_survives_json() {
-        let isa = Isa::best();
-        let workloads = OPS.map(|op| Workload::of_numbers(op, isa.name(), 8, 4));
+        let workloads = OPS.map(|op| Workload::of_numbers(op, "avx2", 8, 4));
         let plan = Plan { rounds: (2, 2), total: Duration::ZERO, visit: Duration::ZERO, samples: 2 };
         let circumstances = Circumstances::beginning(2, 1, true);
-        let report = of_workloads(circumstances, isa, &workloads, plan, &mut |_, _| ()).unwrap();
+        let report = of_workloads(circumstances, &workloads, plan, &mut |_, _| ()).unwrap();
         assert!(report.kernels.iter().map(|row| row.op.as_str()).eq(OPS));
         assert_eq!(report.scaling.iter().map(|row| row.threads).collect::<Vec<_>>(), [1, 2]);
         for row in &report.kernels {
@@ -103,7 +101,6 @@ mod tests {
         }
         let peak = |op: &str| report.peaks.iter().find(|row| row.op == op).unwrap();
         assert!(["fma", "copy", "triad"].iter().all(|op| peak(op).rate.unwrap() > 0.0));
-        assert_eq!(peak("tile").rate, None);
         let json = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
     }

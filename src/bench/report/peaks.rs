@@ -1,4 +1,5 @@
-//! The limits that kernels work against: multiply-adds on registers, and copying and adding arrays that no cache holds.
+//! The limits that kernels work against: multiply-adds and tile products on registers, and copying and adding arrays
+//! that no cache holds.
 
 use std::hint::black_box;
 use std::sync::Mutex;
@@ -7,6 +8,8 @@ use super::sample::{Subject, Timer};
 use super::{Peak, System, median};
 use crate::isa::Isa;
 use crate::simd::{Kernel, MAX_LANES, Simd};
+use crate::tier::{Tier, Usability};
+use crate::tile::TileTier;
 
 /// Accumulators, of one register each: more than the ten that two pipes of latency 5 keep busy, and room for the two
 /// constants in 16 registers.
@@ -27,8 +30,9 @@ const CACHES_OF_AN_ARRAY: u64 = 4;
 /// An array takes at most this part of the memory.
 const PART_OF_MEMORY: u64 = 12;
 
-/// The instruction set and the number formats of tile products.
-const TILE: (&str, [&str; 2]) = ("amx", ["bf16", "int8"]);
+/// Rounds of tile products in one run: some milliseconds on the units that there are, between 256 and 65,536
+/// multiply-adds a round.
+pub const TILE_ROUNDS: usize = 1 << 19;
 
 /// Runs multiply-adds on the registers of `isa`, on the calling thread. It returns their sum, so that the compiler
 /// cannot leave any of them out.
@@ -136,6 +140,14 @@ impl Limit {
         Self { peak, measure: Box::new(move |timer| timer.time(run)) }
     }
 
+    /// Of tile products on `threads` threads at once.
+    fn tile(unit: TileTier, threads: usize) -> Self {
+        let work = unit.multiply_registers(1) * TILE_ROUNDS as u64 * threads as u64;
+        let run = move || _ = rayon::broadcast(|_| black_box(unit.multiply_registers(TILE_ROUNDS)));
+        let peak = tile_row(unit.name(), threads, work);
+        Self { peak, measure: Box::new(move |timer| timer.time(run)) }
+    }
+
     /// Of copying arrays of `length` floats on each of `threads` threads: one read, one written.
     fn copy(length: usize, threads: usize) -> Self {
         Self::memory("copy", 2, (length, threads), Arrays::copy)
@@ -195,22 +207,29 @@ fn thread_counts(threads: usize) -> Vec<usize> {
     counts
 }
 
-/// The limits to measure on one thread and on `threads`: first those of every instruction set that this machine has,
-/// then those of memory.
+/// The limits to measure on one thread and on `threads`: first those of every instruction set and tile unit that this
+/// machine has, then those of memory.
 pub(super) fn limits(threads: usize, system: &System) -> Vec<Limit> {
+    let units = Tier::new(Isa::best()).tile_units_in_use();
     let on = |threads| {
         let length = array_length(threads, system);
         let registers = Isa::available().into_iter().map(move |isa| Limit::fma(isa, threads));
-        registers.chain([Limit::copy(length, threads), Limit::triad(length, threads)])
+        let tiles = units.clone().into_iter().map(move |unit| Limit::tile(unit, threads));
+        registers.chain(tiles).chain([Limit::copy(length, threads), Limit::triad(length, threads)])
     };
     thread_counts(threads).into_iter().flat_map(on).collect()
 }
 
-/// The rows of tile products, which no kernel here uses yet: without samples and rate.
-pub(super) fn tiles(threads: usize) -> Vec<Peak> {
-    let (isa, dtypes) = TILE;
-    let on = |threads| dtypes.map(|dtype| row("tile", dtype, Some(isa), threads, ("GFLOP/s", 0)));
+/// The rows of tile units that cannot be used here: without samples and rate.
+pub(super) fn of_lacking_tiles(threads: usize) -> Vec<Peak> {
+    let lacking = || Tier::tile_units().filter(|&(_, usability)| usability != Usability::Usable);
+    let on = |threads| lacking().map(move |(name, _)| tile_row(name, threads, 0));
     thread_counts(threads).into_iter().flat_map(on).collect()
+}
+
+/// A row of tile products.
+fn tile_row(unit: &str, threads: usize, work: u64) -> Peak {
+    row("tile", "bf16", Some(unit), threads, ("GFLOP/s", work))
 }
 
 /// The length of each thread's arrays, a multiple of [`MAX_LANES`].
@@ -273,8 +292,11 @@ mod tests {
             assert_eq!(threads.collect::<Vec<_>>(), [1, 3], "{isa}");
         }
         assert_eq!(rows(3).filter(|row| row.unit == "GB/s").count(), 4);
-        assert_eq!((rows(1).filter(|row| row.op == "copy").count(), tiles(1).len()), (1, 2));
-        assert!(tiles(2).iter().all(|row| row.rate.is_none() && row.samples_ns.is_empty()));
+        assert_eq!(rows(1).filter(|row| row.op == "copy").count(), 1);
+        let lacking = of_lacking_tiles(1);
+        assert!(lacking.iter().all(|row| row.rate.is_none() && row.samples_ns.is_empty()));
+        let measured = rows(1).filter(|row| row.op == "tile").count();
+        assert_eq!(measured + lacking.len(), Tier::tile_units().count(), "each unit once");
     }
 
     #[test]

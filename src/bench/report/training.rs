@@ -1,4 +1,4 @@
-//! The row of training: outer epochs of the reference network from its start, then prediction.
+//! The rows of training, one for each number format: outer epochs of the reference network from its start, then prediction.
 
 use std::time::Instant;
 
@@ -6,10 +6,9 @@ use super::{Circumstances, Training, Watch, median};
 use crate::backend::Backend;
 use crate::backends;
 use crate::checkpoint;
-use crate::config::Config;
+use crate::config::{Config, PrecisionName};
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::isa::Isa;
 use crate::network::Network;
 use crate::predict::predict;
 use crate::recipe::Recipe;
@@ -33,22 +32,36 @@ impl Extent {
     pub(super) const QUICK: Self = Self { images: 1_000, inner_steps: 10 };
 }
 
-/// Trains the network of the preset on the first images of `dataset` and predicts them, in the current pool. `watch`
-/// hears what is next.
+/// Trains the network of the preset on the first images of `dataset` and predicts them, in the current pool: in f32 on
+/// the instruction set of `tier`, and in bf16 where it has a tile unit. `watch` hears what is next.
 ///
 /// # Errors
 ///
 /// None with a sound preset.
 pub(super) fn measure(
     circumstances: &Circumstances,
-    isa: Isa,
+    tier: &Tier,
+    dataset: &Dataset,
+    extent: &Extent,
+    watch: &mut Watch<'_>,
+) -> Result<Vec<Training>> {
+    let in_f32 = (PrecisionName::F32, Tier::new(tier.isa()));
+    let in_bf16 = tier.tile_units_in_use().first().map(|_| (PrecisionName::Bf16, *tier));
+    let row = |on| measure_on(on, circumstances, dataset, extent, watch);
+    std::iter::once(in_f32).chain(in_bf16).map(row).collect()
+}
+
+/// The row of one number format.
+fn measure_on(
+    (precision, tier): (PrecisionName, Tier),
+    circumstances: &Circumstances,
     dataset: &Dataset,
     extent: &Extent,
     watch: &mut Watch<'_>,
 ) -> Result<Training> {
     let mut config = Config::resolve(None, toml::Table::new())?;
     (config.seed, config.inner_steps) = (circumstances.seed, extent.inner_steps);
-    let backend = &*backends::choose(config.backend, config.precision, Tier::new(isa))?;
+    let backend = &*backends::choose(config.backend, precision, tier)?;
     let images = &dataset.train.images;
     let samples = images.count().min(extent.images);
     let pixels = &images.pixels()[..samples * images.pixels_per_image()];

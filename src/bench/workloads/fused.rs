@@ -4,8 +4,7 @@
 
 use super::step::{self, Batch};
 use super::{FLOAT, PIXELS, PreparedKernel, Size, UNITS, Work, Workload, count, shape};
-use crate::fused::{Stage, Stages};
-use crate::isa::Isa;
+use crate::fused::{Fused, Stage};
 
 /// Operations of the epilogue for each row and unit: bias, ReLU, square and its sum, coefficient, gradient of the bias.
 const EPILOGUE_OPERATIONS: usize = 6;
@@ -13,22 +12,23 @@ const EPILOGUE_OPERATIONS: usize = 6;
 /// Makes the batch of a layer.
 type Make = fn(Size) -> Batch;
 
-pub(super) fn workloads(isas: &[Isa], size: Size) -> Vec<Workload> {
+pub(super) fn workloads(backends: &[Fused], size: Size) -> Vec<Workload> {
     let batches: [(&str, usize, Make); 2] =
         [("images", PIXELS, step::images), ("activations", UNITS, |size| step::activations(size, 1.0))];
     let mut list = Vec::new();
     for (name, which) in [("forward", Stage::Forward), ("epilogue", Stage::Epilogue), ("gradient", Stage::Gradient)] {
         for (rows, k, make) in batches {
             let work = work(format!("fused/{name} {rows}"), which, k, size);
-            list.extend(isas.iter().map(|&isa| work.on(isa, move || one_stage(isa, which, make(size)))));
+            let on = |&backend: &Fused| work.on_backend(backend, move |backend| one_stage(backend, which, make(size)));
+            list.extend(backends.iter().map(on));
         }
     }
     list
 }
 
 /// Runs one stage of a batch at each call.
-pub(super) fn one_stage(isa: Isa, stage: Stage, Batch { rows, parameters }: Batch) -> PreparedKernel {
-    let mut stages = Stages::new(isa, &rows.input(), &parameters, &step::recipe());
+pub(super) fn one_stage(backend: Fused, stage: Stage, Batch { rows, parameters }: Batch) -> PreparedKernel {
+    let mut stages = backend.stages(&rows.input(), &parameters, &step::recipe());
     Box::new(move || stages.run(stage, &rows.input()))
 }
 

@@ -7,7 +7,7 @@ use super::fused::one_stage;
 use super::{
     FLOAT, PIXELS, PORTABLE, PreparedKernel, SAMPLES, Size, UNITS, Work, Workload, count, random, shape, step,
 };
-use crate::fused::Stage;
+use crate::fused::{Fused, Stage};
 use crate::gemm::{self, Matrix};
 use crate::isa::Isa;
 
@@ -29,7 +29,7 @@ pub(super) fn workloads(isas: &[Isa], size: Size) -> Vec<Workload> {
     let portable = Isa::named(PORTABLE).expect("every CPU has it");
     let panels = PACKED.map(|(op, stage)| {
         let work = work(op, size.rows(SAMPLES), PIXELS);
-        work.on(PORTABLE, move || one_stage(portable, stage, step::images(size)))
+        work.on(PORTABLE, move || one_stage(Fused::new(portable), stage, step::images(size)))
     });
     let steps = size.rows(STEPS);
     let gemm_b = work("gemm B", steps, UNITS);

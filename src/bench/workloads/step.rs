@@ -73,7 +73,7 @@ pub(super) fn outputs(isa: Isa, batch: &Batch, size: Size) -> Vec<f32> {
 /// Makes a batch; what has to be computed for it is computed on the instruction set.
 type Make = fn(Isa, Size) -> Batch;
 
-pub(super) fn workloads(isas: &[Isa], size: Size) -> Vec<Workload> {
+pub(super) fn workloads(backends: &[Fused], size: Size) -> Vec<Workload> {
     let random: [(&str, usize, Make); 3] = [
         ("images", PIXELS, |_, size| images(size)),
         ("activations dense", UNITS, |_, size| activations(size, 1.0)),
@@ -81,17 +81,18 @@ pub(super) fn workloads(isas: &[Isa], size: Size) -> Vec<Workload> {
     ];
     let few_on: [(&str, usize, Make); 2] =
         [("images, few on", PIXELS, images_few_on), ("activations, few on", UNITS, activations_few_on)];
-    let random = random.into_iter().flat_map(|(name, k, make)| as_it_comes(name, k, isas, size, make));
-    let few_on =
-        few_on.into_iter().flat_map(|(name, k, make)| in_both_forms(name, k, size, isas, move |isa| make(isa, size)));
+    let random = random.into_iter().flat_map(|(name, k, make)| as_it_comes(name, k, backends, size, make));
+    let few_on = few_on
+        .into_iter()
+        .flat_map(|(name, k, make)| in_both_forms(name, k, size, backends, move |isa| make(isa, size)));
     random.chain(few_on).collect()
 }
 
 /// The fused backend, and the reference backend beside it.
-fn as_it_comes(name: &str, k: usize, isas: &[Isa], size: Size, make: Make) -> Vec<Workload> {
+fn as_it_comes(name: &str, k: usize, backends: &[Fused], size: Size, make: Make) -> Vec<Workload> {
     let ours = work(name, k, size);
-    let mut list: Vec<Workload> =
-        isas.iter().map(|&isa| ours.on(isa, move || prepare(&Fused::new(isa), make(isa, size)))).collect();
+    let on = |&backend: &Fused| ours.on_backend(backend, move |backend| prepare(&backend, make(backend.isa(), size)));
+    let mut list: Vec<Workload> = backends.iter().map(on).collect();
     // No step depends on the reference backend's own instruction set, which is the optimiser's.
     let best = Isa::best();
     let reference = move || prepare(&Reference::new(best), make(best, size));
@@ -104,13 +105,16 @@ pub(super) fn in_both_forms(
     name: &str,
     k: usize,
     size: Size,
-    isas: &[Isa],
+    backends: &[Fused],
     make: impl Fn(Isa) -> Batch + Copy + Send + Sync + 'static,
 ) -> Vec<Workload> {
     let in_form = |(form, share)| {
         let work = work(&format!("{name}, {form}"), k, size);
-        let backend = move |isa| Fused::new(isa).with_sparse_below(share);
-        isas.iter().map(|&isa| work.on(isa, move || prepare(&backend(isa), make(isa)))).collect::<Vec<_>>()
+        let on = |&backend: &Fused| {
+            let in_form = backend.with_sparse_below(share);
+            work.on_backend(in_form, move |backend| prepare(&backend, make(backend.isa())))
+        };
+        backends.iter().map(on).collect::<Vec<_>>()
     };
     FORMS.into_iter().flat_map(in_form).collect()
 }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use super::digits::Digits;
 use super::step::{self, Batch, Rows, in_both_forms};
-use super::{CLASSES, PIXELS, SIDE, Size, UNITS, Workload};
+use super::{CLASSES, PIXELS, SIDE, Size, Targets, UNITS, Workload};
 use crate::config::Config;
 use crate::fused::Fused;
 use crate::isa::Isa;
@@ -22,12 +22,13 @@ const TRAINED_ON: usize = 1_000;
 
 /// One step of each layer after some outer epochs, with all strips dense and with all of them sparse. Not part of
 /// [`all`](super::all), because the first of them to be prepared trains a network.
-pub fn trained(isas: &[Isa]) -> Vec<Workload> {
+pub fn trained(targets: &Targets) -> Vec<Workload> {
+    let backends = &targets.backends();
     let size = Size::Full;
     let after = |(at, epochs)| {
         let name = move |input| format!("{input}, units on after {epochs} epochs");
-        let layer_1 = in_both_forms(&name("images"), PIXELS, size, isas, move |_| images(at));
-        let layer_2 = in_both_forms(&name("activations"), UNITS, size, isas, move |isa| activations(isa, at));
+        let layer_1 = in_both_forms(&name("images"), PIXELS, size, backends, move |_| images(at));
+        let layer_2 = in_both_forms(&name("activations"), UNITS, size, backends, move |isa| activations(isa, at));
         layer_1.into_iter().chain(layer_2)
     };
     EPOCHS.into_iter().enumerate().flat_map(after).collect()

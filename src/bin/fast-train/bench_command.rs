@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use ffwd::Error;
 use ffwd::bench::report::{self, Circumstances, Report};
-use ffwd::isa::Isa;
+use ffwd::tier::Tier;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::arguments::{BenchArguments, ReportForm};
@@ -21,7 +21,7 @@ const CLASSES: usize = 10;
 const BUSY: f64 = 0.5;
 
 pub fn run(arguments: &BenchArguments) -> Result<ExitCode> {
-    let isa = Isa::from_environment()?;
+    let tier = Tier::from_environment()?;
     let file = arguments.save.as_deref().map(NewFile::at).transpose()?;
     let (dataset, _) = dataset::open(Some(&arguments.data), CLASSES, false)?;
     let circumstances =
@@ -29,7 +29,7 @@ pub fn run(arguments: &BenchArguments) -> Result<ExitCode> {
     warn_of_load(&circumstances);
     let announcer = Announcer::new();
     end_on_interrupt(announcer.bar.clone())?;
-    let report = report::measure(circumstances, isa, &dataset, &mut announcer.watch())?;
+    let report = report::measure(circumstances, tier, &dataset, &mut announcer.watch())?;
     announcer.bar.finish_and_clear();
     print(text(&report, arguments.output).trim_end())?;
     if let Some(file) = file {
