@@ -73,8 +73,8 @@ pub mod internals {
     pub use crate::fused::Fused;
     pub use crate::fused::packing::MR;
     pub use crate::reference::{Reference, product};
+    pub use crate::tile::{ALL, BLOCK, Decoded, Pair, Product, SIDE, Streamed, Tile, TileTier, TileUnit};
     #[cfg(target_arch = "x86_64")]
     pub use crate::tile::{Amx, Avx512Bf16, Lack, PairDot, multiply_by_pairs, multiply_pairs_in_registers};
-    pub use crate::tile::{BLOCK, Decoded, Pair, Product, SIDE, Streamed, Tile, TileTier, TileUnit};
     pub use crate::tile::{round_to_bf16, testing};
 }

@@ -51,12 +51,24 @@ pub type Pair = [Tile; 2];
 /// A pair of zeros.
 pub const ZERO: Pair = [Tile([[0; BLOCK]; SIDE]); 2];
 
+/// Rows of A whose zeros are known together.
+pub const GROUP: usize = 8;
+
+/// Where a pair of A is not zero: for each [`GROUP`] of its rows a bit for each of its 16 pairs of steps, the lowest for
+/// the first. A pair of steps without its bit is zero in all rows of the group.
+pub type Nonzero = [u16; BLOCK / GROUP];
+
+/// Every pair of steps.
+pub const ALL: Nonzero = [u16::MAX; BLOCK / GROUP];
+
 /// One block of C: `C = sum of A[i] B[steps[i]]`, or `C += ` that.
 pub struct Product<'a> {
     /// Pairs of A, those of zeros left out.
     pub a: &'a [Pair],
     /// Which pair of B goes with each pair of A.
     pub steps: &'a [u32],
+    /// Where each pair of A is not zero, for units that leave out less than whole tiles.
+    pub nonzero: &'a [Nonzero],
     /// Pairs of B, all of them.
     pub b: &'a [Pair],
     /// 32 rows of 32 floats, row-major.
@@ -80,13 +92,21 @@ impl Product<'_> {
     /// Checks that every step has its tiles; a unit calls this once, at its entrance.
     #[inline(always)]
     fn assert_shapes(&self) {
-        assert!(self.a.len() == self.steps.len() && self.c.len() == BLOCK * BLOCK);
+        assert!(self.a.len() == self.steps.len() && self.a.len() == self.nonzero.len());
+        assert!(self.c.len() == BLOCK * BLOCK);
         assert!(self.steps.iter().all(|&step| (step as usize) < self.b.len()));
     }
 }
 
 /// What multiplies tiles. A value proves that this CPU and operating system have the unit.
 pub trait TileUnit: Copy + Send + Sync + 'static {
+    /// Whether the unit leaves out the pairs of steps that [`Product::nonzero`] lets it leave out.
+    const LEAVES_OUT_PAIRS: bool;
+
+    /// What a multiply-add of the fused backend's sparse form costs, in multiply-adds of this unit
+    /// (docs/performance.md).
+    const COST_OF_SPARSE: f64;
+
     /// The name that `FFWD_ISA` takes, or that of the vectors.
     fn name(self) -> &'static str;
 

@@ -62,10 +62,6 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// whole tiles are left out that hold nothing but zeros.
     const ORDERS_INPUTS: bool;
 
-    /// A strip becomes sparse where less than this share of its units are on: the faster the dense products, the
-    /// smaller.
-    const SPARSE_SHARE: f64;
-
     /// Runs `kernel` with the instruction set switched on, on vectors of NR floats. Kernels do not nest, see
     /// [`TileUnit::run`](crate::tile::TileUnit::run).
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
@@ -80,6 +76,10 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
 
     /// Whether the transpose of the rows has been packed.
     fn is_transposed(self, inputs: &Self::Inputs) -> bool;
+
+    /// A strip of these rows becomes sparse where less than this share of its units are on: the faster the dense
+    /// products, the smaller.
+    fn sparse_share(self, inputs: &Self::Inputs) -> f64;
 
     /// Writes the rows back over `rows`: rows x k, row-major, as the format has rounded them.
     fn unpack(self, inputs: &Self::Inputs, rows: &mut Vec<f32>);

@@ -25,8 +25,8 @@ use crate::recipe::{LossOfRows, Recipe};
 pub struct FusedLayer<P: DenseProducts> {
     products: P,
     recipe: Recipe,
-    /// A strip becomes sparse where less than this share of its units are on.
-    sparse_below: f64,
+    /// A strip becomes sparse where less than this share of its units are on; where the format says, if it is `None`.
+    sparse_below: Option<f64>,
     k: usize,
     u: usize,
     batch: PackedBatch<P>,
@@ -91,7 +91,7 @@ impl<P: DenseProducts> FusedLayer<P> {
         Self {
             products,
             recipe: *recipe,
-            sparse_below: sparse_below.unwrap_or(P::SPARSE_SHARE),
+            sparse_below,
             k,
             u,
             batch: PackedBatch::empty(),

@@ -64,8 +64,8 @@ pub fn is_on(largest: &ColumnPanels, j: usize) -> bool {
 #[derive(Clone, Copy)]
 pub struct StepRule {
     pub loss: LossOfRows,
-    /// A strip becomes sparse where less than this share of its units are on.
-    pub sparse_below: f64,
+    /// A strip becomes sparse where less than this share of its units are on; where the format says, if it is `None`.
+    pub sparse_below: Option<f64>,
 }
 
 /// One part's loss and gradient.
@@ -95,6 +95,7 @@ impl<P: DenseProducts> Kernel for PartGradient<'_, P> {
             if let Form::Dense(inputs) = form {
                 let mut strip = DenseStrip { rows, inputs, layer, orders, buffers };
                 strip.begin(simd);
+                let sparse_below = sparse_below.unwrap_or_else(|| layer.products.sparse_share(strip.inputs));
                 if strip.share_on(simd) < sparse_below {
                     *form = Form::Sparse(strip.sparse_form(simd));
                 }

@@ -203,6 +203,10 @@ macro_rules! multiply {
 }
 
 impl TileUnit for Amx {
+    const LEAVES_OUT_PAIRS: bool = false;
+
+    const COST_OF_SPARSE: f64 = 12.0;
+
     fn name(self) -> &'static str {
         "amx"
     }
@@ -215,7 +219,7 @@ impl TileUnit for Amx {
     #[inline(always)]
     fn multiply<S: Simd>(self, _: S, product: Product<'_>) {
         product.assert_shapes();
-        let Product { a, steps, b, c, adds, streamed } = product;
+        let Product { a, steps, b, c, adds, streamed, .. } = product;
         if steps.is_empty() {
             if !adds {
                 c.fill(0.0);

@@ -23,6 +23,10 @@ impl Avx512Bf16 {
 }
 
 impl TileUnit for Avx512Bf16 {
+    const LEAVES_OUT_PAIRS: bool = true;
+
+    const COST_OF_SPARSE: f64 = 4.0;
+
     fn name(self) -> &'static str {
         "avx512bf16"
     }
@@ -65,6 +69,12 @@ impl PairDot for Avx512Bf16 {
     fn store(self, to: &mut [f32; SIDE], sums: __m512) {
         // SAFETY: as in `load`.
         unsafe { _mm512_storeu_ps(to.as_mut_ptr(), sums) };
+    }
+
+    #[inline(always)]
+    fn ask_for(self, line: *const [f32; SIDE]) {
+        // SAFETY: a prefetch reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.cast()) };
     }
 
     #[inline(always)]

@@ -13,6 +13,10 @@ use crate::simd::{Kernel, Simd};
 pub struct Decoded(pub Isa);
 
 impl TileUnit for Decoded {
+    const LEAVES_OUT_PAIRS: bool = false;
+
+    const COST_OF_SPARSE: f64 = 2.0;
+
     fn name(self) -> &'static str {
         self.0.name()
     }

@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 
-use super::{BLOCK, Pair, Product, SIDE};
+use super::{BLOCK, GROUP, Nonzero, Pair, Product, SIDE};
 
 /// What `vdpbf16ps` does, and the loads and stores around it.
 pub trait PairDot: Copy {
@@ -20,6 +20,9 @@ pub trait PairDot: Copy {
     /// Writes the sums to `to`.
     fn store(self, to: &mut [f32; SIDE], sums: Self::Sums);
 
+    /// Asks for the line at `line`, to be written; nothing is read, so any address will do.
+    fn ask_for(self, line: *const [f32; SIDE]);
+
     /// The pairs of a row of a B tile.
     fn pairs(self, row: &[u16; BLOCK]) -> Self::Pairs;
 
@@ -30,9 +33,13 @@ pub trait PairDot: Copy {
     fn dot(self, sums: Self::Sums, a: Self::Pairs, b: Self::Pairs) -> Self::Sums;
 }
 
-/// Rows of A whose sums are in registers at a time: 8 rows x 2 vectors are 16 accumulators, more than the 10 that two
-/// pipes of latency 5 keep busy; a step takes 2 loads of B and 8 broadcasts of A, which are memory operands.
-const ROWS: usize = 8;
+/// Rows of A whose sums are in registers at a time: 8 rows x 2 vectors are 16 accumulators, more than the 12 that two
+/// pipes of latency 6 keep busy; a step takes 2 loads of B and 8 broadcasts of A for 16 products, where two loads can
+/// begin for two products.
+const ROWS: usize = GROUP;
+
+/// Cache lines of a group of rows of C.
+const LINES: usize = 2 * ROWS;
 
 /// Computes one block of C.
 ///
@@ -42,21 +49,23 @@ const ROWS: usize = 8;
 #[inline(always)]
 pub fn multiply_by_pairs<D: PairDot>(dot: D, product: Product<'_>) {
     product.assert_shapes();
-    let Product { a, steps, b, c, adds, .. } = product;
+    let Product { a, steps, nonzero, b, c, adds, .. } = product;
     let rows = c.as_chunks_mut::<SIDE>().0.as_chunks_mut::<2>().0;
     for (group, c) in rows.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
-        multiply_rows(dot, a, steps, b, group * ROWS, c, adds);
+        multiply_rows(dot, (a, steps, nonzero), b, group, c, adds);
     }
 }
 
-/// [`ROWS`] rows of a block of C, from row `first`.
+/// The rows of a block of C that are group `group`.
+///
+/// The lines of the next group, or of the next block, are asked for at the beginning: those of dW come from beyond L2,
+/// and sums would begin by waiting for them.
 #[inline(always)]
 fn multiply_rows<D: PairDot>(
     dot: D,
-    a: &[Pair],
-    steps: &[u32],
+    (a, steps, nonzero): (&[Pair], &[u32], &[Nonzero]),
     b: &[Pair],
-    first: usize,
+    group: usize,
     c: &mut [[[f32; SIDE]; 2]; ROWS],
     adds: bool,
 ) {
@@ -66,10 +75,17 @@ fn multiply_rows<D: PairDot>(
             *sums = [dot.load(c0), dot.load(c1)];
         }
     }
-    for (a, &step) in a.iter().zip(steps) {
+    let first = group * ROWS;
+    if adds {
+        (LINES..2 * LINES).for_each(|line| dot.ask_for(c.as_ptr().cast::<[f32; SIDE]>().wrapping_add(line)));
+    }
+    for ((a, &step), nonzero) in a.iter().zip(steps).zip(nonzero) {
         let rows = &a[first / SIDE].0[first % SIDE..][..ROWS];
         let [b0, b1] = &b[step as usize];
-        for pair in 0..SIDE {
+        let mut left = nonzero[group];
+        while left != 0 {
+            let pair = left.trailing_zeros() as usize;
+            left &= left - 1;
             let columns = [dot.pairs(&b0.0[pair]), dot.pairs(&b1.0[pair])];
             for (sums, row) in sums.iter_mut().zip(rows) {
                 let a = dot.repeat([row[2 * pair], row[2 * pair + 1]]);

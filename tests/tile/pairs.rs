@@ -25,6 +25,8 @@ impl PairDot for Model {
         *to = sums;
     }
 
+    fn ask_for(self, _: *const [f32; SIDE]) {}
+
     fn pairs(self, row: &[u16; BLOCK]) -> Self::Pairs {
         std::array::from_fn(|column| [row[2 * column], row[2 * column + 1]])
     }
@@ -40,6 +42,10 @@ impl PairDot for Model {
 
 /// The unit that a CPU would have whose instruction is the model.
 impl TileUnit for Model {
+    const LEAVES_OUT_PAIRS: bool = true;
+
+    const COST_OF_SPARSE: f64 = 4.0;
+
     fn name(self) -> &'static str {
         "model of vdpbf16ps"
     }

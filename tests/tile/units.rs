@@ -6,7 +6,7 @@
 use std::arch::asm;
 
 use ffwd::internals::testing::{check, multiply};
-use ffwd::internals::{BLOCK, Pair, Product, SIDE, Streamed, Tile, TileTier, TileUnit, round_to_bf16};
+use ffwd::internals::{ALL, BLOCK, Pair, Product, SIDE, Streamed, Tile, TileTier, TileUnit, round_to_bf16};
 use ffwd::isa::Isa;
 use libc::c_int;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -79,11 +79,12 @@ pub fn compare<U: TileUnit>(unit: U, expected: impl Fn(Product<'_>)) {
         let (count, of) = (rng.random_range(0..4), rng.random_range(1..4));
         let (a, b) = (numbers.pairs(count, rng), numbers.pairs(of, rng));
         let steps: Vec<u32> = (0..count).map(|_| rng.random_range(0..of as u32)).collect();
+        let nonzero = &vec![ALL; count];
         let before: Vec<f32> = (0..BLOCK * BLOCK).map(|_| numbers.float(rng)).collect();
         for (adds, streamed) in [(false, Streamed::A), (true, Streamed::A), (false, Streamed::B), (true, Streamed::B)] {
             let (mut c, mut of_model) = (before.clone(), before.clone());
-            multiply(unit, Product { a: &a, steps: &steps, b: &b, c: &mut c, adds, streamed });
-            expected(Product { a: &a, steps: &steps, b: &b, c: &mut of_model, adds, streamed });
+            multiply(unit, Product { a: &a, steps: &steps, nonzero, b: &b, c: &mut c, adds, streamed });
+            expected(Product { a: &a, steps: &steps, nonzero, b: &b, c: &mut of_model, adds, streamed });
             for (at, (found, expected)) in c.iter().zip(of_model).enumerate() {
                 let is_same = found.to_bits() == expected.to_bits() || found.is_nan() && expected.is_nan();
                 let (i, j) = (at / BLOCK, at % BLOCK);
@@ -103,7 +104,8 @@ pub fn first_element<U: TileUnit>(unit: U, sum: f32, a: [[f32; 2]; 2], b: [[f32;
         }
     }
     let mut c = vec![sum; BLOCK * BLOCK];
-    multiply(unit, Product { a: &[of_a], steps: &[0], b: &[of_b], c: &mut c, adds: true, streamed: Streamed::A });
+    let (a, b, nonzero) = (&[of_a], &[of_b], &[ALL]);
+    multiply(unit, Product { a, steps: &[0], nonzero, b, c: &mut c, adds: true, streamed: Streamed::A });
     c[0]
 }
 

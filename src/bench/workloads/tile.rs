@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{PreparedKernel, Work, Workload, count, random, shape};
 use crate::simd::{Kernel, Simd};
-use crate::tile::{BLOCK, Pair, Product, SIDE, Streamed, TileTier, TileUnit, ZERO, round_to_bf16};
+use crate::tile::{ALL, BLOCK, Nonzero, Pair, Product, SIDE, Streamed, TileTier, TileUnit, ZERO, round_to_bf16};
 
 /// m, k and n: the forward product of layer 2 for four strips; B fits into L2, one of its panels into L1.
 const SIZES: [usize; 3] = [2048, 512, 512];
@@ -38,11 +38,12 @@ fn prepare(unit: TileTier) -> PreparedKernel {
 fn prepare_on(unit: impl TileUnit) -> PreparedKernel {
     let [m, k, n] = SIZES;
     let steps: Vec<u32> = (0..(k / BLOCK) as u32).collect();
+    let nonzero = vec![ALL; steps.len()];
     let (a, b) = (pairs(m * k), pairs(k * n));
     let mut c = vec![0.0; m * n];
     Box::new(move || {
         let blocks = a.par_chunks(steps.len()).zip(c.par_chunks_mut(BLOCK * n));
-        blocks.for_each(|(a, c)| unit.run(RowOfBlocks { unit, a, steps: &steps, b: &b, c }));
+        blocks.for_each(|(a, c)| unit.run(RowOfBlocks { unit, a, steps: &steps, nonzero: &nonzero, b: &b, c }));
     })
 }
 
@@ -60,6 +61,7 @@ struct RowOfBlocks<'a, U> {
     unit: U,
     a: &'a [Pair],
     steps: &'a [u32],
+    nonzero: &'a [Nonzero],
     b: &'a [Pair],
     c: &'a mut [f32],
 }
@@ -69,9 +71,9 @@ impl<U: TileUnit> Kernel for RowOfBlocks<'_, U> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { unit, a, steps, b, c } = self;
+        let Self { unit, a, steps, nonzero, b, c } = self;
         for (b, c) in b.chunks_exact(steps.len()).zip(c.chunks_exact_mut(BLOCK * BLOCK)) {
-            unit.multiply(simd, Product { a, steps, b, c, adds: false, streamed: Streamed::B });
+            unit.multiply(simd, Product { a, steps, nonzero, b, c, adds: false, streamed: Streamed::B });
         }
     }
 }

@@ -16,7 +16,7 @@ use std::ops::Range;
 use super::DenseProducts;
 use crate::fused::packing::{ColumnOrder, ColumnPanels, PanelsMut};
 use crate::simd::{Kernel, Simd};
-use crate::tile::{BLOCK, Pair, Product, SIDE, Streamed, TileUnit, ZERO, from_bf16, round_to_bf16};
+use crate::tile::{BLOCK, GROUP, Nonzero, Pair, Product, SIDE, Streamed, TileUnit, ZERO, from_bf16, round_to_bf16};
 
 /// bf16 products on a tile unit.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,26 @@ struct TileRows {
     starts: Vec<usize>,
     /// Which 32 steps each pair holds, ascending within a block.
     steps: Vec<u32>,
+    /// Where each pair is not zero.
+    nonzero: Vec<Nonzero>,
     tiles: Vec<Pair>,
+}
+
+/// Shares of a left operand that are not zero.
+struct Shares {
+    /// Of its pairs of tiles.
+    tiles: f64,
+    /// Of the pairs of steps of each [`GROUP`] of rows.
+    pairs: f64,
+    /// Of the 16 steps of each group, half a tile's width: about the lines of the sparse form.
+    lines: f64,
+}
+
+/// Some pairs of one block of rows.
+struct BlockOfRows<'a> {
+    tiles: &'a [Pair],
+    steps: &'a [u32],
+    nonzero: &'a [Nonzero],
 }
 
 impl TileRows {
@@ -56,24 +75,29 @@ impl TileRows {
         (self.rows, self.depth) = (rows, depth);
         self.starts.clear();
         self.steps.clear();
+        self.nonzero.clear();
         self.tiles.clear();
         let most = rows.div_ceil(BLOCK) * depth.div_ceil(BLOCK);
         self.steps.reserve(most);
+        self.nonzero.reserve(most);
         self.tiles.reserve(most);
         for first_row in (0..rows).step_by(BLOCK) {
             self.starts.push(self.tiles.len());
             for (step, first) in (0..depth).step_by(BLOCK).enumerate() {
                 let mut pair = ZERO;
-                let mut bits = 0;
+                // What the rows of each group have in common.
+                let mut bits = [[0; BLOCK]; BLOCK / GROUP];
                 for i in 0..BLOCK.min(rows - first_row) {
                     let row = &mut pair[i / SIDE].0[i % SIDE];
-                    for (s, to) in row.iter_mut().enumerate().take(depth - first) {
+                    for ((s, to), bits) in row.iter_mut().enumerate().take(depth - first).zip(&mut bits[i / GROUP]) {
                         *to = round_to_bf16(at(first_row + i, first + s));
-                        bits |= *to;
+                        *bits |= *to;
                     }
                 }
-                if bits << 1 != 0 {
+                let nonzero = bits.map(|bits| pairs_that_are_on(&bits));
+                if nonzero != Nonzero::default() {
                     self.steps.push(step as u32);
+                    self.nonzero.push(nonzero);
                     self.tiles.push(pair);
                 }
             }
@@ -84,20 +108,41 @@ impl TileRows {
     /// Moves what is packed into memory of its size.
     fn trim(&mut self) {
         self.steps = self.steps.to_vec();
+        self.nonzero = self.nonzero.to_vec();
         self.tiles = self.tiles.to_vec();
+    }
+
+    /// How much of the matrix is not zero.
+    #[inline(always)]
+    fn shares(&self) -> Shares {
+        let blocks = self.rows.div_ceil(BLOCK) * self.depth.div_ceil(BLOCK);
+        let groups = || self.nonzero.iter().flatten();
+        let share = |count: usize, of: usize| count as f64 / (blocks * of) as f64;
+        let pairs = groups().map(|group| group.count_ones() as usize).sum();
+        let lines = groups().flat_map(|group| group.to_le_bytes()).filter(|&line| line != 0).count();
+        Shares {
+            tiles: share(self.tiles.len(), 1),
+            pairs: share(pairs, SIDE * BLOCK / GROUP),
+            lines: share(lines, 2 * BLOCK / GROUP),
+        }
     }
 
     /// The pairs of block `number`, and which steps they hold.
     #[inline(always)]
-    fn block(&self, number: usize) -> (&[Pair], &[u32]) {
-        let pairs = self.starts[number]..self.starts[number + 1];
-        (&self.tiles[pairs.clone()], &self.steps[pairs])
+    fn block(&self, number: usize) -> BlockOfRows<'_> {
+        self.pairs(self.starts[number]..self.starts[number + 1])
+    }
+
+    #[inline(always)]
+    fn pairs(&self, pairs: Range<usize>) -> BlockOfRows<'_> {
+        let (steps, nonzero) = (&self.steps[pairs.clone()], &self.nonzero[pairs.clone()]);
+        BlockOfRows { tiles: &self.tiles[pairs], steps, nonzero }
     }
 
     /// The pairs of each block, and which steps they hold.
     #[inline(always)]
-    fn blocks(&self) -> impl Iterator<Item = (&[Pair], &[u32])> {
-        self.starts.windows(2).map(|ends| (&self.tiles[ends[0]..ends[1]], &self.steps[ends[0]..ends[1]]))
+    fn blocks(&self) -> impl Iterator<Item = BlockOfRows<'_>> {
+        self.starts.windows(2).map(|ends| self.pairs(ends[0]..ends[1]))
     }
 
     /// Writes the matrix back, row-major.
@@ -105,7 +150,7 @@ impl TileRows {
     fn unpack(&self, dense: &mut Vec<f32>) {
         dense.clear();
         dense.resize(self.rows * self.depth, 0.0);
-        for (block, (tiles, steps)) in dense.chunks_mut(BLOCK * self.depth).zip(self.blocks()) {
+        for (block, BlockOfRows { tiles, steps, .. }) in dense.chunks_mut(BLOCK * self.depth).zip(self.blocks()) {
             for (pair, &step) in tiles.iter().zip(steps) {
                 for (i, row) in block.chunks_exact_mut(self.depth).enumerate() {
                     let from = &pair[i / SIDE].0[i % SIDE];
@@ -128,6 +173,14 @@ impl Weights {
     fn panel(&self, j: usize) -> &[Pair] {
         &self.tiles[j * self.steps..][..self.steps]
     }
+}
+
+/// Which pairs of steps have a number that is not zero, of either sign, where `bits` is what the numbers of each step
+/// have in common.
+#[inline(always)]
+fn pairs_that_are_on(bits: &[u16; BLOCK]) -> u16 {
+    let pairs = bits.as_chunks::<2>().0.iter().enumerate();
+    pairs.map(|(number, [even, odd])| u16::from((even | odd) << 1 != 0) << number).sum()
 }
 
 /// Packs two rows of a right operand, 32 columns of each, as one row of each tile of a pair.
@@ -217,10 +270,6 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
     /// A tile holds 16 rows x 32 inputs.
     const ORDERS_INPUTS: bool = true;
 
-    /// Dense products are so much faster than those of the sparse form, which is one of f32, that a strip stays dense
-    /// longer than in f32 (docs/performance.md).
-    const SPARSE_SHARE: f64 = 0.12;
-
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
         self.0.run(kernel)
     }
@@ -240,6 +289,15 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
 
     fn is_transposed(self, inputs: &Inputs) -> bool {
         inputs.is_transposed
+    }
+
+    /// The dense form multiplies all units with what the tile unit does not leave out of the rows; the sparse form, in
+    /// f32, those that are on with lines of 16 inputs that are not all zero.
+    #[inline(always)]
+    fn sparse_share(self, inputs: &Inputs) -> f64 {
+        let Shares { tiles, pairs, lines } = inputs.forward.shares();
+        let multiplied = if U::LEAVES_OUT_PAIRS { pairs } else { tiles };
+        multiplied / (lines * U::COST_OF_SPARSE)
     }
 
     #[inline(always)]
@@ -290,10 +348,10 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
         panels: usize,
         z: &mut ColumnPanels,
     ) {
-        let (a, steps) = inputs.forward.block(block.start / BLOCK);
+        let BlockOfRows { tiles: a, steps, nonzero } = inputs.forward.block(block.start / BLOCK);
         for j in 0..panels {
             let (b, c) = (weights.panel(j), z.panel_mut(j));
-            self.0.multiply(simd, Product { a, steps, b, c, adds: false, streamed: Streamed::B });
+            self.0.multiply(simd, Product { a, steps, nonzero, b, c, adds: false, streamed: Streamed::B });
         }
     }
 
@@ -333,8 +391,8 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
             }
             let b = &d.tiles[j * d.steps..][..d.steps];
             let c = gradient.panel(j).chunks_exact_mut(BLOCK * BLOCK);
-            for ((a, steps), c) in inputs.transposed.blocks().zip(c) {
-                self.0.multiply(simd, Product { a, steps, b, c, adds, streamed: Streamed::A });
+            for (BlockOfRows { tiles: a, steps, nonzero }, c) in inputs.transposed.blocks().zip(c) {
+                self.0.multiply(simd, Product { a, steps, nonzero, b, c, adds, streamed: Streamed::A });
             }
         }
     }

@@ -45,11 +45,6 @@ impl DenseProducts for F32 {
     /// Zeros are left out one by one, whatever stands beside them.
     const ORDERS_INPUTS: bool = false;
 
-    /// The sparse form is slower for each product that it computes: it adds up along the inputs, so that each tile of 4
-    /// x 4 products ends in 16 sums across a vector. It has to leave out enough products to make up for that. The share
-    /// has been measured on AVX-512 and AVX2 (docs/performance.md).
-    const SPARSE_SHARE: f64 = 0.3;
-
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             // NR is 4 registers: with MR = 4 that is 16 accumulators, 4 loads and 4 broadcasts in 32 registers, 16 FMAs
@@ -77,6 +72,13 @@ impl DenseProducts for F32 {
 
     fn is_transposed(self, inputs: &Inputs) -> bool {
         inputs.is_transposed
+    }
+
+    /// The sparse form is slower for each product that it computes: it adds up along the inputs, so that each tile of 4
+    /// x 4 products ends in 16 sums across a vector. It has to leave out enough products to make up for that. The share
+    /// has been measured on AVX-512 and AVX2 (docs/performance.md).
+    fn sparse_share(self, _: &Inputs) -> f64 {
+        0.3
     }
 
     fn unpack(self, inputs: &Inputs, rows: &mut Vec<f32>) {
