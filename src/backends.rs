@@ -9,14 +9,15 @@ use crate::tier::Tier;
 
 /// The backend that `name` and `precision` ask for, on `tier`.
 ///
-/// A precision that is left open is f32, unless a tile unit was asked for.
+/// A precision that is left open is what [`Tier::prefers_bf16`] says, and f32 on the reference backend.
 ///
 /// # Errors
 ///
 /// The reference backend is asked for bf16, or a tile unit for f32.
 pub fn choose(name: BackendName, precision: PrecisionName, tier: Tier) -> Result<Box<dyn Backend>> {
     let in_bf16 = match precision {
-        PrecisionName::Auto => tier.asks_for_bf16(),
+        PrecisionName::Auto if name == BackendName::Reference => tier.asks_for_bf16(),
+        PrecisionName::Auto => tier.prefers_bf16(),
         PrecisionName::Bf16 => true,
         PrecisionName::F32 if tier.asks_for_bf16() => {
             let unit = tier.tiles().name();

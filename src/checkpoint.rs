@@ -1,7 +1,7 @@
 //! Networks in files: safetensors in and out, and the sum that identifies a network's weights.
 //!
 //! Layer `i`, counted from 0, is stored as the tensors `layer.i.kernel` (k x u) and, where it has one, `layer.i.bias`
-//! (u), both f32. The shape of the images, the number of classes and where the network comes from stand in the file's
+//! (u), both f32; the read-out, where there is one, as `readout.kernel` (features x classes) and `readout.bias`. The shape of the images, the number of classes and where the network comes from stand in the file's
 //! metadata.
 
 use std::collections::HashMap;
@@ -17,9 +17,13 @@ use crate::files::write_atomically;
 use crate::hex::hex;
 use crate::network::Network;
 use crate::parameters::Parameters;
+use crate::readout;
 
 /// What the metadata calls this form.
 const FORMAT: &str = "ffwd/model/v1";
+
+/// What the names of the read-out's tensors begin with.
+const READOUT: &str = "readout";
 
 /// Where a network comes from; each part is empty where it is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +43,7 @@ pub struct Origin {
 /// [`Error::Model`] when a weight is no finite number, [`Error::Io`] when the file cannot be written.
 pub fn save(network: &Network, origin: &Origin, path: &Path) -> Result<()> {
     check_finite(network, path)?;
-    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = network.layers.iter().enumerate().flat_map(tensors_of).collect();
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = named(network).flat_map(tensors_of).collect();
     let views = tensors.iter().map(|(name, shape, bytes)| {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("four bytes for each element");
         (name.as_str(), view)
@@ -60,12 +64,18 @@ pub fn save(network: &Network, origin: &Origin, path: &Path) -> Result<()> {
 
 /// Checks that [`load`] would take the weights back.
 fn check_finite(network: &Network, path: &Path) -> Result<()> {
-    for (index, layer) in network.layers.iter().enumerate() {
-        for (name, values) in [("kernel", &layer.kernel), ("bias", &layer.bias)] {
-            finite(path, &format!("layer.{index}.{name}"), values)?;
+    for (of, parameters) in named(network) {
+        for (name, values) in [("kernel", &parameters.kernel), ("bias", &parameters.bias)] {
+            finite(path, &format!("{of}.{name}"), values)?;
         }
     }
     Ok(())
+}
+
+/// All parameters of a network with the names they have in files.
+fn named(network: &Network) -> impl Iterator<Item = (String, &Parameters)> {
+    let layers = network.layers.iter().enumerate().map(|(index, layer)| (format!("layer.{index}"), layer));
+    layers.chain(network.readout.iter().map(|readout| (READOUT.to_owned(), readout)))
 }
 
 fn finite(path: &Path, name: &str, values: &[f32]) -> Result<()> {
@@ -75,10 +85,11 @@ fn finite(path: &Path, name: &str, values: &[f32]) -> Result<()> {
     }
 }
 
-fn tensors_of((index, layer): (usize, &Parameters)) -> Vec<(String, Vec<usize>, Vec<u8>)> {
-    let mut tensors = vec![(format!("layer.{index}.kernel"), vec![layer.k, layer.u], bytes_of(&layer.kernel))];
-    if !layer.bias.is_empty() {
-        tensors.push((format!("layer.{index}.bias"), vec![layer.u], bytes_of(&layer.bias)));
+fn tensors_of((of, parameters): (String, &Parameters)) -> Vec<(String, Vec<usize>, Vec<u8>)> {
+    let Parameters { k, u, kernel, bias } = parameters;
+    let mut tensors = vec![(format!("{of}.kernel"), vec![*k, *u], bytes_of(kernel))];
+    if !bias.is_empty() {
+        tensors.push((format!("{of}.bias"), vec![*u], bytes_of(bias)));
     }
     tensors
 }
@@ -127,12 +138,16 @@ impl<'a> Reader<'a> {
             || wrong(self.path, format!("{rows} x {cols} images and {classes} classes"), "a pixel for each class");
         let mut k = pixels.ok_or_else(shape)?;
         let mut layers = Vec::new();
-        while let Some(layer) = self.layer(layers.len(), k)? {
+        while let Some(layer) = self.parameters(&format!("layer.{}", layers.len()), k)? {
             k = layer.u;
             layers.push(layer);
         }
-        let tensors = layers.iter().map(|layer| 1 + usize::from(!layer.bias.is_empty())).sum::<usize>();
-        if layers.is_empty() || tensors != self.tensors.len() {
+        let mut network = Network { rows, cols, classes, layers, readout: None };
+        if !network.layers.is_empty() {
+            network.readout = self.parameters(READOUT, readout::features(&network))?;
+        }
+        let tensors: usize = named(&network).map(|(_, of)| 1 + usize::from(!of.bias.is_empty())).sum();
+        if network.layers.is_empty() || tensors != self.tensors.len() {
             let found = format!("{} tensors, {tensors} of them layers in sequence", self.tensors.len());
             return Err(wrong(
                 self.path,
@@ -140,7 +155,13 @@ impl<'a> Reader<'a> {
                 "layer.0.kernel, layer.1.kernel and so on, with or without layer.N.bias",
             ));
         }
-        Ok(Network { rows, cols, classes, layers })
+        if let Some(readout) =
+            network.readout.as_ref().filter(|readout| readout.u != classes || readout.bias.is_empty())
+        {
+            let found = format!("a read-out of {} classes and {} biases", readout.u, readout.bias.len());
+            return Err(wrong(self.path, found, &format!("{classes} of each")));
+        }
+        Ok(network)
     }
 
     fn origin(&self) -> Origin {
@@ -154,16 +175,16 @@ impl<'a> Reader<'a> {
         number.ok_or_else(|| wrong(self.path, format!("{key}: {text}"), "a whole number above zero"))
     }
 
-    /// Layer `index` of `k` inputs, or `None` where the file has no such layer.
-    fn layer(&self, index: usize, k: usize) -> Result<Option<Parameters>> {
-        let name = format!("layer.{index}.kernel");
+    /// The parameters of that name, with `k` inputs, or `None` where the file has none.
+    fn parameters(&self, of: &str, k: usize) -> Result<Option<Parameters>> {
+        let name = format!("{of}.kernel");
         let Ok(kernel) = self.tensors.tensor(&name) else { return Ok(None) };
         let u = match *kernel.shape() {
             [inputs, u] if inputs == k && u > 0 => u,
             ref shape => return Err(wrong(self.path, format!("{name} of shape {shape:?}"), &format!("[{k}, units]"))),
         };
         let kernel = self.floats(&name, &kernel)?;
-        let name = format!("layer.{index}.bias");
+        let name = format!("{of}.bias");
         let bias = match self.tensors.tensor(&name) {
             Err(_) => Vec::new(),
             Ok(bias) if bias.shape() == [u] => self.floats(&name, &bias)?,
@@ -187,12 +208,12 @@ fn wrong(path: &Path, found: String, expected: &str) -> Error {
     Error::Model { path: path.to_path_buf(), found, expected: expected.to_owned() }
 }
 
-/// The SHA-256 (in hexadecimal) of all weights: layer by layer, kernel before bias, as little-endian f32.
+/// The SHA-256 (in hexadecimal) of all weights: layer by layer and the read-out, kernel before bias, as little-endian f32.
 pub fn weights_sha256(network: &Network) -> String {
     let mut hash = Sha256::new();
-    for layer in &network.layers {
-        hash.update(bytes_of(&layer.kernel));
-        hash.update(bytes_of(&layer.bias));
+    for (_, parameters) in named(network) {
+        hash.update(bytes_of(&parameters.kernel));
+        hash.update(bytes_of(&parameters.bias));
     }
     hex(&hash.finalize())
 }
@@ -232,6 +253,22 @@ mod tests {
             let (loaded, from) = load(file.path()).unwrap();
             assert_eq!((&loaded, from), (&network(use_bias), origin));
             assert_eq!(weights_sha256(&loaded), weights_sha256(&network(use_bias)));
+        }
+    }
+
+    #[test]
+    fn a_read_out_is_saved_and_must_fit() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut with = network(true);
+        with.readout = Some(Parameters { k: 2, u: 5, kernel: (0..10).map(|i| i as f32).collect(), bias: vec![1.0; 5] });
+        save(&with, &Origin::default(), file.path()).unwrap();
+        assert_eq!(load(file.path()).unwrap().0, with);
+        assert_ne!(weights_sha256(&with), weights_sha256(&network(true)));
+        for (k, u, bias) in [(3, 5, 5), (2, 4, 4), (2, 5, 0)] {
+            with.readout = Some(Parameters { k, u, kernel: vec![0.0; k * u], bias: vec![0.0; bias] });
+            save(&with, &Origin::default(), file.path()).unwrap();
+            let message = load(file.path()).unwrap_err().to_string();
+            assert!(message.contains("read") && message.contains("expected"), "{message}");
         }
     }
 

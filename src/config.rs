@@ -11,13 +11,14 @@ use toml::Table;
 
 use crate::backend::Backend;
 use crate::error::{Error, Result};
+use crate::labels::{LabelStyle, LabelValue};
 use crate::layer::L2;
 use crate::network::{Initial, Initializer};
 use crate::optimizer::Rule;
-use crate::recipe::{Recipe, Schedule};
+use crate::recipe::{Goodness, Loss, Normalisation, Recipe, Schedule, Threshold};
 
 /// The names `--preset` takes.
-pub const PRESETS: [&str; 1] = ["keras"];
+pub const PRESETS: [&str; 2] = ["keras", "paper"];
 
 /// The most outer epochs, and the most inner steps: beyond any use, and few enough to keep a report of each.
 const MAX_REPEATS: usize = 1_000_000;
@@ -41,8 +42,20 @@ kernel_initializer = "glorot_uniform"
 bias_initializer = "zeros"
 kernel_l2 = 0.0
 bias_l2 = 0.0
+normalisation = "unit_length"
+goodness = "mean_of_squares"
+temperature = 1.0
+label = "largest_pixel"
+negatives = "permuted"
+together = false
+shuffle = false
+peer = 0.0
+readout = false
+readout_lr = 0.1
+readout_decay = 0.003
 optimizer = "adam"
 lr = 0.03
+weight_decay = 0.0
 schedule = "constant"
 beta1 = 0.9
 beta2 = 0.999
@@ -53,6 +66,30 @@ precision = "auto"
 threads = 0
 "#;
 
+/// The preset `paper`, where it differs: the supervised experiment of section 3.3 of Hinton 2022 as its published code
+/// does it.
+const PAPER: &str = r#"
+preset = "paper"
+layers = [1000, 1000, 1000]
+epochs = 60
+inner_steps = 1
+batch = 100
+threshold = 1.0
+kernel_initializer = "fan_in_normal"
+normalisation = "root_mean_square"
+goodness = "sum_of_squares"
+label = "one"
+negatives = "hard"
+together = true
+shuffle = true
+peer = 0.03
+readout = true
+optimizer = "averaged"
+lr = 0.01
+weight_decay = 0.002
+schedule = "linear"
+"#;
+
 /// Which optimiser the layers use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -61,6 +98,8 @@ pub enum OptimizerName {
     Adam,
     /// SGD with `lr` and `momentum`.
     Sgd,
+    /// SGD along a running mean of the gradients, with `lr`, `momentum` and `weight_decay`.
+    Averaged,
 }
 
 /// Which backend computes the layer steps.
@@ -87,6 +126,18 @@ pub enum PrecisionName {
     Bf16,
 }
 
+/// How the labels of the negatives are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Negatives {
+    /// The labels of the batch in another order, of which some are true ones: the Keras example.
+    Permuted,
+    /// Any label but the true one.
+    Wrong,
+    /// A wrong label, by the probabilities of the read-out: Hinton's published code.
+    Hard,
+}
+
 /// Everything that decides a training run but its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,7 +152,7 @@ pub struct Config {
     pub inner_steps: usize,
     /// Samples of a batch; 0 is the whole training set.
     pub batch: usize,
-    /// The goodness that separates positive from negative.
+    /// The goodness that separates positive from negative; where goodness is a sum, for each unit of the layer.
     pub threshold: f64,
     /// Number of labels.
     pub classes: usize,
@@ -121,10 +172,35 @@ pub struct Config {
     pub kernel_l2: f64,
     /// L2 regularisation of the biases.
     pub bias_l2: f64,
+    /// What a row is divided by.
+    pub normalisation: Normalisation,
+    /// What a layer makes high for positive rows and low for negative ones.
+    pub goodness: Goodness,
+    /// What the distance of a goodness to the threshold is divided by.
+    pub temperature: f64,
+    /// The value of the pixel that marks a label.
+    pub label: LabelValue,
+    /// How the labels of the negatives are drawn.
+    pub negatives: Negatives,
+    /// Whether all layers take a step on a batch before the next one comes, from activations before the step; without,
+    /// one layer after the other trains on it.
+    pub together: bool,
+    /// Whether each epoch takes the samples in an order of its own.
+    pub shuffle: bool,
+    /// Strength of peer normalisation; 0 is none.
+    pub peer: f64,
+    /// Whether a softmax read-out is trained beside the layers, and predicts.
+    pub readout: bool,
+    /// Learning rate of the read-out.
+    pub readout_lr: f64,
+    /// Weight decay of the read-out.
+    pub readout_decay: f64,
     /// Which optimiser.
     pub optimizer: OptimizerName,
     /// Learning rate.
     pub lr: f64,
+    /// Weight decay of the optimiser `averaged`.
+    pub weight_decay: f64,
     /// How the learning rate changes over the outer epochs.
     pub schedule: Schedule,
     /// Adam's decay of the first moment.
@@ -133,7 +209,7 @@ pub struct Config {
     pub beta2: f64,
     /// Adam's epsilon.
     pub epsilon: f64,
-    /// SGD's momentum.
+    /// The momentum of SGD and of the running mean.
     pub momentum: f64,
     /// Which backend.
     pub backend: BackendName,
@@ -205,17 +281,41 @@ impl Config {
         };
         real("threshold", self.threshold, f32::is_finite, "a number within the range of 32-bit floats")?;
         let positive = |value: f32| value.is_finite() && value > 0.0;
-        for (field, value) in [("lr", self.lr), ("epsilon", self.epsilon)] {
+        for (field, value) in [
+            ("lr", self.lr),
+            ("epsilon", self.epsilon),
+            ("temperature", self.temperature),
+            ("readout_lr", self.readout_lr),
+        ] {
             real(field, value, positive, "a positive number within the range of 32-bit floats")?;
         }
         for (field, value) in [("beta1", self.beta1), ("beta2", self.beta2), ("momentum", self.momentum)] {
             real(field, value, |value| (0.0..1.0).contains(&value), "at least 0 and below 1")?;
         }
         let not_negative = |value: f32| value.is_finite() && value >= 0.0;
-        for (field, value) in [("kernel_l2", self.kernel_l2), ("bias_l2", self.bias_l2)] {
+        for (field, value) in [
+            ("kernel_l2", self.kernel_l2),
+            ("bias_l2", self.bias_l2),
+            ("weight_decay", self.weight_decay),
+            ("readout_decay", self.readout_decay),
+            ("peer", self.peer),
+        ] {
             real(field, value, not_negative, "zero or a positive number within the range of 32-bit floats")?;
         }
-        Ok(())
+        self.check_together(require)
+    }
+
+    /// Checks options that need each other.
+    fn check_together(&self, require: impl Fn(&str, String, bool, &str) -> Result<()>) -> Result<()> {
+        let hard = self.negatives == Negatives::Hard;
+        require("negatives", "hard".into(), !hard || self.readout, "another choice, or readout = true")?;
+        let one_step = !self.together || self.inner_steps == 1;
+        let expected = "1, because layers that are trained together take one step on a batch";
+        require("inner_steps", self.inner_steps.to_string(), one_step, expected)?;
+        let expected = "together = true, without which layers have neither read-out nor peers";
+        require("together", "false".into(), self.together || !(self.readout || self.peer > 0.0), expected)?;
+        let decays = self.weight_decay == 0.0 || self.optimizer == OptimizerName::Averaged;
+        require("weight_decay", format!("{:?}", self.weight_decay), decays, "0, or optimizer = \"averaged\"")
     }
 
     /// How the network starts.
@@ -225,7 +325,17 @@ impl Config {
 
     /// What the layers compute and learn from.
     pub fn recipe(&self) -> Recipe {
-        Recipe::keras(self.threshold as f32)
+        let threshold = self.threshold as f32;
+        let threshold = match self.goodness {
+            Goodness::MeanOfSquares => Threshold::Value(threshold),
+            Goodness::SumOfSquares => Threshold::PerUnit(threshold),
+        };
+        Recipe {
+            labels: LabelStyle { value: self.label, ..LabelStyle::LARGEST_PIXEL },
+            normalisation: self.normalisation,
+            goodness: self.goodness,
+            loss: Loss { threshold, temperature: self.temperature },
+        }
     }
 
     /// How the layers are regularised.
@@ -240,7 +350,15 @@ impl Config {
                 Rule::Adam { lr: self.lr, beta1: self.beta1, beta2: self.beta2, epsilon: self.epsilon }
             }
             OptimizerName::Sgd => Rule::Sgd { lr: self.lr, momentum: self.momentum },
+            OptimizerName::Averaged => {
+                Rule::Averaged { lr: self.lr, momentum: self.momentum, decay: self.weight_decay }
+            }
         }
+    }
+
+    /// How the read-out is optimised.
+    pub(crate) fn readout_rule(&self) -> Rule {
+        Rule::Averaged { lr: self.readout_lr, momentum: self.momentum, decay: self.readout_decay }
     }
 }
 
@@ -269,11 +387,15 @@ impl<'a> Source<'a> {
 /// The table of the preset that the first of these tables names, or of the default one.
 fn preset(layers: &[(&Table, Source<'_>)]) -> Result<Table> {
     let named = layers.iter().find_map(|(table, source)| Some((table.get("preset")?, source)));
-    match named {
-        None => Ok(KERAS.parse().expect("the preset is valid TOML")),
-        Some((name, _)) if name.as_str() == Some("keras") => Ok(KERAS.parse().expect("the preset is valid TOML")),
-        Some((name, source)) => Err(Error::config(source.name("preset"), name, one_of(&PRESETS))),
-    }
+    let changes = match named.map(|(name, source)| (name.as_str(), name, source)) {
+        None | Some((Some("keras"), ..)) => "",
+        Some((Some("paper"), ..)) => PAPER,
+        Some((_, name, source)) => return Err(Error::config(source.name("preset"), name, one_of(&PRESETS))),
+    };
+    let table = |text: &str| -> Table { text.parse().expect("the preset is valid TOML") };
+    let mut fields = table(KERAS);
+    fields.extend(table(changes));
+    Ok(fields)
 }
 
 fn one_of(names: &[&str]) -> String {

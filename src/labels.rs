@@ -1,9 +1,10 @@
 //! Labels inside images: how a label is written over the first pixels, and which labels the negatives get.
 //!
-//! Relies on nothing but bytes; every backend takes these few functions as the definition of what a layer-1 row holds.
+//! Relies on nothing but bytes and random numbers; every backend takes these few functions as the definition of what a layer-1 row holds.
 
-use rand::Rng;
 use rand::seq::SliceRandom;
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
 
 /// Which label an image carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,8 @@ pub struct LabelStyle {
 }
 
 /// The value of the pixel that marks the label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LabelValue {
     /// The largest pixel of the whole original image: the Keras example.
     LargestPixel,
@@ -93,6 +95,18 @@ pub fn permuted<R: Rng + ?Sized>(labels: &[u8], rng: &mut R) -> Vec<u8> {
     permuted
 }
 
+/// A label for each negative that is not its true one, all others being equally likely; with one class the true one.
+pub fn wrong<R: Rng + ?Sized>(labels: &[u8], classes: usize, rng: &mut R) -> Vec<u8> {
+    let mut draw = |&label: &u8| match classes {
+        1 => label,
+        _ => {
+            let other = rng.random_range(0..classes - 1) as u8;
+            other + u8::from(other >= label)
+        }
+    };
+    labels.iter().map(&mut draw).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +150,16 @@ mod tests {
                 assert!((style.squared_norm(&image, label == Label::Neutral, 4) - expected).abs() < 1e-6);
             }
         }
+    }
+
+    #[test]
+    fn wrong_labels_are_all_the_others_alike() {
+        let rng = &mut Xoshiro256PlusPlus::seed_from_u64(1);
+        let drawn = wrong(&[2; 30_000], 4, rng);
+        let count = |label: u8| drawn.iter().filter(|&&drawn| drawn == label).count();
+        // Standard error: 82.
+        assert!(count(2) == 0 && [0, 1, 3].map(count).iter().all(|count| count.abs_diff(10_000) < 330));
+        assert_eq!(wrong(&[0, 0], 1, rng), [0, 0]);
     }
 
     #[test]

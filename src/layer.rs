@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::backend::LayerBackend;
 use crate::optimizer::{Optimizer, OptimizerState};
 use crate::parameters::Parameters;
+use crate::peers::Activity;
 
 /// L2 regularisation as Keras defines it: `kernel * sum(W^2) + bias * sum(b^2)` is added to the loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -36,6 +37,16 @@ pub struct InnerSteps<'a> {
     pub stop: &'a AtomicBool,
 }
 
+/// What peer normalisation needs of one batch.
+pub struct PeerTerm<'a> {
+    /// What is known of the layer's units.
+    pub activity: &'a mut Activity,
+    /// [`positive_inputs`](crate::peers::positive_inputs) of the batch.
+    pub inputs: Vec<f32>,
+    /// How strongly units are drawn to the layer's mean.
+    pub strength: f32,
+}
+
 impl LayerTrainer {
     /// A trainer for a layer of the shape of `parameters`.
     pub fn new(optimizer: Optimizer, l2: L2, parameters: &Parameters) -> Self {
@@ -53,11 +64,30 @@ impl LayerTrainer {
     ) -> Vec<f64> {
         let mut losses = Vec::new();
         while losses.len() < count && !stop.load(Ordering::Relaxed) {
-            let data_loss = layer.gradient(parameters, &mut self.gradient, None);
-            losses.push(data_loss + self.regularise(parameters));
-            self.optimizer.update(state, parameters, &self.gradient, rate);
+            losses.push(self.step((&mut *parameters, &mut *state), layer, None, None, rate));
         }
         losses
+    }
+
+    /// Takes one step on the batch that `layer` has, and returns the loss before it. Where asked for, writes the
+    /// activations that the loss is of.
+    pub fn step(
+        &mut self,
+        (parameters, state): (&mut Parameters, &mut OptimizerState),
+        layer: &mut dyn LayerBackend,
+        mut outputs: Option<&mut [f32]>,
+        peers: Option<PeerTerm<'_>>,
+        rate: f64,
+    ) -> f64 {
+        let data_loss = layer.gradient(parameters, &mut self.gradient, outputs.as_deref_mut());
+        if let Some(PeerTerm { activity, inputs, strength }) = peers {
+            let outputs = outputs.expect("peer normalisation needs the activations");
+            activity.learn(outputs);
+            activity.add_to(&mut self.gradient, &inputs, (strength, outputs.len() / parameters.u));
+        }
+        let loss = data_loss + self.regularise(parameters);
+        self.optimizer.update(state, parameters, &self.gradient, rate);
+        loss
     }
 
     /// Adds the regularisation's gradient and returns its loss.

@@ -35,3 +35,12 @@ pub(crate) fn use_large_pages(floats: &[f32]) {
     #[cfg(not(target_os = "linux"))]
     let _ = floats;
 }
+
+/// `buffer` with `length` floats, whatever they are.
+pub fn fitted(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    if buffer.len() != length {
+        // New memory is zero by itself; zeros that are written would be touched twice.
+        *buffer = vec![0.0; length];
+    }
+    buffer
+}

@@ -17,6 +17,8 @@ pub enum Initializer {
     GlorotUniform,
     /// Normal of variance 2 / fan in, cut at two standard deviations (He et al. 2015).
     HeNormal,
+    /// Normal of standard deviation 1 / sqrt(fan in): Hinton's published code.
+    FanInNormal,
     /// Normal of standard deviation 0.05.
     Normal,
     /// All zeros.
@@ -40,6 +42,10 @@ impl Initializer {
                 let deviation = (2.0 / fan_in as f64).sqrt() / CUT_NORMAL_DEVIATION;
                 let mut cut_normal = || std::iter::repeat_with(&mut normal).find(|x| x.abs() <= 2.0).expect("endless");
                 tensor.iter_mut().for_each(|w| *w = (deviation * cut_normal()) as f32);
+            }
+            Self::FanInNormal => {
+                let deviation = 1.0 / (fan_in as f64).sqrt();
+                tensor.iter_mut().for_each(|w| *w = (deviation * normal()) as f32);
             }
             Self::Normal => tensor.iter_mut().for_each(|w| *w = (0.05 * normal()) as f32),
             Self::Zeros => tensor.fill(0.0),
@@ -69,6 +75,8 @@ pub struct Network {
     pub classes: usize,
     /// The layers' parameters; the first reads rows * cols inputs, each later one the units of the one before.
     pub layers: Vec<Parameters>,
+    /// The softmax read-out, where there is one: its features x classes, see [`crate::readout`].
+    pub readout: Option<Parameters>,
 }
 
 impl Network {
@@ -84,7 +92,7 @@ impl Network {
             layers.push(layer);
             k = u;
         }
-        Self { rows, cols, classes, layers }
+        Self { rows, cols, classes, layers, readout: None }
     }
 
     /// Bytes of one image.
@@ -122,6 +130,8 @@ mod tests {
         let he = drawn(Initializer::HeNormal, 1).layers[0].kernel.clone();
         assert!((deviation(&he) / (2.0_f64 / 400.0).sqrt() - 1.0).abs() < 0.01);
         assert!((deviation(&drawn(Initializer::Normal, 1).layers[0].kernel) / 0.05 - 1.0).abs() < 0.01);
+        let fan_in = drawn(Initializer::FanInNormal, 1).layers[0].kernel.clone();
+        assert!((deviation(&fan_in) * 20.0 - 1.0).abs() < 0.01);
         assert_eq!(deviation(&drawn(Initializer::Zeros, 1).layers[0].kernel), 0.0);
     }
 

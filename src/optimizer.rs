@@ -1,8 +1,10 @@
-//! The optimisers a layer can have: Adam and SGD with momentum, with the semantics of Keras, updating in place.
+//! The optimisers a layer can have, updating in place: Adam and SGD with momentum, with the semantics of Keras, and SGD
+//! along a running mean of the gradients.
 //!
 //! Every update is elementwise, so neither the threads nor the cut into blocks can change a bit of it.
 
 mod adam;
+mod averaged;
 mod sgd;
 
 use crate::isa::Isa;
@@ -33,6 +35,16 @@ pub enum Rule {
         /// Share of the velocity kept from step to step.
         momentum: f64,
     },
+    /// `mean = momentum * mean + (1 - momentum) * g; w -= lr * (mean + decay * w)`: Hinton's published code, whose
+    /// biases do not decay.
+    Averaged {
+        /// Learning rate.
+        lr: f64,
+        /// Share of the running mean kept from step to step.
+        momentum: f64,
+        /// Weight decay.
+        decay: f64,
+    },
 }
 
 /// What a rule remembers of one layer from step to step, beside the parameters: part of the training state.
@@ -49,9 +61,9 @@ pub struct OptimizerState {
 /// What a rule remembers of one tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Moments {
-    /// Adam's first moment, or SGD's velocity.
+    /// Adam's first moment, SGD's velocity, or the running mean.
     pub first: Vec<f32>,
-    /// Adam's second moment; empty for SGD.
+    /// Adam's second moment; empty for the others.
     pub second: Vec<f32>,
 }
 
@@ -91,9 +103,9 @@ impl Optimizer {
     pub fn update(&self, state: &mut OptimizerState, parameters: &mut Parameters, gradient: &Parameters, rate: f64) {
         state.steps = state.steps.saturating_add(1);
         let steps = state.steps;
-        for (weights, gradient, Moments { first, second }) in [
-            (&mut parameters.kernel, &gradient.kernel, &mut state.kernel),
-            (&mut parameters.bias, &gradient.bias, &mut state.bias),
+        for (weights, gradient, Moments { first, second }, decays) in [
+            (&mut parameters.kernel, &gradient.kernel, &mut state.kernel, true),
+            (&mut parameters.bias, &gradient.bias, &mut state.bias, false),
         ] {
             assert!(weights.len() == gradient.len() && weights.len() == first.len(), "one shape for all");
             match self.rule {
@@ -104,6 +116,11 @@ impl Optimizer {
                 Rule::Sgd { lr, momentum } => {
                     let constants = sgd::Constants { lr: (rate * lr) as f32, momentum: momentum as f32 };
                     sgd::update(self.isa, constants, weights, gradient, first);
+                }
+                Rule::Averaged { lr, momentum, decay } => {
+                    let decay = if decays { decay as f32 } else { 0.0 };
+                    let constants = averaged::Constants { lr: (rate * lr) as f32, momentum: momentum as f32, decay };
+                    averaged::update(self.isa, constants, weights, gradient, first);
                 }
             }
         }
@@ -157,6 +174,25 @@ mod tests {
             let (optimizer, mut state) = (Optimizer::new(isa, ADAM), OptimizerState::new(ADAM, &parameters));
             (0..5).for_each(|_| optimizer.update(&mut state, &mut parameters, &gradient, 1.0));
             assert_eq!(parameters.kernel, [0.25, -0.5], "{isa}");
+        }
+    }
+
+    #[test]
+    fn the_running_mean_follows_the_equations_and_biases_do_not_decay() {
+        let rule = Rule::Averaged { lr: 0.5, momentum: 0.75, decay: 0.125 };
+        for isa in Isa::available() {
+            for k in [1, 17, 200] {
+                let mut parameters = Parameters { k, u: 1, kernel: vec![2.0; k], bias: vec![2.0] };
+                let gradient = Parameters { k, u: 1, kernel: vec![1.0; k], bias: vec![1.0] };
+                let (optimizer, mut state) = (Optimizer::new(isa, rule), OptimizerState::new(rule, &parameters));
+                // mean 0.25; w = 2 - 0.5 (0.25 + 0.25); the bias without decay.
+                optimizer.update(&mut state, &mut parameters, &gradient, 1.0);
+                assert_eq!((parameters.kernel.as_slice(), parameters.bias[0]), (&*vec![1.75; k], 1.875), "{isa}");
+                // mean 0.4375, half the rate; all of these are exact.
+                optimizer.update(&mut state, &mut parameters, &gradient, 0.5);
+                let kernel = 1.75 - 0.25 * (0.4375 + 0.125 * 1.75);
+                assert_eq!((parameters.kernel[k - 1], parameters.bias[0]), (kernel, 1.875 - 0.25 * 0.4375), "{isa}");
+            }
         }
     }
 

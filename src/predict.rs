@@ -1,10 +1,12 @@
-//! Prediction: every label is tried on every image, and the label of the largest goodness summed over layers wins.
+//! Prediction: every label is tried on every image, and the label of the largest goodness summed over layers wins; or the
+//! read-out says in one pass which label is the most probable.
 //!
 //! [`Evaluation`] compares what was predicted with the truth.
 
 use crate::backend::{Backend, LayerBackend, Use};
 use crate::batch::{Activations, Images, Input, Overlay};
 use crate::network::Network;
+use crate::readout::{self, Features};
 use crate::recipe::Recipe;
 
 /// The most bytes that the rows of one layer take for the images that go through all layers together: enough rows to
@@ -58,13 +60,39 @@ fn block_goodness(network: &Network, layers: &mut [Box<dyn LayerBackend>], pixel
     total
 }
 
-/// The predicted label of each image: that of the largest goodness, the lowest such label on a tie.
+/// The predicted label of each image: the most probable one of the read-out, where the network has one, or that of the
+/// largest goodness; the lowest such label on a tie.
 ///
 /// # Panics
 ///
 /// As [`goodness`].
 pub fn predict(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8]) -> Vec<u8> {
-    goodness(network, recipe, backend, pixels).chunks_exact(network.classes).map(best_label).collect()
+    let scores = match network.readout {
+        Some(_) => probabilities(network, recipe, backend, pixels),
+        None => goodness(network, recipe, backend, pixels),
+    };
+    scores.chunks_exact(network.classes).map(best_label).collect()
+}
+
+/// The probability of each label of each image, as the read-out gives it: n x classes, row-major.
+///
+/// # Panics
+///
+/// As [`goodness`], or the network has no read-out.
+pub fn probabilities(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8]) -> Vec<f32> {
+    let (k, readout) = (network.pixels(), network.readout.as_ref().expect("a network with a read-out"));
+    assert!(pixels.len().is_multiple_of(k), "whole images of {k} bytes");
+    let mut layers: Vec<_> = network.layers.iter().map(|layer| backend.layer(recipe, layer.k, layer.u)).collect();
+    let mut features = Features::new(0, readout.k);
+    let mut of_block = |block: &[u8]| {
+        let samples: Vec<u32> = (0..(block.len() / k) as u32).collect();
+        let images =
+            Images { pixels: block, k, samples: &samples, classes: network.classes, overlay: Overlay::Neutral };
+        features.begin(samples.len());
+        readout::features_of(network, recipe, &mut layers, &images, &mut Default::default(), &mut features);
+        readout::probabilities(backend.isa(), readout, &features)
+    };
+    pixels.chunks(block_images(network) * k).flat_map(&mut of_block).collect()
 }
 
 /// The index of the first largest value.

@@ -10,12 +10,15 @@ use sha2::{Digest, Sha256};
 pub enum Purpose {
     /// The labels of the negatives of a batch.
     Negatives,
+    /// The order of the samples of an epoch.
+    Order,
 }
 
 impl Purpose {
     fn name(self) -> &'static str {
         match self {
             Self::Negatives => "negatives",
+            Self::Order => "order",
         }
     }
 }

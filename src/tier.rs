@@ -92,6 +92,13 @@ impl Tier {
         self.forced.is_some()
     }
 
+    /// Whether a run whose precision is left open is in bf16: where a tile unit was asked for, and where whole runs have
+    /// been measured to be faster in bf16 than in f32. That is so with `vdpbf16ps` at full rate. It is not known of
+    /// AMX, on which early epochs are four times as fast (docs/performance.md).
+    pub fn prefers_bf16(&self) -> bool {
+        self.asks_for_bf16() || self.tile_units_in_use().first().is_some_and(|&unit| is_faster_than_f32(unit))
+    }
+
     /// What computes bf16 products: what was asked for, or the fastest that is usable with these vectors.
     pub fn tiles(&self) -> TileTier {
         self.tile_units_in_use().first().copied().unwrap_or(TileTier::Decoded(Decoded(self.isa)))
@@ -107,6 +114,16 @@ impl Tier {
             None => Vec::new(),
         }
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn is_faster_than_f32(unit: TileTier) -> bool {
+    matches!(unit, TileTier::Avx512Bf16(unit) if unit.is_at_full_rate())
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn is_faster_than_f32(_: TileTier) -> bool {
+    false
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -150,6 +167,6 @@ mod tests {
         if Isa::available().len() > 1 {
             assert_eq!(tier.tiles().name(), "portable");
         }
-        assert!(!tier.asks_for_bf16());
+        assert!(!tier.asks_for_bf16() && !tier.prefers_bf16());
     }
 }

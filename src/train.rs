@@ -1,11 +1,16 @@
-//! The outer epochs: batches, negatives, layer after layer, and the bookkeeping of the losses.
+//! The outer epochs: batches, negatives, layer after layer or all layers together (`together`), and the bookkeeping of
+//! the losses.
 //!
 //! Relies on a [`Backend`] for the layer steps and on `crate::layer` for the inner loop; works on whatever thread pool
 //! it is called in.
 
+mod together;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use rand::seq::SliceRandom;
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::backend::{Backend, LayerBackend, Use};
@@ -17,8 +22,12 @@ use crate::layer::{InnerSteps, LayerTrainer};
 use crate::memory;
 use crate::network::Network;
 use crate::optimizer::{Optimizer, OptimizerState};
+use crate::parameters::Parameters;
+use crate::peers::Activity;
 use crate::random::{self, Purpose};
+use crate::readout;
 use crate::recipe::Schedule;
+use together::{Place, Together};
 
 /// Labelled images to train on.
 #[derive(Clone, Copy)]
@@ -57,6 +66,10 @@ pub struct TrainingState {
     pub network: Network,
     /// Each layer's moments and step count.
     pub optimizers: Vec<OptimizerState>,
+    /// The same of the read-out, where there is one.
+    pub readout_optimizer: Option<OptimizerState>,
+    /// What each layer knows of its units' activity; empty without peer normalisation.
+    pub activities: Vec<Activity>,
     /// Outer epochs done.
     pub epoch: usize,
     /// The sum, over these epochs, of the mean of all layers' losses: FinalLoss is this by the epochs.
@@ -64,10 +77,16 @@ pub struct TrainingState {
 }
 
 impl TrainingState {
-    /// Before the first epoch of `network`, which is trained as `config` says.
-    pub fn new(network: Network, config: &Config) -> Self {
+    /// Before the first epoch of `network`, which is trained as `config` says. It gets a read-out of zeros, if there is
+    /// to be one and it has none.
+    pub fn new(mut network: Network, config: &Config) -> Self {
+        if config.readout && network.readout.is_none() {
+            network.readout = Some(Parameters::zeros(readout::features(&network), network.classes, true));
+        }
         let optimizer = |parameters| OptimizerState::new(config.rule(), parameters);
-        Self { optimizers: network.layers.iter().map(optimizer).collect(), network, epoch: 0, loss_sum: 0.0 }
+        let (readout_optimizer, activities) = together::state_besides(&network, config);
+        let optimizers = network.layers.iter().map(optimizer).collect();
+        Self { optimizers, readout_optimizer, activities, network, epoch: 0, loss_sum: 0.0 }
     }
 
     /// Counts an epoch's layer losses in and returns FinalLoss: the running mean that the Keras example prints and
@@ -82,7 +101,11 @@ impl TrainingState {
 /// A network in training.
 pub struct Trainer<'a> {
     state: TrainingState,
+    /// Of layers that train one after the other.
     layers: Vec<Layer>,
+    /// Of layers that train together.
+    together: Option<Together>,
+    shuffle: bool,
     set: TrainingSet<'a>,
     inner_steps: usize,
     batch: usize,
@@ -115,13 +138,16 @@ impl<'a> Trainer<'a> {
         assert_eq!(set.pixels.len(), set.labels.len() * network.pixels(), "one label for each whole image");
         assert_eq!(state.optimizers.len(), network.layers.len(), "an optimiser for each layer");
         let (recipe, rule) = (config.recipe(), config.rule());
-        let layers = network.layers.iter().map(|parameters| Layer {
+        let together = config.together.then(|| Together::new(&state, config, backend));
+        let layers = network.layers.iter().filter(|_| together.is_none()).map(|parameters| Layer {
             trainer: LayerTrainer::new(Optimizer::new(backend.isa(), rule), config.l2(), parameters),
             backend: backend.layer(&recipe, parameters.k, parameters.u),
         });
         let places = kd_order::places(set.pixels, network.rows, network.cols);
         Self {
             layers: layers.collect(),
+            together,
+            shuffle: config.shuffle,
             places,
             set,
             inner_steps: config.inner_steps,
@@ -152,6 +178,9 @@ impl<'a> Trainer<'a> {
     /// Trains one outer epoch with negatives drawn batch by batch. Ends after the running step, with no report, where
     /// `stop` is set meanwhile.
     pub fn epoch(&mut self, stop: &AtomicBool) -> Option<EpochReport> {
+        if self.together.is_some() {
+            return self.epoch_together(stop);
+        }
         let (seed, epoch) = (self.seed, self.state.epoch);
         let permuted =
             |(number, batch)| labels::permuted(batch, &mut random::generator(Purpose::Negatives, seed, epoch, number));
@@ -171,15 +200,41 @@ impl<'a> Trainer<'a> {
                 return None;
             }
         }
+        Some(self.report(tallies, start))
+    }
+
+    /// An epoch in which all layers take a step on each batch.
+    fn epoch_together(&mut self, stop: &AtomicBool) -> Option<EpochReport> {
+        let start = Instant::now();
+        let (seed, epoch, count) = (self.seed, self.state.epoch, self.set.labels.len());
+        let mut order: Vec<u32> = (0..u32::try_from(count).expect("fewer than 2^32 images")).collect();
+        if self.shuffle {
+            order.shuffle(&mut random::generator(Purpose::Order, seed, epoch, 0));
+        }
+        let mut tallies = vec![Tally::default(); self.state.network.layers.len()];
+        for (number, samples) in order.chunks(self.batch).enumerate() {
+            let progress = (epoch as f64 + (number * self.batch) as f64 / count as f64) / self.epochs as f64;
+            let place = Place { seed, epoch, number, rate: self.schedule.factor(progress) };
+            let together = self.together.as_mut().expect("layers that train together");
+            together.train_batch(&mut self.state, (self.set, &self.places, samples), place, &mut tallies);
+            if stop.load(Ordering::Relaxed) {
+                return None;
+            }
+        }
+        Some(self.report(tallies, start))
+    }
+
+    /// What an epoch that began at `start` did, which is counted with it.
+    fn report(&mut self, tallies: Vec<Tally>, start: Instant) -> EpochReport {
         let layer_loss: Vec<f64> = tallies.iter().map(Tally::mean_loss).collect();
-        Some(EpochReport {
+        EpochReport {
             final_loss: self.state.count_epoch(&layer_loss),
             epoch: self.state.epoch,
             layer_loss,
             active: tallies.iter().map(Tally::active_share).collect(),
             step_loss: tallies.into_iter().map(|tally| tally.losses).collect(),
             seconds: start.elapsed().as_secs_f64(),
-        })
+        }
     }
 
     /// Trains layer after layer on the samples `batch`.
@@ -190,8 +245,11 @@ impl<'a> Trainer<'a> {
         tallies: &mut [Tally],
         stop: &AtomicBool,
     ) {
-        let samples = alike_together(batch, self.set.labels, negatives, &self.places);
-        let pick = |labels: &[u8]| samples.iter().map(|&s| labels[s as usize]).collect();
+        let all: Vec<u32> = batch.map(|s| u32::try_from(s).expect("fewer than 2^32 images")).collect();
+        let pick = |samples: &[u32], labels: &[u8]| samples.iter().map(|&s| labels[s as usize]).collect::<Vec<u8>>();
+        let order = in_order_of_likeness(&all, (&pick(&all, self.set.labels), &pick(&all, negatives)), &self.places);
+        let samples: Vec<u32> = order.into_iter().map(|i| all[i]).collect();
+        let pick = |labels: &[u8]| pick(&samples, labels);
         let labels: [Vec<u8>; 2] = [pick(self.set.labels), pick(negatives)];
         let images = Images {
             pixels: self.set.pixels,
@@ -222,7 +280,7 @@ impl<'a> Trainer<'a> {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
-            let wanted_outputs = if index == last { None } else { Some(fitted(outputs, rows * parameters.u)) };
+            let wanted_outputs = if index == last { None } else { Some(memory::fitted(outputs, rows * parameters.u)) };
             tally.active += layer.backend.forward(parameters, wanted_outputs, None);
             tally.activations += (rows * parameters.u) as u64;
             if wanted == Use::ManySteps {
@@ -234,21 +292,13 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// `buffer` with `length` floats, whatever they are.
-fn fitted(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
-    if buffer.len() != length {
-        // New memory is zero by itself; zeros that are written would be touched twice.
-        *buffer = vec![0.0; length];
-    }
-    buffer
-}
-
-/// The samples of a batch, those of one label and one negative label side by side, and among these those that look
-/// alike: a batch may stand in any order, and rows that look alike share their zeros.
-fn alike_together(batch: std::ops::Range<usize>, labels: &[u8], negatives: &[u8], places: &[u32]) -> Vec<u32> {
-    let mut samples: Vec<u32> = batch.map(|s| u32::try_from(s).expect("fewer than 2^32 images")).collect();
-    samples.sort_by_key(|&s| (labels[s as usize], negatives[s as usize], places[s as usize]));
-    samples
+/// An order of the samples of a batch, in which those of one label and one negative label stand side by side, and among
+/// these those that look alike: a batch may stand in any order, and rows that look alike share their zeros. The labels
+/// are the batch's, `places` those of all samples.
+fn in_order_of_likeness(samples: &[u32], (labels, negatives): (&[u8], &[u8]), places: &[u32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..samples.len()).collect();
+    order.sort_by_key(|&i| (labels[i], negatives[i], places[samples[i] as usize]));
+    order
 }
 
 /// What one layer did in one epoch.
@@ -260,6 +310,14 @@ struct Tally {
 }
 
 impl Tally {
+    /// Counts one step: its loss, and its activations.
+    fn count(&mut self, loss: f64, activations: &[f32]) {
+        let on = |block: &[f32]| block.iter().map(|&h| u64::from(h > 0.0)).sum::<u64>();
+        self.losses.push(loss);
+        self.active += activations.par_chunks(1 << 14).map(on).sum::<u64>();
+        self.activations += activations.len() as u64;
+    }
+
     fn mean_loss(&self) -> f64 {
         self.losses.iter().sum::<f64>() / self.losses.len() as f64
     }
@@ -276,7 +334,7 @@ mod tests {
     #[test]
     fn final_loss_is_the_mean_over_layers_and_all_epochs_so_far() {
         let config = Config::resolve(None, Default::default()).unwrap();
-        let network = Network { rows: 1, cols: 1, classes: 1, layers: Vec::new() };
+        let network = Network { rows: 1, cols: 1, classes: 1, layers: Vec::new(), readout: None };
         let mut state = TrainingState::new(network, &config);
         assert_eq!(state.count_epoch(&[1.0, 3.0]), 2.0);
         assert_eq!(state.count_epoch(&[0.0, 1.0]), 1.25);
@@ -285,10 +343,8 @@ mod tests {
 
     #[test]
     fn samples_alike_stand_together_and_none_is_lost() {
-        let labels = [1, 0, 1, 0, 9];
-        let negatives = [0, 1, 9, 0, 1];
-        assert_eq!(alike_together(0..5, &labels, &negatives, &[0, 1, 2, 3, 4]), [3, 1, 0, 2, 4]);
-        assert_eq!(alike_together(1..3, &labels, &negatives, &[0, 1, 2, 3, 4]), [1, 2]);
-        assert_eq!(alike_together(0..3, &[0; 3], &[0; 3], &[2, 0, 1]), [1, 2, 0]);
+        let labels = ([1, 0, 1, 0, 9].as_slice(), [0, 1, 9, 0, 1].as_slice());
+        assert_eq!(in_order_of_likeness(&[0, 1, 2, 3, 4], labels, &[0, 1, 2, 3, 4]), [3, 1, 0, 2, 4]);
+        assert_eq!(in_order_of_likeness(&[3, 0, 1], (&[0; 3], &[0; 3]), &[2, 0, 1, 1]), [2, 0, 1]);
     }
 }

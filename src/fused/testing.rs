@@ -20,7 +20,7 @@ pub fn recipes() -> [Recipe; 2] {
         labels: LabelStyle::ONE,
         normalisation: Normalisation::RootMeanSquare,
         goodness: Goodness::SumOfSquares,
-        loss: Loss { threshold: Threshold::Units, temperature: 7.0 },
+        loss: Loss { threshold: Threshold::PerUnit(1.0), temperature: 7.0 },
     };
     [Recipe::keras(0.1), sum_of_squares]
 }

@@ -1,8 +1,11 @@
 //! Goodness: what a layer makes high for positive rows and low for negative ones.
 
+use serde::{Deserialize, Serialize};
+
 /// The goodness of a row of activations `h` of `u` units. Every choice is the sum of squares divided by a constant, so
 /// that the derivative after an activation is `2 h / divisor`: 0 wherever ReLU is off, without a mask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Goodness {
     /// `sum(h^2) / u`: the Keras example.
     MeanOfSquares,

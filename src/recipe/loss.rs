@@ -16,8 +16,8 @@ pub enum Polarity {
 pub enum Threshold {
     /// The same in every layer.
     Value(f32),
-    /// The number of the layer's units: Hinton's published code.
-    Units,
+    /// This times the number of the layer's units; 1 in Hinton's published code.
+    PerUnit(f32),
 }
 
 /// `softplus((threshold - g) / temperature)` for a positive row of goodness `g`,
@@ -56,7 +56,7 @@ impl Loss {
     pub fn of_rows(&self, goodness: Goodness, units: usize, rows: usize) -> LossOfRows {
         let threshold = match self.threshold {
             Threshold::Value(value) => f64::from(value),
-            Threshold::Units => units as f64,
+            Threshold::PerUnit(value) => f64::from(value) * units as f64,
         };
         let Self { temperature, .. } = *self;
         LossOfRows { divisor: goodness.divisor(units), threshold, temperature, rows: rows as f64 }
@@ -97,7 +97,7 @@ mod tests {
     /// Losses of rows of `units` units, the mean over `rows`: the Keras example's, and Hinton's at a temperature.
     fn losses(units: usize, rows: usize) -> [LossOfRows; 2] {
         let value = Loss { threshold: Threshold::Value(1.5), temperature: 1.0 };
-        let units_of_layer = Loss { threshold: Threshold::Units, temperature: 3.0 };
+        let units_of_layer = Loss { threshold: Threshold::PerUnit(1.0), temperature: 3.0 };
         [
             value.of_rows(Goodness::MeanOfSquares, units, rows),
             units_of_layer.of_rows(Goodness::SumOfSquares, units, rows),

@@ -1,5 +1,7 @@
 //! Normalisation: what a row is divided by, and the norm it then has at most.
 
+use serde::{Deserialize, Serialize};
+
 /// What is added to a row's Euclidean norm before [`Normalisation::UnitLength`] divides by it, as in the Keras example.
 const NORM_OFFSET: f64 = 1e-4;
 
@@ -9,7 +11,8 @@ const ROOT_OFFSET: f64 = 1e-20;
 
 /// How a row of `k` inputs is normalised: the image with its label in layer 1, the activations of the layer before in
 /// others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Normalisation {
     /// `x / (||x|| + 1e-4)`: the Keras example. The norm is then at most 1.
     UnitLength,

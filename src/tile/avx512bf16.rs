@@ -20,6 +20,13 @@ impl Avx512Bf16 {
         let vectors = Avx512::new()?;
         is_x86_feature_detected!("avx512bf16").then_some(Self { vectors })
     }
+
+    /// Whether the CPU executes the instruction as often as a multiply-add in f32, with twice the work: those of AMD
+    /// do; on Sapphire Rapids it is slower than f32 (docs/performance.md).
+    pub fn is_at_full_rate(self) -> bool {
+        let vendor = __cpuid(0);
+        [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() == b"AuthenticAMD"
+    }
 }
 
 impl TileUnit for Avx512Bf16 {

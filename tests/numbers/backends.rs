@@ -18,7 +18,7 @@ fn recipes() -> [(&'static str, Recipe); 2] {
         labels: LabelStyle::ONE,
         normalisation: Normalisation::RootMeanSquare,
         goodness: Goodness::SumOfSquares,
-        loss: Loss { threshold: Threshold::Units, temperature: 1.0 },
+        loss: Loss { threshold: Threshold::PerUnit(1.0), temperature: 1.0 },
     };
     [(KERAS, Recipe::keras(1.5)), ("hinton", hinton)]
 }

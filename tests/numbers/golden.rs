@@ -80,7 +80,7 @@ impl Golden {
             layers.push(Parameters { k, u, kernel: to_f32(&layer.weights), bias: to_f32(&layer.bias) });
             k = u;
         }
-        Network { rows: self.rows, cols: self.cols, classes: self.classes, layers }
+        Network { rows: self.rows, cols: self.cols, classes: self.classes, layers, readout: None }
     }
 
     fn check(&self, name: &str, backend: &dyn Backend) {

@@ -20,8 +20,11 @@ use crate::dataset;
 use crate::summary::DatasetSummary;
 use crate::{print, say};
 
+/// What computes: in f32 unless a tile unit was asked for, so that a model says the same on every CPU, but for rounding.
 fn backend() -> ffwd::Result<Box<dyn Backend>> {
-    backends::choose(BackendName::Auto, PrecisionName::Auto, Tier::from_environment()?)
+    let tier = Tier::from_environment()?;
+    let precision = if tier.asks_for_bf16() { PrecisionName::Bf16 } else { PrecisionName::F32 };
+    backends::choose(BackendName::Auto, precision, tier)
 }
 
 /// Measures a model's accuracy, on the data set it was trained on where none is named.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use ffwd::backend::Backend;
 use ffwd::backends;
-use ffwd::config::Config;
+use ffwd::config::{Config, PrecisionName};
 use ffwd::data::{Dataset, Places};
 use ffwd::network::Network;
 use ffwd::tier::Tier;
@@ -38,7 +38,7 @@ pub fn epochs(words: &str) -> Result<Task> {
     // A process trains one network, so what it borrows may live as long as the process.
     let config: &'static Config = Box::leak(Box::new(config));
     let dataset: &'static Dataset = Box::leak(Box::new(Dataset::open(Path::new(directory), "data", config.classes)?));
-    let backend = backends::choose(config.backend, config.precision, Tier::from_environment()?)?;
+    let backend = backends::choose(config.backend, PrecisionName::F32, Tier::from_environment()?)?;
     let backend: &'static dyn Backend = Box::leak(backend);
     let (images, labels) = (&dataset.train.images, dataset.train.labels.values());
     if samples == 0 || samples > labels.len() {

@@ -1,0 +1,147 @@
+//! Peer normalisation: units that are on less than the layer's mean are pushed up, the others down, so that none falls
+//! silent and none takes everything (Hinton's published code).
+//!
+//! The derivative of each positive row after unit `j`'s `z` becomes larger by `strength * (mean_j - mean)`, whether the
+//! unit is on or not, where `mean_j` is a running mean of its activity on positive rows and `mean` that of the layer.
+//! The rows' share in it is the same for all units, so that the gradient of the weights becomes larger by one outer
+//! product: the sum of the positive rows' inputs, times this vector.
+
+use rayon::prelude::*;
+
+use crate::batch::{Input, TRAINING_VARIANTS};
+use crate::labels::Label;
+use crate::parameters::Parameters;
+use crate::recipe::{Recipe, squared_norm};
+
+/// Share of the running mean kept from batch to batch.
+const KEPT: f32 = 0.9;
+
+/// Where the running means begin.
+const BEGIN: f32 = 0.5;
+
+/// Columns whose sums one thread computes: a few lines of each row.
+const COLUMNS: usize = 64;
+
+/// The running mean activity of each unit of a layer: part of the training state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activity(Vec<f32>);
+
+impl Activity {
+    /// Before the first batch of a layer of `u` units.
+    pub fn new(u: usize) -> Self {
+        Self(vec![BEGIN; u])
+    }
+
+    /// Takes in the activations of a training batch, (n * v) x u, row-major.
+    pub fn learn(&mut self, activations: &[f32]) {
+        let u = self.0.len();
+        let positive = (activations.len() / u / TRAINING_VARIANTS) as f32;
+        let sums = sums_of_positive(activations, u, |_| 1.0);
+        let means = self.0.iter_mut().zip(sums);
+        means.for_each(|(mean, sum)| *mean = KEPT * *mean + (1.0 - KEPT) * sum / positive);
+    }
+
+    /// Adds the peer term to the gradient of a batch of `rows` rows, over which its loss is the mean; `inputs` are
+    /// [`positive_inputs`] of the batch.
+    pub fn add_to(&self, gradient: &mut Parameters, inputs: &[f32], (strength, rows): (f32, usize)) {
+        let mean = self.0.iter().map(|&activity| f64::from(activity)).sum::<f64>() / self.0.len() as f64;
+        // The loss is a mean over positive and negative rows; the term is one of the sum of both losses of a pair.
+        let factor = TRAINING_VARIANTS as f32 * strength / rows as f32;
+        let slopes: Vec<f32> = self.0.iter().map(|activity| factor * (activity - mean as f32)).collect();
+        gradient.kernel.par_chunks_exact_mut(gradient.u).zip(inputs).for_each(|(row, input)| {
+            row.iter_mut().zip(&slopes).for_each(|(to, slope)| *to += input * slope);
+        });
+        let positive = (rows / TRAINING_VARIANTS) as f32;
+        gradient.bias.iter_mut().zip(&slopes).for_each(|(to, slope)| *to += positive * slope);
+    }
+}
+
+/// The sum of the positive rows of a training batch, normalised: one number for each of the `k` inputs.
+pub fn positive_inputs(recipe: &Recipe, input: &Input<'_>) -> Vec<f32> {
+    match input {
+        Input::Images(images) => {
+            let mut rows = vec![0.0; images.samples.len() * images.k];
+            rows.par_chunks_exact_mut(images.k).enumerate().for_each(|(s, row)| {
+                recipe.labels.overlay(images.image(s), images.label(s, 0), images.classes, row);
+                let is_neutral = images.label(s, 0) == Label::Neutral;
+                let norm = recipe.labels.squared_norm(images.image(s), is_neutral, images.classes);
+                let scale = recipe.normalisation.scale(norm, images.k);
+                row.iter_mut().for_each(|x| *x *= scale);
+            });
+            column_sums(&rows, images.k, images.k, |_| 1.0)
+        }
+        Input::Activations(activations) => {
+            let k = activations.k;
+            let scale = |row: &[f32]| recipe.normalisation.scale(squared_norm(row), k);
+            let scales: Vec<f32> =
+                activations.rows.par_chunks_exact(TRAINING_VARIANTS * k).map(|pair| scale(&pair[..k])).collect();
+            sums_of_positive(activations.rows, k, |s| scales[s])
+        }
+    }
+}
+
+/// The sums of the columns of the positive rows, (n * v) x columns, each row times a factor of its sample.
+fn sums_of_positive(rows: &[f32], columns: usize, factor: impl Fn(usize) -> f32 + Sync) -> Vec<f32> {
+    column_sums(rows, TRAINING_VARIANTS * columns, columns, factor)
+}
+
+/// The sums of the first `columns` columns of rows that are `stride` floats apart, each row times its factor. Each
+/// column is summed by one thread, from the first row to the last, so that the threads cannot change a bit of it.
+fn column_sums(rows: &[f32], stride: usize, columns: usize, factor: impl Fn(usize) -> f32 + Sync) -> Vec<f32> {
+    let mut sums = vec![0.0; columns];
+    sums.par_chunks_mut(COLUMNS).enumerate().for_each(|(block, sums)| {
+        for (number, row) in rows.chunks_exact(stride).enumerate() {
+            let (factor, row) = (factor(number), &row[block * COLUMNS..][..sums.len()]);
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += factor * x);
+        }
+    });
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Activations, Images, Overlay};
+
+    #[test]
+    fn activity_is_a_running_mean_over_positive_rows() {
+        let mut activity = Activity::new(2);
+        activity.learn(&[1.0, 0.0, 9.0, 9.0, 3.0, 2.0, 9.0, 9.0]);
+        assert_eq!(activity.0, [0.9 * 0.5 + (1.0 - KEPT) * 2.0, 0.9 * 0.5 + (1.0 - KEPT) * 1.0]);
+    }
+
+    #[test]
+    fn the_term_is_the_gradient_of_rows_whose_derivative_is_shifted() {
+        let recipe = Recipe::keras(1.5);
+        let rows: Vec<f32> = (0..24).map(|i| (i * i % 7) as f32).collect();
+        let input = Input::Activations(Activations { rows: &rows, k: 4, variants: TRAINING_VARIANTS });
+        let activity = Activity(vec![0.1, 0.4, 1.0]);
+        let mut gradient = Parameters::zeros(4, 3, true);
+        activity.add_to(&mut gradient, &positive_inputs(&recipe, &input), (0.03, 6));
+        for unit in 0..3 {
+            let shift = 0.03 * (activity.0[unit] - 0.5) / 3.0;
+            for i in 0..4 {
+                let inputs = rows.chunks_exact(8).map(|pair| pair[i] / squared_norm(&pair[..4]).sqrt() as f32);
+                let expected = inputs.sum::<f32>() * shift;
+                assert!((gradient.kernel[i * 3 + unit] - expected).abs() < 1e-5);
+            }
+            assert!((gradient.bias[unit] - 3.0 * shift).abs() < 1e-7);
+        }
+    }
+
+    #[test]
+    fn images_are_summed_with_their_true_labels() {
+        let recipe = Recipe::keras(1.5);
+        let labels = [vec![1, 0], vec![0, 1]];
+        let images = Images {
+            pixels: &[9, 9, 255, 0, 9, 9, 0, 255],
+            k: 4,
+            samples: &[0, 1],
+            classes: 2,
+            overlay: Overlay::Labels(&labels),
+        };
+        let sums = positive_inputs(&recipe, &Input::Images(images));
+        let half = std::f32::consts::FRAC_1_SQRT_2;
+        assert!(sums.iter().zip([half; 4]).all(|(sum, expected)| (sum - expected).abs() < 1e-4), "{sums:?}");
+    }
+}

@@ -1,0 +1,258 @@
+//! The softmax read-out: a linear classifier on what the layers from the second up put out for an image with the neutral
+//! label (section 3.3 of Hinton 2022). It predicts in one pass, and its probabilities choose hard negatives.
+//!
+//! Letters: `n` images, `c` classes, `k` features: the units of the layers from the second up, of the first where there
+//! is no second. Each layer's row is normalised as the recipe says. No gradient goes back into the layers.
+
+use rand::Rng;
+use rayon::prelude::*;
+
+use crate::backend::{LayerBackend, Use};
+use crate::batch::{Activations, Images, Input};
+use crate::gemm::{self, Matrix, MatrixMut};
+use crate::isa::Isa;
+use crate::memory::fitted;
+use crate::network::Network;
+use crate::optimizer::{Optimizer, OptimizerState};
+use crate::parameters::Parameters;
+use crate::recipe::{Normalisation, Recipe, squared_norm};
+
+/// Which of `layers` layers the read-out sees: all but the first, or the only one.
+pub fn layers_seen(layers: usize) -> std::ops::Range<usize> {
+    layers.min(2) - 1..layers
+}
+
+/// Features of a read-out of `network`: the units that it sees.
+pub fn features(network: &Network) -> usize {
+    network.layers[layers_seen(network.layers.len())].iter().map(|layer| layer.u).sum()
+}
+
+/// What the layers put out for `n` images, side by side and normalised: n x k.
+pub struct Features {
+    rows: Vec<f32>,
+    k: usize,
+    /// Columns filled so far.
+    filled: usize,
+}
+
+impl Features {
+    /// Room for `n` images of `k` features.
+    pub fn new(n: usize, k: usize) -> Self {
+        Self { rows: vec![0.0; n * k], k, filled: 0 }
+    }
+
+    /// Begins anew with `n` images, in the same memory where that suffices.
+    pub fn begin(&mut self, n: usize) {
+        self.rows.resize(n * self.k, 0.0);
+        self.filled = 0;
+    }
+
+    /// Takes in the activations of the next layer, n x u, row-major.
+    ///
+    /// # Panics
+    ///
+    /// They are not of as many images, or more than there is room for.
+    pub fn push(&mut self, activations: &[f32], u: usize, normalisation: Normalisation) {
+        assert!(activations.len() * self.k == self.rows.len() * u && self.filled + u <= self.k, "n x u activations");
+        let first = self.filled;
+        self.rows.par_chunks_exact_mut(self.k).zip(activations.par_chunks_exact(u)).for_each(|(row, h)| {
+            let scale = normalisation.scale(squared_norm(h), u);
+            row[first..][..u].iter_mut().zip(h).for_each(|(to, h)| *to = scale * h);
+        });
+        self.filled += u;
+    }
+
+    fn matrix(&self) -> Matrix<'_> {
+        assert_eq!(self.filled, self.k, "every layer has been taken in");
+        Matrix::new(&self.rows, self.rows.len() / self.k, self.k)
+    }
+}
+
+/// Takes the features of `images`, which carry the neutral label, into `features`, which have been begun, with one of
+/// `layers` for each layer of `network`; `activations` is memory for what goes from one layer to the next.
+pub fn features_of(
+    network: &Network,
+    recipe: &Recipe,
+    layers: &mut [Box<dyn LayerBackend>],
+    images: &Images<'_>,
+    activations: &mut [Vec<f32>; 2],
+    features: &mut Features,
+) {
+    let seen = layers_seen(network.layers.len());
+    let [inputs, outputs] = activations;
+    for (index, (parameters, layer)) in network.layers.iter().zip(layers).enumerate() {
+        let input = match index {
+            0 => Input::Images(*images),
+            _ => Input::Activations(Activations { rows: inputs, k: parameters.k, variants: 1 }),
+        };
+        layer.begin(&input, Use::Inference);
+        layer.forward(parameters, Some(fitted(outputs, images.samples.len() * parameters.u)), None);
+        if seen.contains(&index) {
+            features.push(outputs, parameters.u, recipe.normalisation);
+        }
+        std::mem::swap(inputs, outputs);
+    }
+}
+
+/// Probabilities of the classes, n x c, row-major: `softmax(x W + b)`.
+pub fn probabilities(isa: Isa, parameters: &Parameters, features: &Features) -> Vec<f32> {
+    let x = features.matrix();
+    let (n, c) = (x.rows(), parameters.u);
+    parameters.assert_shape(x.columns(), c);
+    let mut rows = vec![0.0; n * c];
+    gemm::product(isa, x, Matrix::new(&parameters.kernel, parameters.k, c), MatrixMut::new(&mut rows, n, c));
+    for row in rows.chunks_exact_mut(c) {
+        row.iter_mut().zip(&parameters.bias).for_each(|(logit, bias)| *logit += bias);
+        softmax(row);
+    }
+    rows
+}
+
+/// Replaces logits by their probabilities.
+fn softmax(row: &mut [f32]) {
+    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter_mut().for_each(|logit| *logit = (*logit - largest).exp());
+    let sum: f32 = row.iter().sum();
+    row.iter_mut().for_each(|share| *share /= sum);
+}
+
+/// A read-out in training.
+pub struct Trainer {
+    optimizer: Optimizer,
+    gradient: Parameters,
+    isa: Isa,
+}
+
+impl Trainer {
+    /// A trainer of a read-out of the shape of `parameters`.
+    pub fn new(isa: Isa, optimizer: Optimizer, parameters: &Parameters) -> Self {
+        Self { optimizer, gradient: Parameters::zeros(parameters.k, parameters.u, true), isa }
+    }
+
+    /// Takes one step of softmax cross-entropy on `features` with their true `labels`, whose `probabilities` have been
+    /// computed; returns the mean loss before it.
+    pub fn train(
+        &mut self,
+        (parameters, state): (&mut Parameters, &mut OptimizerState),
+        features: &Features,
+        (labels, mut probabilities): (&[u8], Vec<f32>),
+        rate: f64,
+    ) -> f64 {
+        let (x, c) = (features.matrix(), parameters.u);
+        let n = x.rows();
+        let mut loss = 0.0;
+        // The derivative of the mean loss after the logits: (p - true) / n.
+        for (row, &label) in probabilities.chunks_exact_mut(c).zip(labels) {
+            loss -= f64::from(row[usize::from(label)].max(f32::MIN_POSITIVE)).ln();
+            row[usize::from(label)] -= 1.0;
+            row.iter_mut().for_each(|slope| *slope /= n as f32);
+        }
+        let Parameters { kernel, bias, .. } = &mut self.gradient;
+        let kernel = MatrixMut::new(kernel, parameters.k, c);
+        gemm::product(self.isa, x.transposed(), Matrix::new(&probabilities, n, c), kernel);
+        bias.fill(0.0);
+        for row in probabilities.chunks_exact(c) {
+            bias.iter_mut().zip(row).for_each(|(sum, slope)| *sum += slope);
+        }
+        self.optimizer.update(state, parameters, &self.gradient, rate);
+        loss / n as f64
+    }
+}
+
+/// A wrong label for each image, drawn by its `probabilities` (n x c) with the true class left out; where these are all
+/// zero, any wrong label. With one class there is no wrong one, and the true one is returned.
+pub fn hard_negatives<R: Rng + ?Sized>(labels: &[u8], probabilities: &[f32], classes: usize, rng: &mut R) -> Vec<u8> {
+    let draw = |(&label, row): (&u8, &[f32])| {
+        let wrong = |class: usize| class != usize::from(label);
+        let share = |class: usize| if wrong(class) { f64::from(row[class]) } else { 0.0 };
+        let sum: f64 = (0..classes).map(share).sum();
+        let (uniform, drawn) = (sum <= 0.0, rng.next_u64() as f64 / u64::MAX as f64);
+        let share = |class: usize| if uniform { f64::from(u8::from(wrong(class))) } else { share(class) };
+        let mut left = drawn * (0..classes).map(share).sum::<f64>();
+        let mut last = label;
+        for class in (0..classes).filter(|&class| share(class) > 0.0) {
+            last = class as u8;
+            left -= share(class);
+            if left < 0.0 {
+                break;
+            }
+        }
+        last
+    };
+    labels.iter().zip(probabilities.chunks_exact(classes)).map(draw).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimizer::Rule;
+    use rand::SeedableRng;
+    use rand::rngs::Xoshiro256PlusPlus;
+
+    #[test]
+    fn the_read_out_sees_all_layers_but_the_first_or_the_only_one() {
+        assert_eq!([1, 2, 4].map(layers_seen), [0..1, 1..2, 1..4]);
+    }
+
+    fn of_two_layers(a: &[f32], b: &[f32]) -> Features {
+        let mut features = Features::new(2, 5);
+        features.push(a, 3, Normalisation::RootMeanSquare);
+        features.push(b, 2, Normalisation::RootMeanSquare);
+        features
+    }
+
+    #[test]
+    fn features_stand_side_by_side_with_a_root_mean_square_of_one_in_each_layer() {
+        let features = of_two_layers(&[3.0, 0.0, 0.0, 1.0, 1.0, 1.0], &[0.0, 0.0, 4.0, 0.0]);
+        let root = |x: f32| x.sqrt();
+        let expected = [root(3.0), 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, root(2.0), 0.0];
+        let gap = |(a, b): (&f32, f32)| (a - b).abs();
+        assert!(features.rows.iter().zip(expected).map(gap).all(|gap| gap < 1e-6), "{:?}", features.rows);
+    }
+
+    #[test]
+    fn a_step_follows_the_gradient_of_the_cross_entropy() {
+        let isa = Isa::best();
+        let features = of_two_layers(&[1.0, 2.0, 0.5, 0.3, 0.0, 1.0], &[1.0, 0.25, 0.0, 2.0]);
+        let kernel = (0..15).map(|i| (i as f32 - 7.0) / 9.0).collect();
+        let parameters = Parameters { k: 5, u: 3, kernel, bias: vec![0.1, -0.2, 0.3] };
+        let labels = [2, 0];
+        let rule = Rule::Sgd { lr: 1.0, momentum: 0.0 };
+        let loss_of = |parameters: &Parameters| {
+            let p = probabilities(isa, parameters, &features);
+            p.chunks_exact(3).zip(labels).map(|(p, label)| -f64::from(p[usize::from(label)]).ln()).sum::<f64>() / 2.0
+        };
+        let mut trained = parameters.clone();
+        let mut state = OptimizerState::new(rule, &parameters);
+        let mut trainer = Trainer::new(isa, Optimizer::new(isa, rule), &parameters);
+        let before = probabilities(isa, &parameters, &features);
+        let loss = trainer.train((&mut trained, &mut state), &features, (&labels, before), 1.0);
+        assert!((loss - loss_of(&parameters)).abs() < 1e-6);
+        let step = 1e-2;
+        for i in 0..15 {
+            let moved = |by: f32| {
+                let mut moved = parameters.clone();
+                moved.kernel[i] += by;
+                loss_of(&moved)
+            };
+            let slope = (moved(step) - moved(-step)) / f64::from(2.0 * step);
+            let taken = f64::from(parameters.kernel[i] - trained.kernel[i]);
+            assert!((slope - taken).abs() < 1e-4, "{i}: {slope} {taken}");
+        }
+    }
+
+    #[test]
+    fn hard_negatives_are_wrong_and_as_likely_as_the_read_out_says() {
+        let rng = &mut Xoshiro256PlusPlus::seed_from_u64(1);
+        let row = [0.7, 0.2, 0.1, 0.0];
+        let labels = vec![0; 30_000];
+        let drawn = hard_negatives(&labels, &row.repeat(labels.len()), 4, rng);
+        let share = |class: u8| drawn.iter().filter(|&&label| label == class).count() as f64 / drawn.len() as f64;
+        assert!(share(0) == 0.0 && share(3) == 0.0);
+        // Standard error: 0.0027.
+        assert!((share(1) - 2.0 / 3.0).abs() < 0.011 && (share(2) - 1.0 / 3.0).abs() < 0.011);
+        let uniform = hard_negatives(&labels, &[1.0, 0.0, 0.0, 0.0].repeat(labels.len()), 4, rng);
+        assert!((1..4).all(|class| uniform.contains(&class)) && !uniform.contains(&0));
+        assert_eq!(hard_negatives(&[0, 0], &[1.0, 1.0], 1, rng), [0, 0]);
+    }
+}

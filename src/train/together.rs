@@ -1,0 +1,179 @@
+//! Training in which all layers take a step on each mini-batch: Hinton's published code for section 3.3 of his paper.
+//!
+//! ```text
+//! for each batch
+//!     neutral     the layers' activations under the neutral label        with a read-out
+//!     read-out    probabilities of the classes, then a step of its own    with a read-out
+//!     negatives   a label for each, by these probabilities or without them
+//!     for each layer
+//!         gradient of positive and negative rows, and the activations it is of, which the next layer gets
+//!         peer term, then the optimiser's step
+//! ```
+//!
+//! Relies on a [`Backend`] for products, on `crate::layer` for a layer's step, and on [`crate::readout`].
+
+use crate::backend::{Backend, LayerBackend, Use};
+use crate::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
+use crate::config::{Config, Negatives};
+use crate::isa::Isa;
+use crate::labels;
+use crate::layer::{LayerTrainer, PeerTerm};
+use crate::network::Network;
+use crate::optimizer::{Optimizer, OptimizerState};
+use crate::peers;
+use crate::random::{self, Purpose};
+use crate::readout::{self, Features};
+use crate::recipe::Recipe;
+
+use super::{Tally, TrainingSet, TrainingState, in_order_of_likeness};
+use crate::memory::fitted;
+
+/// What trains the layers of a network together.
+pub struct Together {
+    recipe: Recipe,
+    layers: Vec<Layer>,
+    /// What computes the rows with the neutral label.
+    neutral: Vec<Box<dyn LayerBackend>>,
+    readout: Option<Readout>,
+    isa: Isa,
+    negatives: Negatives,
+    peer: f32,
+    /// Memory for the activations that go from one layer to the next.
+    activations: [Vec<f32>; 2],
+}
+
+/// What trains one layer, and what computes it.
+struct Layer {
+    trainer: LayerTrainer,
+    backend: Box<dyn LayerBackend>,
+}
+
+/// What trains the read-out.
+struct Readout {
+    trainer: readout::Trainer,
+    features: Features,
+}
+
+/// Which batch of which epoch, and how long its steps are.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub seed: u64,
+    pub epoch: usize,
+    pub number: usize,
+    /// What the learning rates are multiplied with.
+    pub rate: f64,
+}
+
+impl Together {
+    /// What trains the network of `state`.
+    pub fn new(state: &TrainingState, config: &Config, backend: &dyn Backend) -> Self {
+        let (recipe, isa, network) = (config.recipe(), backend.isa(), &state.network);
+        let layers = network.layers.iter().map(|parameters| Layer {
+            trainer: LayerTrainer::new(Optimizer::new(isa, config.rule()), config.l2(), parameters),
+            backend: backend.layer(&recipe, parameters.k, parameters.u),
+        });
+        let neutral = network.layers.iter().map(|parameters| backend.layer(&recipe, parameters.k, parameters.u));
+        let readout = network.readout.as_ref().map(|parameters| Readout {
+            trainer: readout::Trainer::new(isa, Optimizer::new(isa, config.readout_rule()), parameters),
+            features: Features::new(0, parameters.k),
+        });
+        Self {
+            recipe,
+            layers: layers.collect(),
+            neutral: neutral.collect(),
+            readout,
+            isa,
+            negatives: config.negatives,
+            peer: config.peer as f32,
+            activations: Default::default(),
+        }
+    }
+
+    /// Takes a step of every layer, and of the read-out, on the given samples of `set`.
+    pub fn train_batch(
+        &mut self,
+        state: &mut TrainingState,
+        (set, places, samples): (TrainingSet<'_>, &[u32], &[u32]),
+        place: Place,
+        tallies: &mut [Tally],
+    ) {
+        let truth: Vec<u8> = samples.iter().map(|&s| set.labels[s as usize]).collect();
+        let images = Images {
+            pixels: set.pixels,
+            k: state.network.pixels(),
+            samples,
+            classes: state.network.classes,
+            overlay: Overlay::Neutral,
+        };
+        let probabilities = self.train_readout(state, &images, &truth, place.rate);
+        let negatives = self.negatives(&truth, probabilities.as_deref(), images.classes, place);
+        // Rows that look alike share their zeros; a batch may stand in any order.
+        let order = in_order_of_likeness(samples, (&truth, &negatives), places);
+        let samples: Vec<u32> = order.iter().map(|&i| samples[i]).collect();
+        let labels = [truth, negatives].map(|labels| order.iter().map(|&i| labels[i]).collect::<Vec<u8>>());
+        let images = Images { samples: &samples, overlay: Overlay::Labels(&labels), ..images };
+        self.train_layers(state, &images, place.rate, tallies);
+    }
+
+    /// Takes a step of the read-out; returns the probabilities before it, n x classes.
+    fn train_readout(
+        &mut self,
+        state: &mut TrainingState,
+        images: &Images<'_>,
+        truth: &[u8],
+        rate: f64,
+    ) -> Option<Vec<f32>> {
+        let Readout { trainer, features } = self.readout.as_mut()?;
+        let network = &mut state.network;
+        features.begin(truth.len());
+        readout::features_of(network, &self.recipe, &mut self.neutral, images, &mut self.activations, features);
+        let parameters = network.readout.as_mut().expect("a read-out to train");
+        let optimizer = state.readout_optimizer.as_mut().expect("a read-out has an optimiser");
+        let probabilities = readout::probabilities(self.isa, parameters, features);
+        trainer.train((parameters, optimizer), features, (truth, probabilities.clone()), rate);
+        Some(probabilities)
+    }
+
+    /// The label of each negative.
+    fn negatives(&self, truth: &[u8], probabilities: Option<&[f32]>, classes: usize, place: Place) -> Vec<u8> {
+        let rng = &mut random::generator(Purpose::Negatives, place.seed, place.epoch, place.number);
+        match self.negatives {
+            Negatives::Permuted => labels::permuted(truth, rng),
+            Negatives::Wrong => labels::wrong(truth, classes, rng),
+            Negatives::Hard => {
+                readout::hard_negatives(truth, probabilities.expect("hard negatives have a read-out"), classes, rng)
+            }
+        }
+    }
+
+    /// Takes a step of each layer.
+    fn train_layers(&mut self, state: &mut TrainingState, images: &Images<'_>, rate: f64, tallies: &mut [Tally]) {
+        let rows = images.samples.len() * TRAINING_VARIANTS;
+        let [inputs, outputs] = &mut self.activations;
+        let TrainingState { network, optimizers, activities, .. } = state;
+        for (index, (layer, tally)) in self.layers.iter_mut().zip(tallies).enumerate() {
+            let (parameters, optimizer) = (&mut network.layers[index], &mut optimizers[index]);
+            let input = match index {
+                0 => Input::Images(*images),
+                _ => Input::Activations(Activations { rows: inputs, k: parameters.k, variants: TRAINING_VARIANTS }),
+            };
+            layer.backend.begin(&input, Use::OneStep);
+            let peers = activities.get_mut(index).map(|activity| PeerTerm {
+                activity,
+                inputs: peers::positive_inputs(&self.recipe, &input),
+                strength: self.peer,
+            });
+            let wanted = fitted(outputs, rows * parameters.u);
+            let loss = layer.trainer.step((parameters, optimizer), &mut *layer.backend, Some(wanted), peers, rate);
+            tally.count(loss, outputs);
+            std::mem::swap(inputs, outputs);
+        }
+    }
+}
+
+/// The optimisers and running means that training layers together needs besides.
+pub fn state_besides(network: &Network, config: &Config) -> (Option<OptimizerState>, Vec<peers::Activity>) {
+    let readout = network.readout.as_ref().map(|readout| OptimizerState::new(config.readout_rule(), readout));
+    let layers = network.layers.iter().filter(|_| config.peer > 0.0);
+    (readout, layers.map(|layer| peers::Activity::new(layer.u)).collect())
+}
