@@ -36,6 +36,9 @@ threshold = 1.5
 classes = 10
 seed = 1
 train_limit = 0
+validation = 0
+validate_every = 1
+target_accuracy = 0.0
 test_limit = 0
 use_bias = true
 kernel_initializer = "glorot_uniform"
@@ -160,6 +163,12 @@ pub struct Config {
     pub seed: u64,
     /// Use only the first this many training images; 0 is all.
     pub train_limit: usize,
+    /// The last this many of these training images are kept for validation.
+    pub validation: usize,
+    /// Epochs from one validation to the next.
+    pub validate_every: usize,
+    /// Training stops where this share of the validation images is predicted right; 0 is never.
+    pub target_accuracy: f64,
     /// Use only the first this many test images; 0 is all.
     pub test_limit: usize,
     /// Whether the layers have a bias.
@@ -269,7 +278,9 @@ impl Config {
         for &units in &self.layers {
             require("layers", units.to_string(), (1..=MAX_UNITS).contains(&units), "1 to 65536 units in each layer")?;
         }
-        for (field, value) in [("epochs", self.epochs), ("inner_steps", self.inner_steps)] {
+        for (field, value) in
+            [("epochs", self.epochs), ("inner_steps", self.inner_steps), ("validate_every", self.validate_every)]
+        {
             require(field, value.to_string(), (1..=MAX_REPEATS).contains(&value), "1 to 1000000")?;
         }
         let classes = self.classes;
@@ -292,6 +303,11 @@ impl Config {
         for (field, value) in [("beta1", self.beta1), ("beta2", self.beta2), ("momentum", self.momentum)] {
             real(field, value, |value| (0.0..1.0).contains(&value), "at least 0 and below 1")?;
         }
+        let share = |value: f32| (0.0..=1.0).contains(&value);
+        real("target_accuracy", self.target_accuracy, share, "a share, 0 to 1")?;
+        let expected = "0, or validation images to measure it on";
+        let measured = self.target_accuracy == 0.0 || self.validation > 0;
+        require("target_accuracy", format!("{:?}", self.target_accuracy), measured, expected)?;
         let not_negative = |value: f32| value.is_finite() && value >= 0.0;
         for (field, value) in [
             ("kernel_l2", self.kernel_l2),
@@ -502,6 +518,15 @@ mod tests {
             ("beta1 = 0.99999999999", "beta1"),
             ("out = \"\"", "out"),
             ("preset = \"x\"", "preset"),
+            ("negatives = \"hard\"", "negatives"),
+            ("together = true", "inner-steps"),
+            ("readout = true", "together"),
+            ("peer = 0.1", "together"),
+            ("weight_decay = 0.1", "weight-decay"),
+            ("target_accuracy = 0.9", "target-accuracy"),
+            ("target_accuracy = 1.5", "target-accuracy"),
+            ("temperature = 0.0", "temperature"),
+            ("validate_every = 0", "validate-every"),
         ] {
             let message = Config::resolve(None, table(text)).unwrap_err().to_string();
             assert!(message.starts_with(&format!("--{field} or FFWD_")) && message.contains("expected"), "{message}");

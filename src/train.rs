@@ -54,6 +54,9 @@ pub struct EpochReport {
     pub active: Vec<f64>,
     /// Wall time.
     pub seconds: f64,
+    /// The share of the validation images predicted right, where they were predicted after this epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
 }
 
 /// All that a run is between two outer epochs: with the same configuration and data, training goes on from it bit for
@@ -234,6 +237,7 @@ impl<'a> Trainer<'a> {
             active: tallies.iter().map(Tally::active_share).collect(),
             step_loss: tallies.into_iter().map(|tally| tally.losses).collect(),
             seconds: start.elapsed().as_secs_f64(),
+            validation_accuracy: None,
         }
     }
 

@@ -10,3 +10,4 @@ mod gemm;
 mod golden;
 mod state;
 mod threads;
+mod together;

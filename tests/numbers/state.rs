@@ -43,3 +43,8 @@ fn mini_batches_under_a_schedule() {
     );
     check("layers = [20]\ninner_steps = 2\nbatch = 70\nepochs = 5\nschedule = \"cosine\"");
 }
+
+#[test]
+fn all_layers_together() {
+    check("preset = \"paper\"\nlayers = [40, 23, 17]\nbatch = 70\nepochs = 5");
+}

@@ -59,3 +59,9 @@ fn small_batches_with_sgd() {
 fn mini_batches_of_one_step() {
     check("layers = [90, 40]\ninner_steps = 1\nbatch = 170");
 }
+
+/// Read-out, hard negatives and peer normalisation on top.
+#[test]
+fn all_layers_together() {
+    check("preset = \"paper\"\nlayers = [90, 70, 40]\nbatch = 170");
+}

@@ -86,7 +86,7 @@ pub struct Overrides {
     #[arg(long, value_name = "D")]
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<String>,
-    /// Set of default options: keras
+    /// Set of default options: keras, paper
     #[arg(long, value_parser = ffwd::config::PRESETS, hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     preset: Option<String>,
@@ -114,6 +114,78 @@ pub struct Overrides {
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
+    /// How the labels of negatives are drawn: permuted, wrong, hard (by the read-out) [keras: permuted]
+    #[arg(long, value_parser = ["permuted", "wrong", "hard"], hide_possible_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    negatives: Option<String>,
+    /// What a row is divided by: unit_length, root_mean_square [keras: unit_length]
+    #[arg(long, value_parser = ["unit_length", "root_mean_square"], hide_possible_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    normalisation: Option<String>,
+    /// What a layer makes high or low: mean_of_squares, sum_of_squares [keras: mean_of_squares]
+    #[arg(long, value_parser = ["mean_of_squares", "sum_of_squares"], hide_possible_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    goodness: Option<String>,
+    /// What the distance of a goodness to the threshold is divided by [keras: 1]
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    /// The value of the label's pixel: largest_pixel, one [keras: largest_pixel]
+    #[arg(long, value_parser = ["largest_pixel", "one"], hide_possible_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    /// Whether all layers take a step on a batch before the next one comes [keras: false]
+    #[arg(long, value_name = "true|false")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    together: Option<bool>,
+    /// Whether each epoch has an order of its own [keras: false]
+    #[arg(long, value_name = "true|false")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shuffle: Option<bool>,
+    /// Strength of peer normalisation; 0 is none [keras: 0]
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<f64>,
+    /// Whether a softmax read-out is trained beside the layers, and predicts [keras: false]
+    #[arg(long, value_name = "true|false")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    readout: Option<bool>,
+    /// Learning rate of the read-out [keras: 0.1]
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    readout_lr: Option<f64>,
+    /// Weight decay of the read-out [keras: 0.003]
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    readout_decay: Option<f64>,
+    /// adam, sgd, or averaged, which is SGD along a running mean of the gradients [keras: adam]
+    #[arg(long, value_parser = ["adam", "sgd", "averaged"], hide_possible_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    optimizer: Option<String>,
+    /// Momentum of SGD and of the running mean [keras: 0.9]
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    momentum: Option<f64>,
+    /// Weight decay of the optimiser averaged [keras: 0]
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight_decay: Option<f64>,
+    /// How the rates fall: constant, linear (in the second half), cosine [keras: constant]
+    #[arg(long, value_parser = ["constant", "linear", "cosine"], hide_possible_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<String>,
+    /// Keep the last N training images for validation [keras: 0]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    validation: Option<u32>,
+    /// Epochs from one validation to the next [keras: 1]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    validate_every: Option<u32>,
+    /// Stop where the validation images reach this share; 0 is never [keras: 0]
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_accuracy: Option<f64>,
     /// Number of labels; the overlay replaces as many pixels [keras: 10]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -132,6 +132,7 @@ mod tests {
                 active: vec![0.5],
                 step_loss: vec![],
                 seconds: 1.0,
+                validation_accuracy: None,
             };
             assert!(loss(&[report]).ends_with("</svg>\n"));
         }

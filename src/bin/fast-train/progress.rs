@@ -65,12 +65,13 @@ impl Progress {
             values.iter().map(|&value| form(value)).collect::<Vec<_>>().join(" ")
         };
         format!(
-            "epoch {}/{}  FinalLoss {:.4}  layer loss {}  active {}  {:.2} s",
+            "epoch {}/{}  FinalLoss {:.4}  layer loss {}  active {}{}  {:.2} s",
             report.epoch,
             self.epochs,
             report.final_loss,
             list(&report.layer_loss, |loss| format!("{loss:.4}")),
             list(&report.active, |share| format!("{:.1}%", 100.0 * share)),
+            report.validation_accuracy.map_or_else(String::new, |share| format!("  validation {:.2}%", 100.0 * share)),
             report.seconds,
         )
     }

@@ -91,6 +91,11 @@ impl RunDirectory {
         self.remember(checkpoint::save(network, origin, &self.path.join("model.safetensors")));
     }
 
+    /// Writes the network that predicts the validation images best so far.
+    pub fn best_model(&mut self, network: &Network, origin: &Origin) {
+        self.remember(checkpoint::save(network, origin, &self.path.join("best.safetensors")));
+    }
+
     /// Writes what a run ends with: the summary, then the plots.
     pub fn finish(&mut self, results: &Results<'_>) {
         let Results { summary, image_size, samples, confusion } = results;

@@ -18,6 +18,8 @@ pub struct Summary {
     pub threads: usize,
     pub seed: u64,
     pub epochs: Vec<EpochReport>,
+    /// Training time until the validation images reached the target; null where there was none, or it was not reached.
+    pub seconds_to_target: Option<f64>,
     /// Of the last whole epoch; null where the run was interrupted before there was one.
     pub final_loss: Option<f64>,
     /// Null where the test set is empty.

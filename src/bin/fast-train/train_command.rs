@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
+use ffwd::Error;
 use ffwd::backend::Backend;
 use ffwd::backends;
 use ffwd::checkpoint::{self, Origin};
@@ -36,11 +37,12 @@ pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
     let place = Place::of(&config)?;
     let (dataset, located) = dataset::open(config.data.as_deref(), config.classes, arguments.quiet)?;
     config.settle(&located.spec, &*backend);
-    let mut directory = RunDirectory::create(place, &config, &dataset.name)?;
-    let stop = stop_on_interrupt(arguments.quiet)?;
-    let progress = Progress::new(config.epochs, arguments.quiet);
-
     let run = TrainingRun { config, dataset: &dataset, backend: &*backend };
+    run.check_validation()?;
+    let mut directory = RunDirectory::create(place, &run.config, &dataset.name)?;
+    let stop = stop_on_interrupt(arguments.quiet)?;
+    let progress = Progress::new(run.config.epochs, arguments.quiet);
+
     progress.note(&run.title(located.found_in, pool.current_num_threads()));
     let summary = pool.install(|| run.train_and_evaluate(progress, directory.as_mut(), &stop))?;
 
@@ -93,8 +95,31 @@ struct TrainingRun<'a> {
 }
 
 impl TrainingRun<'_> {
+    /// Images to train on: those that are not kept for validation.
     fn training_images(&self) -> usize {
+        self.used_images().saturating_sub(self.config.validation)
+    }
+
+    fn used_images(&self) -> usize {
         limited(self.config.train_limit, self.dataset.train.labels.len())
+    }
+
+    /// Leaves images to train on.
+    fn check_validation(&self) -> Result<()> {
+        let (used, validation) = (self.used_images(), self.config.validation);
+        if self.training_images() > 0 {
+            return Ok(());
+        }
+        Err(Error::config("validation", validation, format!("fewer than the {used} training images")).into())
+    }
+
+    /// The share of the validation images that is predicted right.
+    fn validate(&self, network: &Network) -> Option<f64> {
+        let part = self.training_images()..self.used_images();
+        let images = &self.dataset.train.images;
+        let pixels = &images.pixels()[part.start * network.pixels()..part.end * network.pixels()];
+        let labels = &self.dataset.train.labels.values()[part];
+        Evaluation::new(network, &self.config.recipe(), self.backend, pixels, labels).accuracy()
     }
 
     fn title(&self, found_in: &str, threads: usize) -> String {
@@ -153,16 +178,26 @@ impl TrainingRun<'_> {
             Network::new(images.rows(), images.cols(), config.classes, &config.layers, config.initial(), config.seed);
         let mut trainer = Trainer::new(TrainingState::new(network, config), config, backend, set);
         let mut epochs: Vec<EpochReport> = Vec::new();
-        while epochs.len() < config.epochs {
-            let report = trainer.epoch(stop);
-            let losses = report.as_ref().map_or(&[][..], |report| &report.layer_loss);
+        let mut best = 0.0;
+        while epochs.len() < config.epochs && !reached(&epochs, config.target_accuracy) {
+            let mut report = trainer.epoch(stop);
             let number = epochs.len() + 1;
-            if let Some(report) = &report {
+            if let Some(report) = &mut report {
+                if number.is_multiple_of(config.validate_every) || number == config.epochs {
+                    report.validation_accuracy = self.validate(trainer.network());
+                }
+                if let (Some(accuracy), Some(directory)) = (report.validation_accuracy, &mut directory)
+                    && accuracy > best
+                {
+                    best = accuracy;
+                    directory.best_model(trainer.network(), &self.origin());
+                }
                 progress.epoch(report);
                 if let Some(directory) = &mut directory {
                     directory.epoch(report);
                 }
             }
+            let losses = report.as_ref().map_or(&[][..], |report| &report.layer_loss);
             check_converging(number, losses, trainer.network(), config.lr).inspect_err(|_| progress.finish())?;
             match report {
                 Some(report) => epochs.push(report),
@@ -191,7 +226,9 @@ impl TrainingRun<'_> {
             threads: rayon::current_num_threads(),
             seed: config.seed,
             final_loss: epochs.last().map(|report| report.final_loss),
-            interrupted: epochs.len() < config.epochs,
+            interrupted: epochs.len() < config.epochs && !reached(&epochs, config.target_accuracy),
+            seconds_to_target: reached(&epochs, config.target_accuracy)
+                .then(|| epochs.iter().map(|report| report.seconds).sum()),
             epochs,
             test_accuracy: evaluation.accuracy(),
             test_errors: evaluation.errors,
@@ -216,6 +253,12 @@ impl TrainingRun<'_> {
         let pixels = &dataset.test.images.pixels()[..tested * network.pixels()];
         Evaluation::new(network, &config.recipe(), *backend, pixels, &labels[..tested])
     }
+}
+
+/// Whether the last epoch reached the accuracy to stop at, which is none where it is 0.
+fn reached(epochs: &[EpochReport], target: f64) -> bool {
+    let last = epochs.last().and_then(|report| report.validation_accuracy);
+    target > 0.0 && last.is_some_and(|accuracy| accuracy >= target)
 }
 
 /// Ends a run in which a layer's loss or weights are no numbers any more: what follows would be lost time.
