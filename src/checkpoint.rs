@@ -1,8 +1,8 @@
 //! Networks in files: safetensors in and out, and the sum that identifies a network's weights.
 //!
 //! Layer `i`, counted from 0, is stored as the tensors `layer.i.kernel` (k x u) and, where it has one, `layer.i.bias`
-//! (u), both f32; the read-out, where there is one, as `readout.kernel` (features x classes) and `readout.bias`. The shape of the images, the number of classes and where the network comes from stand in the file's
-//! metadata.
+//! (u), both f32; the read-out, where there is one, as `readout.kernel` (features x classes) and `readout.bias`. The
+//! shape of the images, the number of classes and where the network comes from stand in the file's metadata.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -208,7 +208,8 @@ fn wrong(path: &Path, found: String, expected: &str) -> Error {
     Error::Model { path: path.to_path_buf(), found, expected: expected.to_owned() }
 }
 
-/// The SHA-256 (in hexadecimal) of all weights: layer by layer and the read-out, kernel before bias, as little-endian f32.
+/// The SHA-256 (in hexadecimal) of all weights: layer by layer, then the read-out, kernel before bias, as little-endian
+/// f32.
 pub fn weights_sha256(network: &Network) -> String {
     let mut hash = Sha256::new();
     for (_, parameters) in named(network) {

@@ -1,6 +1,7 @@
 //! Labels inside images: how a label is written over the first pixels, and which labels the negatives get.
 //!
-//! Relies on nothing but bytes and random numbers; every backend takes these few functions as the definition of what a layer-1 row holds.
+//! Relies on nothing but bytes and random numbers; every backend takes these few functions as the definition of what a
+//! layer-1 row holds.
 
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};

@@ -55,7 +55,7 @@ mod memory;
 pub mod network;
 pub mod optimizer;
 pub mod parameters;
-mod peers;
+pub mod peers;
 pub mod predict;
 mod random;
 pub mod readout;

@@ -4,7 +4,6 @@
 //! Every update is elementwise, so neither the threads nor the cut into blocks can change a bit of it.
 
 mod adam;
-mod averaged;
 mod sgd;
 
 use crate::isa::Isa;
@@ -114,13 +113,13 @@ impl Optimizer {
                     adam::update(self.isa, constants, weights, gradient, first, second);
                 }
                 Rule::Sgd { lr, momentum } => {
-                    let constants = sgd::Constants { lr: (rate * lr) as f32, momentum: momentum as f32 };
-                    sgd::update(self.isa, constants, weights, gradient, first);
+                    let step = sgd::Momentum { lr: (rate * lr) as f32, momentum: momentum as f32 };
+                    sgd::update(self.isa, step, weights, gradient, first);
                 }
                 Rule::Averaged { lr, momentum, decay } => {
                     let decay = if decays { decay as f32 } else { 0.0 };
-                    let constants = averaged::Constants { lr: (rate * lr) as f32, momentum: momentum as f32, decay };
-                    averaged::update(self.isa, constants, weights, gradient, first);
+                    let step = sgd::Averaged { lr: (rate * lr) as f32, momentum: momentum as f32, decay };
+                    sgd::update(self.isa, step, weights, gradient, first);
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! Prediction: every label is tried on every image, and the label of the largest goodness summed over layers wins; or the
-//! read-out says in one pass which label is the most probable.
+//! Prediction: every label is tried on every image, and the label of the largest goodness summed over layers wins; or
+//! the read-out says in one pass which label is the most probable.
 //!
 //! [`Evaluation`] compares what was predicted with the truth.
 

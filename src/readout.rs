@@ -1,5 +1,5 @@
-//! The softmax read-out: a linear classifier on what the layers from the second up put out for an image with the neutral
-//! label (section 3.3 of Hinton 2022). It predicts in one pass, and its probabilities choose hard negatives.
+//! The softmax read-out: a linear classifier on what the layers from the second up put out for an image with the
+//! neutral label (section 3.3 of Hinton 2022). It predicts in one pass, and its probabilities choose hard negatives.
 //!
 //! Letters: `n` images, `c` classes, `k` features: the units of the layers from the second up, of the first where there
 //! is no second. Each layer's row is normalised as the recipe says. No gradient goes back into the layers.

@@ -92,9 +92,9 @@ impl Tier {
         self.forced.is_some()
     }
 
-    /// Whether a run whose precision is left open is in bf16: where a tile unit was asked for, and where whole runs have
-    /// been measured to be faster in bf16 than in f32. That is so with `vdpbf16ps` at full rate. It is not known of
-    /// AMX, on which early epochs are four times as fast (docs/performance.md).
+    /// Whether a run whose precision is left open is in bf16: where a tile unit was asked for, and where whole runs
+    /// have been measured to be faster in bf16 than in f32. That is so with `vdpbf16ps` at full rate. It is not known
+    /// of AMX, on which early epochs are four times as fast (docs/performance.md).
     pub fn prefers_bf16(&self) -> bool {
         self.asks_for_bf16() || self.tile_units_in_use().first().is_some_and(|&unit| is_faster_than_f32(unit))
     }

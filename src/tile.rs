@@ -54,8 +54,8 @@ pub const ZERO: Pair = [Tile([[0; BLOCK]; SIDE]); 2];
 /// Rows of A whose zeros are known together.
 pub const GROUP: usize = 8;
 
-/// Where a pair of A is not zero: for each [`GROUP`] of its rows a bit for each of its 16 pairs of steps, the lowest for
-/// the first. A pair of steps without its bit is zero in all rows of the group.
+/// Where a pair of A is not zero: for each [`GROUP`] of its rows a bit for each of its 16 pairs of steps, the lowest
+/// for the first. A pair of steps without its bit is zero in all rows of the group.
 pub type Nonzero = [u16; BLOCK / GROUP];
 
 /// Every pair of steps.

@@ -1,4 +1,5 @@
-//! The rows of training, one for each number format: outer epochs of the reference network from its start, then prediction.
+//! The rows of training, one for each number format: outer epochs of the reference network from its start, then
+//! prediction.
 
 use std::time::Instant;
 

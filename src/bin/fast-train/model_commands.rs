@@ -20,7 +20,8 @@ use crate::dataset;
 use crate::summary::DatasetSummary;
 use crate::{print, say};
 
-/// What computes: in f32 unless a tile unit was asked for, so that a model says the same on every CPU, but for rounding.
+/// What computes: in f32 unless a tile unit was asked for, so that a model says the same on every CPU, but for
+/// rounding.
 fn backend() -> ffwd::Result<Box<dyn Backend>> {
     let tier = Tier::from_environment()?;
     let precision = if tier.asks_for_bf16() { PrecisionName::Bf16 } else { PrecisionName::F32 };
