@@ -121,7 +121,7 @@ pub enum BackendName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PrecisionName {
-    /// What the chosen backend does fastest.
+    /// bf16 where whole runs are known to be faster in it, see `Tier::prefers_bf16`; otherwise f32.
     Auto,
     /// 32-bit floats.
     F32,
@@ -159,7 +159,7 @@ pub struct Config {
     pub threshold: f64,
     /// Number of labels.
     pub classes: usize,
-    /// Decides initial weights and negatives.
+    /// Decides initial weights, negatives and the order of samples.
     pub seed: u64,
     /// Use only the first this many training images; 0 is all.
     pub train_limit: usize,
@@ -246,7 +246,9 @@ impl Config {
         let preset = preset(&[(&given, Source::Given), (&file_table, Source::of(file))])?;
         let config = Self::deserialize(preset.clone()).expect("a preset is whole");
         let (table, config) = lay_over((preset, config), file_table, Source::of(file))?;
-        Ok(lay_over((table, config), given, Source::Given)?.1)
+        let config = lay_over((table, config), given, Source::Given)?.1;
+        config.check_together()?;
+        Ok(config)
     }
 
     /// Puts what was found and chosen in place of what was asked for, as a run stores it: `data` finds the data set
@@ -305,9 +307,6 @@ impl Config {
         }
         let share = |value: f32| (0.0..=1.0).contains(&value);
         real("target_accuracy", self.target_accuracy, share, "a share, 0 to 1")?;
-        let expected = "0, or validation images to measure it on";
-        let measured = self.target_accuracy == 0.0 || self.validation > 0;
-        require("target_accuracy", format!("{:?}", self.target_accuracy), measured, expected)?;
         let not_negative = |value: f32| value.is_finite() && value >= 0.0;
         for (field, value) in [
             ("kernel_l2", self.kernel_l2),
@@ -318,20 +317,40 @@ impl Config {
         ] {
             real(field, value, not_negative, "zero or a positive number within the range of 32-bit floats")?;
         }
-        self.check_together(require)
+        Ok(())
     }
 
-    /// Checks options that need each other.
-    fn check_together(&self, require: impl Fn(&str, String, bool, &str) -> Result<()>) -> Result<()> {
-        let hard = self.negatives == Negatives::Hard;
-        require("negatives", "hard".into(), !hard || self.readout, "another choice, or readout = true")?;
-        let one_step = !self.together || self.inner_steps == 1;
+    /// Checks options that need each other, whichever source each of them came from.
+    fn check_together(&self) -> Result<()> {
+        let require = |holds: bool, field: &str, found: String, expected: &str| {
+            if holds { Ok(()) } else { Err(Error::config(field, found, expected)) }
+        };
+        let alone = !self.together;
+        let word = |value: bool| value.to_string();
+        let negatives = match self.negatives {
+            Negatives::Permuted => "permuted",
+            Negatives::Wrong => "wrong",
+            Negatives::Hard => "hard",
+        };
+        let is_permuted = self.negatives == Negatives::Permuted;
+        let expected = "permuted, or together = true";
+        require(is_permuted || self.together, "negatives", negatives.into(), expected)?;
+        let expected = "permuted, because with one class there is no wrong one";
+        require(is_permuted || self.classes > 1, "negatives", negatives.into(), expected)?;
+        let is_hard = self.negatives == Negatives::Hard;
+        require(!is_hard || self.readout, "negatives", negatives.into(), "permuted or wrong, or readout = true")?;
+        let expected = "false, or together = true";
+        require(!(alone && self.shuffle), "shuffle", word(self.shuffle), expected)?;
+        require(!(alone && self.readout), "readout", word(self.readout), expected)?;
+        require(!(alone && self.peer > 0.0), "peer", format!("{:?}", self.peer), "0, or together = true")?;
         let expected = "1, because layers that are trained together take one step on a batch";
-        require("inner_steps", self.inner_steps.to_string(), one_step, expected)?;
-        let expected = "together = true, without which layers have neither read-out nor peers";
-        require("together", "false".into(), self.together || !(self.readout || self.peer > 0.0), expected)?;
+        require(alone || self.inner_steps == 1, "inner_steps", self.inner_steps.to_string(), expected)?;
         let decays = self.weight_decay == 0.0 || self.optimizer == OptimizerName::Averaged;
-        require("weight_decay", format!("{:?}", self.weight_decay), decays, "0, or optimizer = \"averaged\"")
+        let expected = "0, or optimizer = \"averaged\"";
+        require(decays, "weight_decay", format!("{:?}", self.weight_decay), expected)?;
+        let measured = self.target_accuracy == 0.0 || self.validation > 0;
+        let expected = "0, or validation images to measure it on";
+        require(measured, "target_accuracy", format!("{:?}", self.target_accuracy), expected)
     }
 
     /// How the network starts.
@@ -518,12 +537,6 @@ mod tests {
             ("beta1 = 0.99999999999", "beta1"),
             ("out = \"\"", "out"),
             ("preset = \"x\"", "preset"),
-            ("negatives = \"hard\"", "negatives"),
-            ("together = true", "inner-steps"),
-            ("readout = true", "together"),
-            ("peer = 0.1", "together"),
-            ("weight_decay = 0.1", "weight-decay"),
-            ("target_accuracy = 0.9", "target-accuracy"),
             ("target_accuracy = 1.5", "target-accuracy"),
             ("temperature = 0.0", "temperature"),
             ("validate_every = 0", "validate-every"),
@@ -531,6 +544,29 @@ mod tests {
             let message = Config::resolve(None, table(text)).unwrap_err().to_string();
             assert!(message.starts_with(&format!("--{field} or FFWD_")) && message.contains("expected"), "{message}");
         }
+    }
+
+    #[test]
+    fn options_that_need_each_other_may_come_from_anywhere() {
+        for (text, field) in [
+            ("negatives = \"hard\"", "negatives"),
+            ("negatives = \"wrong\"", "negatives"),
+            ("preset = \"paper\"\nclasses = 1", "negatives"),
+            ("preset = \"paper\"\nreadout = false", "negatives"),
+            ("together = true", "inner_steps"),
+            ("readout = true", "readout"),
+            ("shuffle = true", "shuffle"),
+            ("peer = 0.1", "peer"),
+            ("weight_decay = 0.1", "weight_decay"),
+            ("target_accuracy = 0.9", "target_accuracy"),
+        ] {
+            let message = Config::resolve(None, table(text)).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{field}: ")) && message.contains("expected"), "{message}");
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "together = true\ntarget_accuracy = 0.9\nweight_decay = 0.1").unwrap();
+        let given = table("inner_steps = 1\nvalidation = 10\noptimizer = \"averaged\"");
+        assert!(Config::resolve(Some(file.path()), given).is_ok());
     }
 
     #[test]

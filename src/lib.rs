@@ -2,7 +2,8 @@
 //!
 //! In the Forward-Forward algorithm no gradient is propagated backwards: every layer learns by itself to give
 //! *positive* data (an image with its true label written into it) high *goodness* (the mean square of its activations)
-//! and *negative* data (the same image with a wrong label) low goodness. A network predicts by trying every label.
+//! and *negative* data (the same image with a wrong label) low goodness. A network predicts by trying every label,
+//! or by a classifier that was trained beside it.
 //!
 //! # Letters
 //!
@@ -20,10 +21,11 @@
 //! 4. [`batch`], [`parameters`], [`backend`]: the contract between a layer and a backend.
 //! 5. The backends: `reference` is the algorithm as plain matrices; `fused` computes the same strip by strip, leaving
 //!    out what is zero, on the vectors of `simd` that [`isa`] finds usable. [`backends`] chooses. [`gemm`] is the
-//!    product of dense matrices, which leaves nothing out: what `fused` is measured against.
-//! 6. [`optimizer`] and `layer`: one layer's inner steps. [`network`], [`train`], [`predict`]: all layers, all epochs,
-//!    all labels; `kd_order` orders samples and inputs, `random` derives generators. [`checkpoint`] stores a network,
-//!    [`config`] describes a run.
+//!    product of dense matrices, which leaves nothing out: what `fused` is measured against, and what the read-out
+//!    uses.
+//! 6. [`optimizer`], [`peers`] and `layer`: one layer's inner steps. [`readout`]: a classifier beside them.
+//!    [`network`], [`train`], [`predict`]: all layers, all epochs, all labels; `kd_order` orders samples and inputs,
+//!    `random` derives generators. [`checkpoint`] stores a network, [`config`] describes a run.
 //! 7. `bench`, which is there with the feature `cli`: every kernel with its shapes and operations, the report of a
 //!    measurement, and reports side by side.
 //!

@@ -166,7 +166,7 @@ pub fn hard_negatives<R: Rng + ?Sized>(labels: &[u8], probabilities: &[f32], cla
         let wrong = |class: usize| class != usize::from(label);
         let share = |class: usize| if wrong(class) { f64::from(row[class]) } else { 0.0 };
         let sum: f64 = (0..classes).map(share).sum();
-        let (uniform, drawn) = (sum <= 0.0, rng.next_u64() as f64 / u64::MAX as f64);
+        let (uniform, drawn) = (!(sum.is_finite() && sum > 0.0), rng.next_u64() as f64 / u64::MAX as f64);
         let share = |class: usize| if uniform { f64::from(u8::from(wrong(class))) } else { share(class) };
         let mut left = drawn * (0..classes).map(share).sum::<f64>();
         let mut last = label;

@@ -15,6 +15,8 @@ pub struct Tier {
     isa: Isa,
     /// The tile unit that was asked for; `None` leaves the choice open.
     forced: Option<TileTier>,
+    /// Whether nothing was asked for.
+    is_open: bool,
 }
 
 /// Whether a tile unit can be used, and why not.
@@ -42,7 +44,7 @@ impl Usability {
 impl Tier {
     /// Everything on `isa`.
     pub fn new(isa: Isa) -> Self {
-        Self { isa, forced: None }
+        Self { isa, forced: None, is_open: false }
     }
 
     /// What `FFWD_ISA` asks for, or the fastest where it is not set or empty.
@@ -53,7 +55,7 @@ impl Tier {
     /// silently replaced.
     pub fn from_environment() -> Result<Self> {
         match std::env::var_os(ISA_VARIABLE).filter(|name| !name.is_empty()) {
-            None => Ok(Self::new(Isa::best())),
+            None => Ok(Self { is_open: true, ..Self::new(Isa::best()) }),
             Some(name) => Self::requested(&name.to_string_lossy()),
         }
     }
@@ -74,7 +76,7 @@ impl Tier {
             let expected = format!("one of {} (those usable here)", names.join(", "));
             Error::config(ISA_VARIABLE, format!("{name}, which is {}", why.words()), expected)
         })?;
-        Ok(Self { isa: Isa::best(), forced: Some(unit) })
+        Ok(Self { isa: Isa::best(), forced: Some(unit), is_open: false })
     }
 
     /// Each tile unit, and whether it can be used here.
@@ -93,10 +95,11 @@ impl Tier {
     }
 
     /// Whether a run whose precision is left open is in bf16: where a tile unit was asked for, and where whole runs
-    /// have been measured to be faster in bf16 than in f32. That is so with `vdpbf16ps` at full rate. It is not known
-    /// of AMX, on which early epochs are four times as fast (docs/performance.md).
+    /// have been measured to be faster in bf16 than in f32. That is so with `vdpbf16ps` on Zen 5, and not known of
+    /// other CPUs (docs/performance.md). Whoever asks for vectors gets f32.
     pub fn prefers_bf16(&self) -> bool {
-        self.asks_for_bf16() || self.tile_units_in_use().first().is_some_and(|&unit| is_faster_than_f32(unit))
+        let is_faster = || self.tile_units_in_use().first().is_some_and(|&unit| is_faster_than_f32(unit));
+        self.asks_for_bf16() || self.is_open && is_faster()
     }
 
     /// What computes bf16 products: what was asked for, or the fastest that is usable with these vectors.
@@ -118,7 +121,7 @@ impl Tier {
 
 #[cfg(target_arch = "x86_64")]
 fn is_faster_than_f32(unit: TileTier) -> bool {
-    matches!(unit, TileTier::Avx512Bf16(unit) if unit.is_at_full_rate())
+    matches!(unit, TileTier::Avx512Bf16(unit) if unit.is_on_zen_5())
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -58,7 +58,8 @@ pub const GROUP: usize = 8;
 /// for the first. A pair of steps without its bit is zero in all rows of the group.
 pub type Nonzero = [u16; BLOCK / GROUP];
 
-/// Every pair of steps.
+/// Every pair of steps. For tests and measurements.
+#[cfg(any(feature = "cli", feature = "internals"))]
 pub const ALL: Nonzero = [u16::MAX; BLOCK / GROUP];
 
 /// One block of C: `C = sum of A[i] B[steps[i]]`, or `C += ` that.

@@ -140,6 +140,9 @@ impl<'a> Trainer<'a> {
         assert!(!set.labels.is_empty(), "a training set has images");
         assert_eq!(set.pixels.len(), set.labels.len() * network.pixels(), "one label for each whole image");
         assert_eq!(state.optimizers.len(), network.layers.len(), "an optimiser for each layer");
+        assert_eq!(network.readout.is_some(), state.readout_optimizer.is_some(), "an optimiser for the read-out");
+        let peers = if config.peer > 0.0 { network.layers.len() } else { 0 };
+        assert_eq!(state.activities.len(), peers, "the activity of each layer with peer normalisation");
         let (recipe, rule) = (config.recipe(), config.rule());
         let together = config.together.then(|| Together::new(&state, config, backend));
         let layers = network.layers.iter().filter(|_| together.is_none()).map(|parameters| Layer {
@@ -191,9 +194,15 @@ impl<'a> Trainer<'a> {
         self.epoch_with_negatives(&negatives, stop)
     }
 
-    /// As [`Trainer::epoch`], with the label to overlay on each negative given.
+    /// As [`Trainer::epoch`], with the label to overlay on each negative given, for layers that train one after the
+    /// other.
+    ///
+    /// # Panics
+    ///
+    /// There is not a label for each sample, or the layers train together.
     pub fn epoch_with_negatives(&mut self, negatives: &[u8], stop: &AtomicBool) -> Option<EpochReport> {
         assert_eq!(negatives.len(), self.set.labels.len(), "a label for each negative");
+        assert!(self.together.is_none(), "layers that train together draw their negatives batch by batch");
         let start = Instant::now();
         let mut tallies = vec![Tally::default(); self.layers.len()];
         for first in (0..negatives.len()).step_by(self.batch) {

@@ -190,7 +190,7 @@ pub struct Overrides {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     classes: Option<u32>,
-    /// Decides initial weights and negatives [keras: 1]
+    /// Decides initial weights, negatives and the order of samples [keras: 1]
     #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<i64>,

@@ -25,6 +25,7 @@ pub struct Summary {
     /// Null where the test set is empty.
     pub test_accuracy: Option<f64>,
     pub test_errors: usize,
+    /// Validation included.
     pub train_seconds: f64,
     /// Null where the system does not tell.
     pub peak_rss_bytes: Option<u64>,

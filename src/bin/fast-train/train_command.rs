@@ -161,7 +161,7 @@ impl TrainingRun<'_> {
         Ok(summary)
     }
 
-    /// Trains until the last epoch, the user's interrupt, or a value that is no number.
+    /// Trains until the last epoch, the accuracy to stop at, the user's interrupt, or a value that is no number.
     fn train(
         &self,
         mut progress: Progress,
@@ -183,7 +183,8 @@ impl TrainingRun<'_> {
             let mut report = trainer.epoch(stop);
             let number = epochs.len() + 1;
             if let Some(report) = &mut report {
-                if number.is_multiple_of(config.validate_every) || number == config.epochs {
+                let is_due = number.is_multiple_of(config.validate_every) || number == config.epochs;
+                if config.validation > 0 && is_due {
                     report.validation_accuracy = self.validate(trainer.network());
                 }
                 if let (Some(accuracy), Some(directory)) = (report.validation_accuracy, &mut directory)
@@ -275,6 +276,9 @@ fn check_converging(epoch: usize, losses: &[f64], network: &Network, lr: f64) ->
         if !sound(parameters) {
             bail!("epoch {epoch}: the weights of layer {layer} are no finite numbers; try a smaller --lr than {lr:?}");
         }
+    }
+    if !network.readout.iter().all(sound) {
+        bail!("epoch {epoch}: the weights of the read-out are no finite numbers; try a smaller --readout-lr");
     }
     Ok(())
 }
