@@ -126,7 +126,7 @@ pub struct Overrides {
     #[arg(long, value_parser = ["mean_of_squares", "sum_of_squares"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     goodness: Option<String>,
-    /// What the distance of a goodness to the threshold is divided by [keras: 1]
+    /// What the distance of a goodness to the threshold is divided by [keras: 1.0]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
@@ -142,7 +142,7 @@ pub struct Overrides {
     #[arg(long, value_name = "true|false")]
     #[serde(skip_serializing_if = "Option::is_none")]
     shuffle: Option<bool>,
-    /// Strength of peer normalisation; 0 is none [keras: 0]
+    /// Strength of peer normalisation; 0 is none [keras: 0.0]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<f64>,
@@ -166,7 +166,7 @@ pub struct Overrides {
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     momentum: Option<f64>,
-    /// Weight decay of the optimiser averaged [keras: 0]
+    /// Weight decay of the optimiser averaged [keras: 0.0]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     weight_decay: Option<f64>,
@@ -182,7 +182,7 @@ pub struct Overrides {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     validate_every: Option<u32>,
-    /// Stop where the validation images reach this share; 0 is never [keras: 0]
+    /// Stop where the validation images reach this share; 0 is never [keras: 0.0]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     target_accuracy: Option<f64>,
