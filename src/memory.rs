@@ -1,4 +1,5 @@
-//! What the operating system is asked about memory: to take freed memory back, and to use large pages.
+//! Memory: what the operating system is asked about it, to take back what was freed and to use large pages; and buffers
+//! that are used again.
 
 /// Returns what the allocator holds of freed memory, where it can be asked to.
 ///

@@ -5,6 +5,7 @@
 
 use crate::backend::{Backend, LayerBackend, Use};
 use crate::batch::{Activations, Images, Input, Overlay};
+use crate::gemm::Workspace;
 use crate::network::Network;
 use crate::readout::{self, Features};
 use crate::recipe::Recipe;
@@ -24,14 +25,14 @@ pub fn goodness(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixel
     let k = network.pixels();
     assert!(pixels.len().is_multiple_of(k), "whole images of {k} bytes");
     let mut layers: Vec<_> = network.layers.iter().map(|layer| backend.layer(recipe, layer.k, layer.u)).collect();
-    let blocks = pixels.chunks(block_images(network) * k);
+    let blocks = pixels.chunks(block_images(network, network.classes) * k);
     blocks.flat_map(|block| block_goodness(network, &mut layers, block)).collect()
 }
 
-/// Images of one block, at least one, by [`BLOCK_BYTES`].
-fn block_images(network: &Network) -> usize {
+/// Images of one block, at least one, by [`BLOCK_BYTES`]; each has `variants` rows.
+fn block_images(network: &Network, variants: usize) -> usize {
     let widest = network.layers.iter().flat_map(|layer| [layer.k, layer.u]).max().unwrap_or(1);
-    (BLOCK_BYTES / (network.classes * widest * size_of::<f32>())).max(1)
+    (BLOCK_BYTES / (variants * widest * size_of::<f32>())).max(1)
 }
 
 fn block_goodness(network: &Network, layers: &mut [Box<dyn LayerBackend>], pixels: &[u8]) -> Vec<f32> {
@@ -83,16 +84,19 @@ pub fn probabilities(network: &Network, recipe: &Recipe, backend: &dyn Backend, 
     let (k, readout) = (network.pixels(), network.readout.as_ref().expect("a network with a read-out"));
     assert!(pixels.len().is_multiple_of(k), "whole images of {k} bytes");
     let mut layers: Vec<_> = network.layers.iter().map(|layer| backend.layer(recipe, layer.k, layer.u)).collect();
-    let mut features = Features::new(0, readout.k);
+    let (mut features, mut activations, mut workspace) =
+        (Features::new(0, readout.k), Default::default(), Workspace::new());
     let mut of_block = |block: &[u8]| {
         let samples: Vec<u32> = (0..(block.len() / k) as u32).collect();
         let images =
             Images { pixels: block, k, samples: &samples, classes: network.classes, overlay: Overlay::Neutral };
         features.begin(samples.len());
-        readout::features_of(network, recipe, &mut layers, &images, &mut Default::default(), &mut features);
-        readout::probabilities(backend.isa(), readout, &features)
+        readout::features_of(network, recipe, &mut layers, &images, &mut activations, &mut features);
+        let mut rows = Vec::new();
+        readout::probabilities(backend.isa(), readout, &features, &mut rows, &mut workspace);
+        rows
     };
-    pixels.chunks(block_images(network) * k).flat_map(&mut of_block).collect()
+    pixels.chunks(block_images(network, 1) * k).flat_map(&mut of_block).collect()
 }
 
 /// The index of the first largest value.
@@ -169,11 +173,11 @@ mod tests {
 
     #[test]
     fn blocks_shrink_as_layers_widen_and_hold_at_least_one_image() {
-        assert_eq!(block_images(&network(8, &[32, 64])), (64 << 20) / (8 * 64 * 4));
-        assert_eq!(block_images(&network(8, &[5])), (64 << 20) / (8 * 20 * 4));
+        assert_eq!(block_images(&network(8, &[32, 64]), 8), (64 << 20) / (8 * 64 * 4));
+        assert_eq!(block_images(&network(8, &[5]), 8), (64 << 20) / (8 * 20 * 4));
         let mut wide = network(20, &[1]);
         wide.layers[0].u = 1 << 40;
-        assert_eq!(block_images(&wide), 1);
+        assert_eq!(block_images(&wide, 20), 1);
     }
 
     #[test]

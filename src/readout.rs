@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::backend::{LayerBackend, Use};
 use crate::batch::{Activations, Images, Input};
-use crate::gemm::{self, Matrix, MatrixMut};
+use crate::gemm::{self, Matrix, MatrixMut, Workspace};
 use crate::isa::Isa;
 use crate::memory::fitted;
 use crate::network::Network;
@@ -94,18 +94,24 @@ pub fn features_of(
     }
 }
 
-/// Probabilities of the classes, n x c, row-major: `softmax(x W + b)`.
-pub fn probabilities(isa: Isa, parameters: &Parameters, features: &Features) -> Vec<f32> {
-    let x = features.matrix();
-    let (n, c) = (x.rows(), parameters.u);
+/// Writes the probabilities of the classes, `softmax(x W + b)`, over `rows`: n x c, row-major.
+pub fn probabilities(
+    isa: Isa,
+    parameters: &Parameters,
+    features: &Features,
+    rows: &mut Vec<f32>,
+    workspace: &mut Workspace,
+) {
+    let (x, c) = (features.matrix(), parameters.u);
+    let n = x.rows();
     parameters.assert_shape(x.columns(), c);
-    let mut rows = vec![0.0; n * c];
-    gemm::product(isa, x, Matrix::new(&parameters.kernel, parameters.k, c), MatrixMut::new(&mut rows, n, c));
+    rows.resize(n * c, 0.0);
+    let (w, logits) = (Matrix::new(&parameters.kernel, parameters.k, c), MatrixMut::new(rows, n, c));
+    gemm::sgemm(isa, 1.0, x, w, 0.0, logits, workspace);
     for row in rows.chunks_exact_mut(c) {
         row.iter_mut().zip(&parameters.bias).for_each(|(logit, bias)| *logit += bias);
         softmax(row);
     }
-    rows
 }
 
 /// Replaces logits by their probabilities.
@@ -116,45 +122,64 @@ fn softmax(row: &mut [f32]) {
     row.iter_mut().for_each(|share| *share /= sum);
 }
 
-/// A read-out in training.
+/// A read-out in training. Its memory stays from batch to batch.
 pub struct Trainer {
+    isa: Isa,
     optimizer: Optimizer,
     gradient: Parameters,
-    isa: Isa,
+    /// Of the last batch, n x c.
+    probabilities: Vec<f32>,
+    /// The derivative of the mean loss after the logits, n x c.
+    slopes: Vec<f32>,
+    workspace: Workspace,
 }
 
 impl Trainer {
     /// A trainer of a read-out of the shape of `parameters`.
     pub fn new(isa: Isa, optimizer: Optimizer, parameters: &Parameters) -> Self {
-        Self { optimizer, gradient: Parameters::zeros(parameters.k, parameters.u, true), isa }
+        Self {
+            isa,
+            optimizer,
+            gradient: Parameters::zeros(parameters.k, parameters.u, true),
+            probabilities: Vec::new(),
+            slopes: Vec::new(),
+            workspace: Workspace::new(),
+        }
     }
 
-    /// Takes one step of softmax cross-entropy on `features` with their true `labels`, whose `probabilities` have been
-    /// computed; returns the mean loss before it.
+    /// The probabilities of the classes before the last step, n x c, row-major.
+    pub fn probabilities(&self) -> &[f32] {
+        &self.probabilities
+    }
+
+    /// Takes one step of softmax cross-entropy on `features` with their n true `labels`; returns the mean loss before
+    /// it.
     pub fn train(
         &mut self,
         (parameters, state): (&mut Parameters, &mut OptimizerState),
         features: &Features,
-        (labels, mut probabilities): (&[u8], Vec<f32>),
+        labels: &[u8],
         rate: f64,
     ) -> f64 {
-        let (x, c) = (features.matrix(), parameters.u);
-        let n = x.rows();
+        let Self { isa, optimizer, gradient, probabilities: rows, slopes, workspace } = self;
+        probabilities(*isa, parameters, features, rows, workspace);
+        let (x, c, n) = (features.matrix(), parameters.u, labels.len());
+        slopes.clear();
+        slopes.extend_from_slice(rows);
         let mut loss = 0.0;
-        // The derivative of the mean loss after the logits: (p - true) / n.
-        for (row, &label) in probabilities.chunks_exact_mut(c).zip(labels) {
+        // The derivative is (p - true) / n.
+        for (row, &label) in slopes.chunks_exact_mut(c).zip(labels) {
             loss -= f64::from(row[usize::from(label)].max(f32::MIN_POSITIVE)).ln();
             row[usize::from(label)] -= 1.0;
             row.iter_mut().for_each(|slope| *slope /= n as f32);
         }
-        let Parameters { kernel, bias, .. } = &mut self.gradient;
-        let kernel = MatrixMut::new(kernel, parameters.k, c);
-        gemm::product(self.isa, x.transposed(), Matrix::new(&probabilities, n, c), kernel);
-        bias.fill(0.0);
-        for row in probabilities.chunks_exact(c) {
-            bias.iter_mut().zip(row).for_each(|(sum, slope)| *sum += slope);
+        let (slopes, kernel) = (Matrix::new(slopes, n, c), MatrixMut::new(&mut gradient.kernel, parameters.k, c));
+        gemm::sgemm(*isa, 1.0, x.transposed(), slopes, 0.0, kernel, workspace);
+        gradient.bias.fill(0.0);
+        for row in self.slopes.chunks_exact(c) {
+            gradient.bias.iter_mut().zip(row).for_each(|(sum, slope)| *sum += slope);
         }
-        self.optimizer.update(state, parameters, &self.gradient, rate);
+        optimizer.update(state, parameters, gradient, rate);
         loss / n as f64
     }
 }
@@ -219,14 +244,14 @@ mod tests {
         let labels = [2, 0];
         let rule = Rule::Sgd { lr: 1.0, momentum: 0.0 };
         let loss_of = |parameters: &Parameters| {
-            let p = probabilities(isa, parameters, &features);
+            let mut p = Vec::new();
+            probabilities(isa, parameters, &features, &mut p, &mut Workspace::new());
             p.chunks_exact(3).zip(labels).map(|(p, label)| -f64::from(p[usize::from(label)]).ln()).sum::<f64>() / 2.0
         };
         let mut trained = parameters.clone();
         let mut state = OptimizerState::new(rule, &parameters);
         let mut trainer = Trainer::new(isa, Optimizer::new(isa, rule), &parameters);
-        let before = probabilities(isa, &parameters, &features);
-        let loss = trainer.train((&mut trained, &mut state), &features, (&labels, before), 1.0);
+        let loss = trainer.train((&mut trained, &mut state), &features, &labels, 1.0);
         assert!((loss - loss_of(&parameters)).abs() < 1e-6);
         let step = 1e-2;
         for i in 0..15 {

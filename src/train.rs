@@ -50,7 +50,10 @@ pub struct EpochReport {
     /// Each layer's loss before each of its inner steps, batch after batch.
     #[serde(skip)]
     pub step_loss: Vec<Vec<f64>>,
-    /// Each layer's share of activations above zero after its steps.
+    /// The read-out's mean loss over its steps, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readout_loss: Option<f64>,
+    /// Each layer's share of activations above zero: after its steps, or before each step where layers train together.
     pub active: Vec<f64>,
     /// Wall time.
     pub seconds: f64,
@@ -128,6 +131,16 @@ struct Layer {
     backend: Box<dyn LayerBackend>,
 }
 
+impl Layer {
+    /// A layer of the shape of `parameters`.
+    fn new(parameters: &Parameters, config: &Config, backend: &dyn Backend) -> Self {
+        Self {
+            trainer: LayerTrainer::new(Optimizer::new(backend.isa(), config.rule()), config.l2(), parameters),
+            backend: backend.layer(&config.recipe(), parameters.k, parameters.u),
+        }
+    }
+}
+
 impl<'a> Trainer<'a> {
     /// A trainer that goes on from `state` on `set`, with everything else as `config` says.
     ///
@@ -143,12 +156,9 @@ impl<'a> Trainer<'a> {
         assert_eq!(network.readout.is_some(), state.readout_optimizer.is_some(), "an optimiser for the read-out");
         let peers = if config.peer > 0.0 { network.layers.len() } else { 0 };
         assert_eq!(state.activities.len(), peers, "the activity of each layer with peer normalisation");
-        let (recipe, rule) = (config.recipe(), config.rule());
         let together = config.together.then(|| Together::new(&state, config, backend));
-        let layers = network.layers.iter().filter(|_| together.is_none()).map(|parameters| Layer {
-            trainer: LayerTrainer::new(Optimizer::new(backend.isa(), rule), config.l2(), parameters),
-            backend: backend.layer(&recipe, parameters.k, parameters.u),
-        });
+        let one_by_one = network.layers.iter().filter(|_| together.is_none());
+        let layers = one_by_one.map(|parameters| Layer::new(parameters, config, backend));
         let places = kd_order::places(set.pixels, network.rows, network.cols);
         Self {
             layers: layers.collect(),
@@ -212,7 +222,7 @@ impl<'a> Trainer<'a> {
                 return None;
             }
         }
-        Some(self.report(tallies, start))
+        Some(self.report(tallies, None, start))
     }
 
     /// An epoch in which all layers take a step on each batch.
@@ -224,25 +234,29 @@ impl<'a> Trainer<'a> {
             order.shuffle(&mut random::generator(Purpose::Order, seed, epoch, 0));
         }
         let mut tallies = vec![Tally::default(); self.state.network.layers.len()];
+        let mut readout_losses = Vec::new();
         for (number, samples) in order.chunks(self.batch).enumerate() {
             let progress = (epoch as f64 + (number * self.batch) as f64 / count as f64) / self.epochs as f64;
             let place = Place { seed, epoch, number, rate: self.schedule.factor(progress) };
             let together = self.together.as_mut().expect("layers that train together");
-            together.train_batch(&mut self.state, (self.set, &self.places, samples), place, &mut tallies);
+            let batch = (self.set, &self.places[..], samples);
+            readout_losses.extend(together.train_batch(&mut self.state, batch, place, &mut tallies));
             if stop.load(Ordering::Relaxed) {
                 return None;
             }
         }
-        Some(self.report(tallies, start))
+        let readout_loss = (!readout_losses.is_empty()).then(|| mean(&readout_losses));
+        Some(self.report(tallies, readout_loss, start))
     }
 
     /// What an epoch that began at `start` did, which is counted with it.
-    fn report(&mut self, tallies: Vec<Tally>, start: Instant) -> EpochReport {
-        let layer_loss: Vec<f64> = tallies.iter().map(Tally::mean_loss).collect();
+    fn report(&mut self, tallies: Vec<Tally>, readout_loss: Option<f64>, start: Instant) -> EpochReport {
+        let layer_loss: Vec<f64> = tallies.iter().map(|tally| mean(&tally.losses)).collect();
         EpochReport {
             final_loss: self.state.count_epoch(&layer_loss),
             epoch: self.state.epoch,
             layer_loss,
+            readout_loss,
             active: tallies.iter().map(Tally::active_share).collect(),
             step_loss: tallies.into_iter().map(|tally| tally.losses).collect(),
             seconds: start.elapsed().as_secs_f64(),
@@ -314,6 +328,10 @@ fn in_order_of_likeness(samples: &[u32], (labels, negatives): (&[u8], &[u8]), pl
     order
 }
 
+fn mean(losses: &[f64]) -> f64 {
+    losses.iter().sum::<f64>() / losses.len() as f64
+}
+
 /// What one layer did in one epoch.
 #[derive(Clone, Default)]
 struct Tally {
@@ -329,10 +347,6 @@ impl Tally {
         self.losses.push(loss);
         self.active += activations.par_chunks(1 << 14).map(on).sum::<u64>();
         self.activations += activations.len() as u64;
-    }
-
-    fn mean_loss(&self) -> f64 {
-        self.losses.iter().sum::<f64>() / self.losses.len() as f64
     }
 
     fn active_share(&self) -> f64 {

@@ -15,9 +15,9 @@
 use crate::backend::{Backend, LayerBackend, Use};
 use crate::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
 use crate::config::{Config, Negatives};
-use crate::isa::Isa;
 use crate::labels;
-use crate::layer::{LayerTrainer, PeerTerm};
+use crate::layer::PeerTerm;
+use crate::memory::fitted;
 use crate::network::Network;
 use crate::optimizer::{Optimizer, OptimizerState};
 use crate::peers;
@@ -25,8 +25,7 @@ use crate::random::{self, Purpose};
 use crate::readout::{self, Features};
 use crate::recipe::Recipe;
 
-use super::{Tally, TrainingSet, TrainingState, in_order_of_likeness};
-use crate::memory::fitted;
+use super::{Layer, Tally, TrainingSet, TrainingState, in_order_of_likeness};
 
 /// What trains the layers of a network together.
 pub struct Together {
@@ -35,23 +34,18 @@ pub struct Together {
     /// What computes the rows with the neutral label.
     neutral: Vec<Box<dyn LayerBackend>>,
     readout: Option<Readout>,
-    isa: Isa,
     negatives: Negatives,
     peer: f32,
-    /// Memory for the activations that go from one layer to the next.
+    /// Memory for the activations that go from one layer to the next, 2n rows each.
     activations: [Vec<f32>; 2],
-}
-
-/// What trains one layer, and what computes it.
-struct Layer {
-    trainer: LayerTrainer,
-    backend: Box<dyn LayerBackend>,
 }
 
 /// What trains the read-out.
 struct Readout {
     trainer: readout::Trainer,
     features: Features,
+    /// Memory for the activations under the neutral label, n rows each.
+    activations: [Vec<f32>; 2],
 }
 
 /// Which batch of which epoch, and how long its steps are.
@@ -68,35 +62,33 @@ impl Together {
     /// What trains the network of `state`.
     pub fn new(state: &TrainingState, config: &Config, backend: &dyn Backend) -> Self {
         let (recipe, isa, network) = (config.recipe(), backend.isa(), &state.network);
-        let layers = network.layers.iter().map(|parameters| Layer {
-            trainer: LayerTrainer::new(Optimizer::new(isa, config.rule()), config.l2(), parameters),
-            backend: backend.layer(&recipe, parameters.k, parameters.u),
-        });
+        let layers = network.layers.iter().map(|parameters| Layer::new(parameters, config, backend));
         let neutral = network.layers.iter().map(|parameters| backend.layer(&recipe, parameters.k, parameters.u));
         let readout = network.readout.as_ref().map(|parameters| Readout {
             trainer: readout::Trainer::new(isa, Optimizer::new(isa, config.readout_rule()), parameters),
             features: Features::new(0, parameters.k),
+            activations: Default::default(),
         });
         Self {
             recipe,
             layers: layers.collect(),
             neutral: neutral.collect(),
             readout,
-            isa,
             negatives: config.negatives,
             peer: config.peer as f32,
             activations: Default::default(),
         }
     }
 
-    /// Takes a step of every layer, and of the read-out, on the given samples of `set`.
+    /// Takes a step of every layer, and of the read-out, on the given samples of `set`; returns the read-out's loss
+    /// before it.
     pub fn train_batch(
         &mut self,
         state: &mut TrainingState,
         (set, places, samples): (TrainingSet<'_>, &[u32], &[u32]),
         place: Place,
         tallies: &mut [Tally],
-    ) {
+    ) -> Option<f64> {
         let truth: Vec<u8> = samples.iter().map(|&s| set.labels[s as usize]).collect();
         let images = Images {
             pixels: set.pixels,
@@ -105,43 +97,43 @@ impl Together {
             classes: state.network.classes,
             overlay: Overlay::Neutral,
         };
-        let probabilities = self.train_readout(state, &images, &truth, place.rate);
-        let negatives = self.negatives(&truth, probabilities.as_deref(), images.classes, place);
+        let readout_loss = self.train_readout(state, &images, &truth, place.rate);
+        let negatives = self.negatives(&truth, images.classes, place);
         // Rows that look alike share their zeros; a batch may stand in any order.
         let order = in_order_of_likeness(samples, (&truth, &negatives), places);
         let samples: Vec<u32> = order.iter().map(|&i| samples[i]).collect();
         let labels = [truth, negatives].map(|labels| order.iter().map(|&i| labels[i]).collect::<Vec<u8>>());
         let images = Images { samples: &samples, overlay: Overlay::Labels(&labels), ..images };
         self.train_layers(state, &images, place.rate, tallies);
+        readout_loss
     }
 
-    /// Takes a step of the read-out; returns the probabilities before it, n x classes.
+    /// Takes a step of the read-out; returns the loss before it. What it then holds are the probabilities before it.
     fn train_readout(
         &mut self,
         state: &mut TrainingState,
         images: &Images<'_>,
         truth: &[u8],
         rate: f64,
-    ) -> Option<Vec<f32>> {
-        let Readout { trainer, features } = self.readout.as_mut()?;
+    ) -> Option<f64> {
+        let Readout { trainer, features, activations } = self.readout.as_mut()?;
         let network = &mut state.network;
         features.begin(truth.len());
-        readout::features_of(network, &self.recipe, &mut self.neutral, images, &mut self.activations, features);
+        readout::features_of(network, &self.recipe, &mut self.neutral, images, activations, features);
         let parameters = network.readout.as_mut().expect("a read-out to train");
         let optimizer = state.readout_optimizer.as_mut().expect("a read-out has an optimiser");
-        let probabilities = readout::probabilities(self.isa, parameters, features);
-        trainer.train((parameters, optimizer), features, (truth, probabilities.clone()), rate);
-        Some(probabilities)
+        Some(trainer.train((parameters, optimizer), features, truth, rate))
     }
 
-    /// The label of each negative.
-    fn negatives(&self, truth: &[u8], probabilities: Option<&[f32]>, classes: usize, place: Place) -> Vec<u8> {
+    /// The label of each negative, n; after the read-out's step on the same samples.
+    fn negatives(&self, truth: &[u8], classes: usize, place: Place) -> Vec<u8> {
         let rng = &mut random::generator(Purpose::Negatives, place.seed, place.epoch, place.number);
         match self.negatives {
             Negatives::Permuted => labels::permuted(truth, rng),
             Negatives::Wrong => labels::wrong(truth, classes, rng),
             Negatives::Hard => {
-                readout::hard_negatives(truth, probabilities.expect("hard negatives have a read-out"), classes, rng)
+                let readout = self.readout.as_ref().expect("hard negatives have a read-out");
+                readout::hard_negatives(truth, readout.trainer.probabilities(), classes, rng)
             }
         }
     }

@@ -133,6 +133,7 @@ mod tests {
                 step_loss: vec![],
                 seconds: 1.0,
                 validation_accuracy: None,
+                readout_loss: None,
             };
             assert!(loss(&[report]).ends_with("</svg>\n"));
         }
