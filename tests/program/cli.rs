@@ -355,6 +355,49 @@ fn the_environment_of_a_run_does_not_reach_other_commands() {
     assert!(message(&with_variable(&["--data", "set"]), 2).contains("--epochs"));
 }
 
+/// All layers together, on the small set.
+const PAPER: [&str; 10] =
+    ["--data", "set", "--preset", "paper", "--classes", "4", "--layers", "24,16", "--batch", "20"];
+
+#[test]
+fn validation_keeps_the_best_network_and_stops_at_the_target() {
+    let place = workplace();
+    let train = |more: &[&str]| json(&run(&place, &[&PAPER[..], &["--json", "--validation", "40"], more].concat()));
+    let summary = train(&["--epochs", "30", "--target-accuracy", "0.9", "--out", "stopped"]);
+    let epochs = summary["epochs"].as_array().unwrap();
+    let accuracy = |epoch: &Value| epoch["validation_accuracy"].as_f64();
+    assert!(epochs.len() < 30 && accuracy(epochs.last().unwrap()).unwrap() >= 0.9, "{summary}");
+    assert!(epochs[..epochs.len() - 1].iter().all(|epoch| accuracy(epoch).unwrap() < 0.9));
+    assert!(epochs.iter().all(|epoch| epoch["readout_loss"].as_f64().unwrap() > 0.0));
+    let seconds: f64 = epochs.iter().map(|epoch| epoch["seconds"].as_f64().unwrap()).sum();
+    assert_eq!(summary["seconds_to_target"].as_f64(), Some(seconds));
+    assert_eq!((&summary["interrupted"], &summary["dataset"]["train"]), (&false.into(), &(TRAIN - 40).into()));
+    // The last network is the best one, and both say by their read-out what the run's own test said.
+    for model in ["stopped/model.safetensors", "stopped/best.safetensors"] {
+        let eval = json(&run(&place, &["eval", "--json", "--model", model]));
+        assert_eq!(eval["weights_sha256"], summary["weights_sha256"], "{model}");
+        assert!(eval["test_accuracy"].as_f64().unwrap() > 0.7, "{eval}");
+    }
+    let images = "set/t10k-images-idx3-ubyte";
+    let predicted = run(&place, &["predict", "--model", "stopped/model.safetensors", images]);
+    assert_eq!(String::from_utf8(predicted.stdout).unwrap().lines().count(), TEST);
+
+    let summary = train(&["--epochs", "4", "--validate-every", "3", "--out", "whole"]);
+    let validated: Vec<bool> = summary["epochs"].as_array().unwrap().iter().map(|e| accuracy(e).is_some()).collect();
+    assert_eq!(validated, [false, false, true, true], "every third epoch, and the last");
+    assert!(summary["seconds_to_target"].is_null());
+}
+
+#[test]
+fn validation_leaves_something_to_train_on() {
+    let place = workplace();
+    let line = one_line(&run(&place, &[&PAPER[..], &["--validation", "240"]].concat()), 2);
+    assert!(line.contains("validation") && line.contains("240"), "{line}");
+    assert!(!place.path().join("runs").exists(), "nothing is begun");
+    let line = one_line(&run(&place, &small(&["--negatives", "hard"])), 2);
+    assert!(line.contains("negatives") && line.contains("expected"), "{line}");
+}
+
 #[test]
 fn info_names_an_instruction_set_that_is_usable() {
     let place = workplace();

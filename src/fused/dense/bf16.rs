@@ -416,3 +416,30 @@ impl Kept {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::Isa;
+    use crate::tile::Decoded;
+
+    #[test]
+    fn the_share_to_become_sparse_at_is_work_by_work() {
+        let products = Bf16(Decoded(Isa::best()));
+        let (rows, k) = (64, 64);
+        let mut inputs = Inputs::default();
+        // One of four pairs of tiles, in it one pair of steps of one group of rows.
+        let mut dense = vec![0.0; rows * k];
+        dense[40 * k + 7] = 1.0;
+        products.pack(&dense, k, &mut inputs);
+        let Shares { tiles, pairs, lines } = inputs.forward.shares();
+        assert_eq!((tiles, pairs, lines), (1.0 / 4.0, 1.0 / (4.0 * 4.0 * 16.0), 1.0 / (4.0 * 4.0 * 2.0)));
+        assert_eq!(products.sparse_share(&inputs), tiles / lines / Decoded::COST_OF_SPARSE);
+        dense.fill(1.0);
+        products.pack(&dense, k, &mut inputs);
+        assert_eq!(products.sparse_share(&inputs), 1.0 / Decoded::COST_OF_SPARSE);
+        dense.fill(0.0);
+        products.pack(&dense, k, &mut inputs);
+        assert!(products.sparse_share(&inputs).is_nan(), "nothing is below it: a strip of zeros stays dense");
+    }
+}
