@@ -36,6 +36,7 @@ impl Avx512Bf16 {
 impl TileUnit for Avx512Bf16 {
     const LEAVES_OUT_PAIRS: bool = true;
 
+    /// The sparse form reaches about half the rate of f32, this unit twice that rate; measured on Zen 5.
     const COST_OF_SPARSE: f64 = 4.0;
 
     fn name(self) -> &'static str {
@@ -84,7 +85,8 @@ impl PairDot for Avx512Bf16 {
 
     #[inline(always)]
     fn ask_for(self, line: *const [f32; SIDE]) {
-        // SAFETY: a prefetch reads nothing.
+        // SAFETY: the token exists, and every CPU with AVX-512 has the instruction; a prefetch neither reads nor
+        // writes, and an address that cannot be translated is left alone.
         unsafe { _mm_prefetch::<_MM_HINT_ET0>(line.cast()) };
     }
 

@@ -104,7 +104,8 @@ fn multiply_rows<D: PairDot>(
 /// A step of [`multiply_rows`] without its loads, `rounds` times; returns the operations.
 #[inline(always)]
 pub fn multiply_pairs_in_registers<D: PairDot>(dot: D, rounds: usize) -> u64 {
-    // Values that the compiler cannot see; a sum of them stays finite for 2^100 rounds.
+    // Values that the compiler cannot see; their products are about the smallest normal float, so that no sum of them
+    // comes near the largest one.
     let [a, b] = [[0x2000; 2], [0x2001; 2]].map(|pair| dot.repeat(black_box(pair)));
     let mut sums = [dot.load(&black_box([0.0; SIDE])); 2 * ROWS];
     for _ in 0..rounds {

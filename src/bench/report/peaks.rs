@@ -30,8 +30,8 @@ const CACHES_OF_AN_ARRAY: u64 = 4;
 /// An array takes at most this part of the memory.
 const PART_OF_MEMORY: u64 = 12;
 
-/// Rounds of tile products in one run: some milliseconds on the units that there are, between 256 and 65,536
-/// multiply-adds a round.
+/// Rounds of tile products in one run: 1 ms of `vdpbf16ps`, which does 512 multiply-adds a round in 8 cycles, and about
+/// 12 ms of AMX, which does 32,768 in 64.
 pub const TILE_ROUNDS: usize = 1 << 19;
 
 /// Runs multiply-adds on the registers of `isa`, on the calling thread. It returns their sum, so that the compiler

@@ -262,7 +262,8 @@ fn reached(epochs: &[EpochReport], target: f64) -> bool {
     target > 0.0 && last.is_some_and(|accuracy| accuracy >= target)
 }
 
-/// Ends a run in which a layer's loss or weights, or those of the read-out, are no numbers any more: what follows would be lost time.
+/// Ends a run in which a layer's loss or weights, or the read-out's weights, are no numbers any more: what follows
+/// would be lost time.
 ///
 /// `losses` holds each layer's loss in the epoch, or nothing where the epoch was interrupted.
 fn check_converging(epoch: usize, losses: &[f64], network: &Network, lr: f64) -> Result<()> {
