@@ -67,6 +67,7 @@ mod strip;
 #[cfg(test)]
 mod testing;
 mod units;
+mod z_to_d;
 
 use crate::backend::{Backend, LayerBackend};
 #[cfg(feature = "cli")]

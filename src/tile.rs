@@ -104,6 +104,9 @@ pub trait TileUnit: Copy + Send + Sync + 'static {
     /// Whether the unit leaves out the pairs of steps that [`Product::nonzero`] lets it leave out.
     const LEAVES_OUT_PAIRS: bool;
 
+    /// Whether products run beside the vectors, on a unit of their own, so that work of both kinds is worth mixing.
+    const RUNS_BESIDE_VECTORS: bool;
+
     /// What a multiply-add of the fused backend's sparse form costs, in multiply-adds of this unit
     /// (docs/performance.md).
     const COST_OF_SPARSE: f64;

@@ -6,6 +6,7 @@ use super::dense::DenseProducts;
 use super::epilogue::rows_of_h;
 use super::packing::ColumnPanels;
 use super::sparse::Scratch;
+use super::z_to_d::ZBlocks;
 
 /// One set of buffers for each thread; never contended, because a thread works on one part at a time.
 pub struct Buffers<P: DenseProducts> {
@@ -17,8 +18,8 @@ pub struct Buffers<P: DenseProducts> {
 pub struct ThreadBuffers<P: DenseProducts> {
     /// The rows of a strip, row-major.
     pub room: Vec<f32>,
-    /// Z, then D, of a block of rows: Z rows x u.
-    pub z: ColumnPanels,
+    /// Room for Z and D of a strip.
+    pub z: ZBlocks,
     /// D of a strip, where that is not Z's own memory.
     pub d: P::D,
     /// Activations: [`rows_of_h`] x u.
@@ -35,7 +36,7 @@ impl<P: DenseProducts> Buffers<P> {
     pub fn new(u: usize, nr: usize) -> Self {
         let thread = || ThreadBuffers {
             room: Vec::new(),
-            z: ColumnPanels::zeros(0, u, nr),
+            z: ZBlocks::new(u, nr),
             d: P::D::default(),
             h: ColumnPanels::zeros(1, u, nr),
             largest: ColumnPanels::zeros(1, u, nr),
@@ -52,7 +53,7 @@ impl<P: DenseProducts> Buffers<P> {
             let ThreadBuffers { room, z, h, sparse, .. } = thread.get_mut().unwrap_or_else(PoisonError::into_inner);
             room.clear();
             room.reserve(rows * k);
-            z.reshape(rows.min(P::Z_ROWS));
+            z.fit::<P>(rows);
             h.reshape(rows_of_h(variants));
             sparse.fit(self.u, variants);
         }

@@ -51,6 +51,9 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// [`DenseProducts::TILE_ROWS`]; all rows of a strip where D is Z's own memory.
     const Z_ROWS: usize;
 
+    /// Whether products of one block of rows go between the rows of another in the epilogue.
+    const OVERLAPS: bool;
+
     /// Rows of a tile: Z has those of its block and dW those of the inputs, rounded up to whole tiles. What the rows
     /// beyond hold is never read.
     const TILE_ROWS: usize;
@@ -108,14 +111,14 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     fn load(self, weights: &mut Self::Weights, kernel: &[f32], orders: (ColumnOrder<'_>, ColumnOrder<'_>));
 
     /// `z = X W` for the base rows `block`, [`DenseProducts::Z_ROWS`] of them or what is left of the strip, and the
-    /// first `panels` column panels, zero in columns beyond `u`. Row 0 of `z` is the first of the block.
+    /// column panels `panels`, zero in columns beyond `u`. Row 0 of `z` is the first of the block.
     fn forward<S: Simd>(
         self,
         simd: S,
         inputs: &Self::Inputs,
         block: Range<usize>,
         weights: &Self::Weights,
-        panels: usize,
+        panels: Range<usize>,
         z: &mut ColumnPanels,
     );
 

@@ -117,6 +117,11 @@ pub struct Epilogue<'a> {
 /// `z` are then loaded and stored once for four rows, and four sums of squares of NR floats take half of the registers.
 const SIDE_BY_SIDE: usize = 4;
 
+/// Base rows of a strip with `variants` variants that go through the gradient's epilogue side by side.
+pub fn side_by_side(variants: usize) -> usize {
+    SIDE_BY_SIDE / variants
+}
+
 /// Rows of the epilogue's activations, for strips with `variants` variants.
 pub fn rows_of_h(variants: usize) -> usize {
     variants.max(SIDE_BY_SIDE)
@@ -206,22 +211,29 @@ impl Epilogue<'_> {
         on as f64 / seen as f64
     }
 
-    /// Turns Z into D, the right operand of the gradient product, adds the strip's loss, bias and label gradients to
-    /// `sums`, and notes each unit's largest `z` in the strip. Where asked for, writes the activations (output rows x
-    /// u).
+    /// Turns Z of `rows`, some of the block, into D, the right operand of the gradient product, adds their loss, bias
+    /// and label gradients to `sums`, and notes each unit's largest `z` in the strip, whose first row comes first.
+    /// Where asked for, writes the activations (output rows x u).
     ///
     /// `D[r]` is `scale[r]` times the sum of `dz` over the variants, because the input rows of the variants differ in
     /// their label pixels only. The gradient of the label pixels, `value * dz`, is added here.
     #[inline(always)]
-    pub fn gradient<S: Simd>(&mut self, simd: S, loss: &LossOfRows, sums: &mut DenseSums, outputs: Option<&mut [f32]>) {
-        if self.block.start == 0 {
+    pub fn gradient<S: Simd>(
+        &mut self,
+        simd: S,
+        rows: Range<usize>,
+        loss: &LossOfRows,
+        sums: &mut DenseSums,
+        outputs: Option<&mut [f32]>,
+    ) {
+        if rows.start == 0 {
             self.largest.fill(f32::NEG_INFINITY);
         }
         match self.rows.variants() {
-            1 => self.gradient_of_rows::<S, SIDE_BY_SIDE, 1>(simd, loss, sums, outputs),
+            1 => self.gradient_of_rows::<S, SIDE_BY_SIDE, 1>(simd, rows, loss, sums, outputs),
             TRAINING_VARIANTS => {
                 const ROWS: usize = SIDE_BY_SIDE / TRAINING_VARIANTS;
-                self.gradient_of_rows::<S, ROWS, TRAINING_VARIANTS>(simd, loss, sums, outputs);
+                self.gradient_of_rows::<S, ROWS, TRAINING_VARIANTS>(simd, rows, loss, sums, outputs);
             }
             _ => unreachable!("training has a positive and a negative variant"),
         }
@@ -232,11 +244,11 @@ impl Epilogue<'_> {
     fn gradient_of_rows<S: Simd, const ROWS: usize, const V: usize>(
         &mut self,
         simd: S,
+        Range { mut start, end }: Range<usize>,
         loss: &LossOfRows,
         sums: &mut DenseSums,
         mut outputs: Option<&mut [f32]>,
     ) {
-        let Range { mut start, end } = self.block;
         while start + ROWS <= end {
             self.gradient_side_by_side::<S, ROWS, V>(simd, start, loss, sums, outputs.as_deref_mut());
             start += ROWS;

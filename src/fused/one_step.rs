@@ -16,11 +16,12 @@ use std::ops::Range;
 
 use super::batch::PackedBatch;
 use super::buffers::{Buffers, ThreadBuffers};
-use super::dense::{self, DenseProducts};
-use super::epilogue::{DenseSums, Epilogue};
+use super::dense::DenseProducts;
+use super::epilogue::DenseSums;
 use super::packing::{ColumnOrder, ColumnPanels};
 use super::part::{PackedLayer, is_on};
 use super::strip::{Form, Strip};
+use super::z_to_d::ZBlocks;
 use crate::gemm::MatrixMut;
 use crate::parameters::Parameters;
 use crate::recipe::LossOfRows;
@@ -44,8 +45,8 @@ pub struct OneStep<P: DenseProducts> {
 
 /// What one strip leaves for the gradient.
 struct StripResult<P: DenseProducts> {
-    /// Z, then D, of a block of rows: Z rows x u.
-    z: ColumnPanels,
+    /// Room for Z and D.
+    z: ZBlocks,
     /// D, where that is not the memory of Z.
     d: P::D,
     /// Each unit's largest `z`: 1 x u.
@@ -65,13 +66,13 @@ impl<P: DenseProducts> OneStep<P> {
     pub fn begin(&mut self, batch: &PackedBatch<P>, (u, nr): (usize, usize)) {
         let (rows, label_pixels) = (batch.tile_rows(), batch.label_pixels);
         self.strips.resize_with(batch.parts.len(), || StripResult {
-            z: ColumnPanels::zeros(0, u, nr),
+            z: ZBlocks::new(u, nr),
             d: P::D::default(),
             largest: ColumnPanels::zeros(1, u, nr),
             sums: DenseSums::zeros(0, u, nr),
         });
         for StripResult { z, sums, .. } in &mut self.strips {
-            z.reshape(rows.min(P::Z_ROWS));
+            z.fit::<P>(rows);
             sums.reshape(label_pixels);
         }
         self.total.reshape(label_pixels);
@@ -132,17 +133,13 @@ impl<P: DenseProducts> Kernel for StripGradient<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { strip, layer, loss, result, buffers, mut outputs } = self;
+        let Self { strip, layer, loss, result, buffers, outputs } = self;
         let StripResult { z, d, largest, sums } = result;
-        let Strip { rows, form: Form::Dense(packed) } = strip else { unreachable!("strips of a mini-batch are dense") };
-        let (PackedLayer { products, weights, view, .. }, h) = (layer, &mut buffers.h);
+        let Strip { rows, form: Form::Dense(inputs) } = strip else { unreachable!("strips of a mini-batch are dense") };
         sums.clear();
-        for block in dense::blocks::<P>(rows.count()) {
-            products.forward(simd, packed, block.clone(), weights, view.panels, z);
-            let mut epilogue = Epilogue { rows, block: block.clone(), layer: view, z, h, largest };
-            epilogue.gradient(simd, &loss, sums, outputs.as_deref_mut());
-            products.keep(simd, (block, rows.count()), view.panels, z, d);
-        }
+        let mut strip = layer.z_to_d((rows, inputs), z, (&mut buffers.h, largest));
+        strip.forward(simd, strip.first_block());
+        strip.gradient(simd, &loss, sums, outputs, d);
     }
 }
 
@@ -187,7 +184,7 @@ impl<P: DenseProducts> Kernel for PanelGradient<'_, P> {
         let mut panel = sums.panels_of(panels);
         for (number, (strip, StripResult { z, d, largest, .. })) in parts.iter().flatten().zip(results).enumerate() {
             let Some(inputs) = strip.dense() else { unreachable!("strips of a mini-batch are dense") };
-            products.accumulate(simd, inputs, (z, d), |j| is_on(largest, j), (&mut panel, number > 0));
+            products.accumulate(simd, inputs, (&z.even, d), |j| is_on(largest, j), (&mut panel, number > 0));
         }
         for input in 0..kernel.rows() {
             sums.unpack_first(input, kernel.row(input));

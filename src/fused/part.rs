@@ -1,7 +1,5 @@
 //! One part of a batch: its strips one after another, each through product, epilogue and gradient, dense or sparse.
 
-use std::ops::Range;
-
 use super::buffers::ThreadBuffers;
 use super::dense::{self, DenseProducts};
 use super::epilogue::{DenseSums, Epilogue, LayerView};
@@ -10,6 +8,7 @@ use super::packing::{ColumnOrder, ColumnPanels};
 use super::rows::Rows;
 use super::sparse::{Sparse, SparseLayer, SparseStep, SparseSums};
 use super::strip::{Form, Strip};
+use super::z_to_d::{ZBlocks, ZToD};
 use crate::recipe::{Goodness, LossOfRows};
 use crate::simd::{Kernel, LINE, Simd};
 
@@ -49,6 +48,17 @@ impl<P: DenseProducts> Clone for PackedLayer<'_, P> {
 impl<P: DenseProducts> Copy for PackedLayer<'_, P> {}
 
 impl<'a, P: DenseProducts> PackedLayer<'a, P> {
+    /// A dense strip on this layer, with room for its Z, its activations and its units' largest `z`.
+    pub fn z_to_d(
+        &self,
+        (rows, inputs): (&'a Rows, &'a P::Inputs),
+        z: &'a mut ZBlocks,
+        (h, largest): (&'a mut ColumnPanels, &'a mut ColumnPanels),
+    ) -> ZToD<'a, P> {
+        let Self { products, weights, view, .. } = *self;
+        ZToD { rows, inputs, products, weights, view, z, h, largest }
+    }
+
     fn sparse(&self, rows: &'a Rows) -> SparseStep<'a> {
         SparseStep { rows, layer: self.sparse.expect("strips become sparse in training only") }
     }
@@ -96,7 +106,7 @@ impl<P: DenseProducts> Kernel for PartGradient<'_, P> {
                 let mut strip = DenseStrip { rows, inputs, layer, orders, buffers };
                 strip.begin(simd);
                 let sparse_below = sparse_below.unwrap_or_else(|| layer.products.sparse_share(strip.inputs));
-                if strip.share_on(simd) < sparse_below {
+                if strip.z_to_d().share_on(simd) < sparse_below {
                     *form = Form::Sparse(strip.sparse_form(simd));
                 }
             }
@@ -125,35 +135,18 @@ struct DenseStrip<'a, P: DenseProducts> {
 }
 
 impl<P: DenseProducts> DenseStrip<'_, P> {
-    /// The first block of rows whose Z is computed.
-    fn first_block(&self) -> Range<usize> {
-        0..self.rows.count().min(P::Z_ROWS)
-    }
-
-    /// Computes Z of `block`.
+    /// The strip from Z to D.
     #[inline(always)]
-    fn forward<S: Simd>(&mut self, simd: S, block: Range<usize>) {
-        let PackedLayer { products, weights, view, .. } = self.layer;
-        products.forward(simd, self.inputs, block, weights, view.panels, &mut self.buffers.z);
+    fn z_to_d(&mut self) -> ZToD<'_, P> {
+        let ThreadBuffers { z, h, largest, .. } = &mut *self.buffers;
+        self.layer.z_to_d((self.rows, self.inputs), z, (h, largest))
     }
 
     /// Computes Z of the first block: what is done with a strip, dense or sparse, begins with it.
     #[inline(always)]
     fn begin<S: Simd>(&mut self, simd: S) {
-        self.forward(simd, self.first_block());
-    }
-
-    #[inline(always)]
-    fn epilogue(&mut self, block: Range<usize>) -> Epilogue<'_> {
-        let ThreadBuffers { z, h, largest, .. } = &mut *self.buffers;
-        Epilogue { rows: self.rows, block, layer: self.layer.view, z, h, largest }
-    }
-
-    /// The share of units that are on in the first block.
-    #[inline(always)]
-    fn share_on<S: Simd>(&mut self, simd: S) -> f64 {
-        let units = self.layer.view.units.count();
-        self.epilogue(self.first_block()).share_on(simd, units)
+        let mut strip = self.z_to_d();
+        strip.forward(simd, strip.first_block());
     }
 
     /// The same strip in sparse form, with the bounds that its Z gives.
@@ -165,9 +158,9 @@ impl<P: DenseProducts> DenseStrip<'_, P> {
         let mut sparse = Sparse::new(lines, self.rows.count(), units.len());
         for block in dense::blocks::<P>(self.rows.count()) {
             if block.start > 0 {
-                self.forward(simd, block.clone());
+                self.z_to_d().forward(simd, block.clone());
             }
-            sparse.learn(simd, self.layer.sparse(self.rows), block, &self.buffers.z, (units, columns));
+            sparse.learn(simd, self.layer.sparse(self.rows), block, &self.buffers.z.even, (units, columns));
         }
         sparse
     }
@@ -175,28 +168,21 @@ impl<P: DenseProducts> DenseStrip<'_, P> {
     /// Adds the strip's loss and gradient to `partial`.
     #[inline(always)]
     fn gradient<S: Simd>(&mut self, simd: S, loss: &LossOfRows, partial: &mut Partial) {
-        let PackedLayer { products, view, .. } = self.layer;
-        let rows = self.rows.count();
+        let products = self.layer.products;
         if !partial.has_dense {
             partial.dense.clear();
         }
         partial.dense.loss = partial.loss;
-        for block in dense::blocks::<P>(rows) {
-            if block.start > 0 {
-                self.forward(simd, block.clone());
-            }
-            self.epilogue(block.clone()).gradient(simd, loss, &mut partial.dense, None);
-            let ThreadBuffers { z, d, .. } = &mut *self.buffers;
-            products.keep(simd, (block, rows), view.panels, z, d);
-        }
+        let ThreadBuffers { z, d, h, largest, room, .. } = &mut *self.buffers;
+        let strip = self.layer.z_to_d((self.rows, self.inputs), z, (h, largest));
+        strip.gradient(simd, loss, &mut partial.dense, None, d);
         partial.loss = partial.dense.loss;
-        let ThreadBuffers { z, d, largest, room, .. } = &mut *self.buffers;
         if !products.is_transposed(self.inputs) {
             products.unpack(self.inputs, room);
             products.transpose(self.inputs, room, self.orders.transposed());
         }
         let gradient = &mut partial.kernel.panels_mut();
-        products.accumulate(simd, self.inputs, (z, d), |j| is_on(largest, j), (gradient, partial.has_dense));
+        products.accumulate(simd, self.inputs, (&z.even, d), |j| is_on(largest, j), (gradient, partial.has_dense));
         partial.has_dense = true;
         partial.largest.raise_to(largest);
     }
@@ -236,7 +222,8 @@ impl<P: DenseProducts> Kernel for PartForward<'_, P> {
                     let mut active = 0;
                     for block in dense::blocks::<P>(rows.count()) {
                         let PackedLayer { products, weights, view, .. } = layer;
-                        products.forward(simd, inputs, block.clone(), weights, view.panels, z);
+                        let z = &mut z.even;
+                        products.forward(simd, inputs, block.clone(), weights, 0..view.panels, z);
                         let mut epilogue = Epilogue { rows, block, layer: view, z, h, largest };
                         active += epilogue.outputs(simd, goodness, wanted.0.as_deref_mut(), wanted.1.as_deref_mut());
                     }

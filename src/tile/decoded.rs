@@ -15,6 +15,8 @@ pub struct Decoded(pub Isa);
 impl TileUnit for Decoded {
     const LEAVES_OUT_PAIRS: bool = false;
 
+    const RUNS_BESIDE_VECTORS: bool = false;
+
     /// Both forms are f32 multiply-adds here; the sparse one ends in sums across a vector, this one decodes B again for
     /// each block. Not tuned: the unit stands in where there is none.
     const COST_OF_SPARSE: f64 = 2.0;

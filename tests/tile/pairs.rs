@@ -44,6 +44,8 @@ impl PairDot for Model {
 impl TileUnit for Model {
     const LEAVES_OUT_PAIRS: bool = true;
 
+    const RUNS_BESIDE_VECTORS: bool = false;
+
     const COST_OF_SPARSE: f64 = 4.0;
 
     fn name(self) -> &'static str {

@@ -262,6 +262,8 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
 
     const Z_ROWS: usize = BLOCK;
 
+    const OVERLAPS: bool = U::RUNS_BESIDE_VECTORS;
+
     const TILE_ROWS: usize = BLOCK;
 
     /// Half a unit in the last of eight places, at most.
@@ -345,11 +347,11 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
         inputs: &Inputs,
         block: Range<usize>,
         weights: &Weights,
-        panels: usize,
+        panels: Range<usize>,
         z: &mut ColumnPanels,
     ) {
         let BlockOfRows { tiles: a, steps, nonzero } = inputs.forward.block(block.start / BLOCK);
-        for j in 0..panels {
+        for j in panels {
             let (b, c) = (weights.panel(j), z.panel_mut(j));
             self.0.multiply(simd, Product { a, steps, nonzero, b, c, adds: false, streamed: Streamed::B });
         }

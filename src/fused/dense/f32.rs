@@ -38,6 +38,8 @@ impl DenseProducts for F32 {
 
     const Z_ROWS: usize = Self::STRIP_ROWS;
 
+    const OVERLAPS: bool = false;
+
     const TILE_ROWS: usize = MR;
 
     const INPUT_ROUNDING: f64 = 0.0;
@@ -120,11 +122,11 @@ impl DenseProducts for F32 {
         inputs: &Inputs,
         block: Range<usize>,
         w: &ColumnPanels,
-        panels: usize,
+        panels: Range<usize>,
         z: &mut ColumnPanels,
     ) {
         debug_assert_eq!(block, 0..inputs.forward.rows(), "a block is a strip");
-        for j in 0..panels {
+        for j in panels {
             let b = w.panel(j);
             for (panel, c) in inputs.forward.iter().zip(z.panel_mut(j).chunks_exact_mut(MR * S::LANES)) {
                 let tile = micro_kernel(simd, panel, b, [simd.splat(0.0); MR]);

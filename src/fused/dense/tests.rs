@@ -38,7 +38,7 @@ impl<P: DenseProducts> Kernel for Step<'_, P> {
         } = *self.0;
         let (panels, mut all) = (z.count(), vec![f32::NAN; rows * u]);
         for block in blocks::<P>(rows) {
-            products.forward(simd, inputs, block.clone(), weights, panels, z);
+            products.forward(simd, inputs, block.clone(), weights, 0..panels, z);
             for r in block.clone() {
                 let order = ColumnOrder::Permuted(units);
                 z.unpack_row(r - block.start, order, &mut all[r * u..][..u]);

@@ -157,7 +157,7 @@ impl EpilogueCall for GradientOf<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S, mut epilogue: Epilogue<'_>) {
-        epilogue.gradient(simd, self.0, self.1, self.2);
+        epilogue.gradient(simd, epilogue.block.clone(), self.0, self.1, self.2);
     }
 }
 

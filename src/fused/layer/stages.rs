@@ -13,6 +13,7 @@ use crate::fused::input_orders::Orders;
 use crate::fused::packing::{ColumnOrder, ColumnPanels};
 use crate::fused::part::{PackedLayer, is_on};
 use crate::fused::strip::{Form, Strip};
+use crate::fused::z_to_d::ZBlocks;
 use crate::parameters::Parameters;
 use crate::recipe::{LossOfRows, Recipe};
 use crate::simd::{Kernel, Simd};
@@ -103,14 +104,14 @@ impl<P: DenseProducts> Kernel for TakeExample<'_, P> {
     fn run<S: Simd>(self, simd: S) -> Example<P> {
         let FusedLayer { products, u, batch, parameters, buffers, .. } = self.layer;
         let packed = parameters.view(ColumnOrder::Natural(*u), *u, None);
-        let ThreadBuffers { z, h, largest, .. } = &mut *buffers.of_this_thread();
+        let ThreadBuffers { z: ZBlocks { even: z, .. }, h, largest, .. } = &mut *buffers.of_this_thread();
         let Strip { rows, form: Form::Dense(inputs) } = &batch.parts[0][0] else { unreachable!("strips begin dense") };
         let block = 0..rows.count().min(P::Z_ROWS);
-        products.forward(simd, inputs, block.clone(), packed.weights, packed.view.panels, z);
+        products.forward(simd, inputs, block.clone(), packed.weights, 0..packed.view.panels, z);
         let begin = z.clone();
         let mut sums = DenseSums::zeros(batch.label_pixels, *u, z.nr());
-        let mut epilogue = Epilogue { rows, block, layer: packed.view, z, h, largest };
-        epilogue.gradient(simd, &self.layer.loss(), &mut sums, None);
+        let mut epilogue = Epilogue { rows, block: block.clone(), layer: packed.view, z, h, largest };
+        epilogue.gradient(simd, block, &self.layer.loss(), &mut sums, None);
         let mut example = Example { z: begin, d: z.clone(), kept: Vec::new(), largest: largest.clone() };
         for Strip { rows, .. } in batch.parts.iter().flatten() {
             let rows = rows.count();
@@ -168,7 +169,7 @@ impl<P: DenseProducts> Kernel for PartStage<'_, P> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { stage, strips, layer, example, orders, loss, result, buffers } = self;
-        let ThreadBuffers { z, d, h, largest, room, .. } = buffers;
+        let ThreadBuffers { z: ZBlocks { even: z, .. }, d, h, largest, room, .. } = buffers;
         let products = layer.products;
         for Strip { rows, form } in strips {
             let Form::Dense(packed) = form else { unreachable!("strips are dense before the first step") };
@@ -176,14 +177,14 @@ impl<P: DenseProducts> Kernel for PartStage<'_, P> {
                 Stage::Pack => unreachable!("packing is the batch's"),
                 Stage::Forward => {
                     for block in dense::blocks::<P>(rows.count()) {
-                        products.forward(simd, packed, block, layer.weights, layer.view.panels, z);
+                        products.forward(simd, packed, block, layer.weights, 0..layer.view.panels, z);
                     }
                 }
                 Stage::Epilogue => {
                     for block in dense::blocks::<P>(rows.count()) {
                         z.copy_from(&example.z);
                         let mut epilogue = Epilogue { rows, block: block.clone(), layer: layer.view, z, h, largest };
-                        epilogue.gradient(simd, &loss, &mut result.sums, None);
+                        epilogue.gradient(simd, block.clone(), &loss, &mut result.sums, None);
                         products.keep(simd, (block, rows.count()), layer.view.panels, z, d);
                     }
                 }

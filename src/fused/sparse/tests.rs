@@ -275,7 +275,7 @@ kernel!(
         computed: usize,
     } -> (),
     |simd| {
-        products.forward(simd, inputs, 0..step.rows.count(), weights, computed.div_ceil(S::LANES), z);
+        products.forward(simd, inputs, 0..step.rows.count(), weights, 0..computed.div_ceil(S::LANES), z);
         sparse.learn(simd, step, 0..step.rows.count(), z, (units, computed));
     }
 );
