@@ -9,13 +9,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use crate::augment::Augmentation;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::labels::{LabelStyle, LabelValue};
 use crate::layer::L2;
 use crate::network::{Initial, Initializer};
 use crate::optimizer::Rule;
-use crate::recipe::{Goodness, Loss, Normalisation, Recipe, Schedule, Threshold};
+use crate::recipe::{Goodness, Loss, LossName, Normalisation, RateFactor, Recipe, Schedule, Threshold};
 
 /// The names `--preset` takes.
 pub const PRESETS: [&str; 2] = ["keras", "paper"];
@@ -47,11 +48,15 @@ kernel_l2 = 0.0
 bias_l2 = 0.0
 normalisation = "unit_length"
 goodness = "mean_of_squares"
+loss = "logistic"
 temperature = 1.0
 label = "largest_pixel"
 negatives = "permuted"
+hardness = 1.0
 together = false
 shuffle = false
+shift = 0
+input_dropout = 0.0
 peer = 0.0
 readout = false
 readout_lr = 0.1
@@ -60,6 +65,8 @@ optimizer = "adam"
 lr = 0.03
 weight_decay = 0.0
 schedule = "constant"
+warmup = 0.0
+cooldown = 0.5
 beta1 = 0.9
 beta2 = 0.999
 epsilon = 1e-7
@@ -97,7 +104,7 @@ schedule = "linear"
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OptimizerName {
-    /// Adam with `lr`, `beta1`, `beta2`, `epsilon`.
+    /// Adam with `lr`, `beta1`, `beta2`, `epsilon` and `weight_decay`.
     Adam,
     /// SGD with `lr` and `momentum`.
     Sgd,
@@ -185,17 +192,25 @@ pub struct Config {
     pub normalisation: Normalisation,
     /// What a layer makes high for positive rows and low for negative ones.
     pub goodness: Goodness,
-    /// What the distance of a goodness to the threshold is divided by.
+    /// What goodness costs.
+    pub loss: LossName,
+    /// What the distance of a goodness to the threshold, or of a pair's, is divided by.
     pub temperature: f64,
     /// The value of the pixel that marks a label.
     pub label: LabelValue,
     /// How the labels of the negatives are drawn.
     pub negatives: Negatives,
+    /// The power of the read-out's probabilities by which hard negatives are drawn.
+    pub hardness: f64,
     /// Whether all layers take a step on a batch before the next one comes, from activations before the step; without,
     /// one layer after the other trains on it.
     pub together: bool,
     /// Whether each epoch takes the samples in an order of its own.
     pub shuffle: bool,
+    /// The most pixels by which each training image is shifted anew in each epoch.
+    pub shift: usize,
+    /// The share of each training image's pixels that is left out, anew in each epoch.
+    pub input_dropout: f64,
     /// Strength of peer normalisation; 0 is none.
     pub peer: f64,
     /// Whether a softmax read-out is trained beside the layers, and predicts.
@@ -208,10 +223,14 @@ pub struct Config {
     pub optimizer: OptimizerName,
     /// Learning rate.
     pub lr: f64,
-    /// Weight decay of the optimiser `averaged`.
+    /// Weight decay of the optimisers `averaged` and `adam`.
     pub weight_decay: f64,
-    /// How the learning rate changes over the outer epochs.
+    /// How the learning rates fall at the end of the run.
     pub schedule: Schedule,
+    /// The first share of the run, in which they rise from 0.
+    pub warmup: f64,
+    /// The last share of the run, in which they fall.
+    pub cooldown: f64,
     /// Adam's decay of the first moment.
     pub beta1: f64,
     /// Adam's decay of the second moment.
@@ -302,17 +321,27 @@ impl Config {
         ] {
             real(field, value, positive, "a positive number within the range of 32-bit floats")?;
         }
-        for (field, value) in [("beta1", self.beta1), ("beta2", self.beta2), ("momentum", self.momentum)] {
+        for (field, value) in [
+            ("beta1", self.beta1),
+            ("beta2", self.beta2),
+            ("momentum", self.momentum),
+            ("input_dropout", self.input_dropout),
+        ] {
             real(field, value, |value| (0.0..1.0).contains(&value), "at least 0 and below 1")?;
         }
         let share = |value: f32| (0.0..=1.0).contains(&value);
-        real("target_accuracy", self.target_accuracy, share, "a share, 0 to 1")?;
+        for (field, value) in
+            [("target_accuracy", self.target_accuracy), ("warmup", self.warmup), ("cooldown", self.cooldown)]
+        {
+            real(field, value, share, "a share, 0 to 1")?;
+        }
         let not_negative = |value: f32| value.is_finite() && value >= 0.0;
         for (field, value) in [
             ("kernel_l2", self.kernel_l2),
             ("bias_l2", self.bias_l2),
             ("weight_decay", self.weight_decay),
             ("readout_decay", self.readout_decay),
+            ("hardness", self.hardness),
             ("peer", self.peer),
         ] {
             real(field, value, not_negative, "zero or a positive number within the range of 32-bit floats")?;
@@ -341,12 +370,15 @@ impl Config {
         require(!is_hard || self.readout, "negatives", negatives.into(), "permuted or wrong, or readout = true")?;
         let expected = "false, or together = true";
         require(!(alone && self.shuffle), "shuffle", word(self.shuffle), expected)?;
+        require(!(alone && self.shift > 0), "shift", self.shift.to_string(), "0, or together = true")?;
+        let dropout = format!("{:?}", self.input_dropout);
+        require(!(alone && self.input_dropout > 0.0), "input_dropout", dropout, "0, or together = true")?;
         require(!(alone && self.readout), "readout", word(self.readout), expected)?;
         require(!(alone && self.peer > 0.0), "peer", format!("{:?}", self.peer), "0, or together = true")?;
         let expected = "1, because layers that are trained together take one step on a batch";
         require(alone || self.inner_steps == 1, "inner_steps", self.inner_steps.to_string(), expected)?;
-        let decays = self.weight_decay == 0.0 || self.optimizer == OptimizerName::Averaged;
-        let expected = "0, or optimizer = \"averaged\"";
+        let decays = self.weight_decay == 0.0 || self.optimizer != OptimizerName::Sgd;
+        let expected = "0, or optimizer = \"averaged\" or \"adam\"";
         require(decays, "weight_decay", format!("{:?}", self.weight_decay), expected)?;
         let measured = self.target_accuracy == 0.0 || self.validation > 0;
         let expected = "0, or validation images to measure it on";
@@ -369,8 +401,18 @@ impl Config {
             labels: LabelStyle { value: self.label, ..LabelStyle::LARGEST_PIXEL },
             normalisation: self.normalisation,
             goodness: self.goodness,
-            loss: Loss { threshold, temperature: self.temperature },
+            loss: Loss { name: self.loss, threshold, temperature: self.temperature },
         }
+    }
+
+    /// How the learning rates change over the run.
+    pub(crate) fn rate_factor(&self) -> RateFactor {
+        RateFactor { schedule: self.schedule, warmup: self.warmup, cooldown: self.cooldown }
+    }
+
+    /// How the images of a batch are changed.
+    pub(crate) fn augmentation(&self) -> Augmentation {
+        Augmentation { shift: self.shift, dropout: self.input_dropout }
     }
 
     /// How the layers are regularised.
@@ -381,9 +423,13 @@ impl Config {
     /// How the layers are optimised.
     pub(crate) fn rule(&self) -> Rule {
         match self.optimizer {
-            OptimizerName::Adam => {
-                Rule::Adam { lr: self.lr, beta1: self.beta1, beta2: self.beta2, epsilon: self.epsilon }
-            }
+            OptimizerName::Adam => Rule::Adam {
+                lr: self.lr,
+                beta1: self.beta1,
+                beta2: self.beta2,
+                epsilon: self.epsilon,
+                decay: self.weight_decay,
+            },
             OptimizerName::Sgd => Rule::Sgd { lr: self.lr, momentum: self.momentum },
             OptimizerName::Averaged => {
                 Rule::Averaged { lr: self.lr, momentum: self.momentum, decay: self.weight_decay }
@@ -557,7 +603,9 @@ mod tests {
             ("readout = true", "readout"),
             ("shuffle = true", "shuffle"),
             ("peer = 0.1", "peer"),
-            ("weight_decay = 0.1", "weight_decay"),
+            ("shift = 1", "shift"),
+            ("input_dropout = 0.1", "input_dropout"),
+            ("optimizer = \"sgd\"\nweight_decay = 0.1", "weight_decay"),
             ("target_accuracy = 0.9", "target_accuracy"),
         ] {
             let message = Config::resolve(None, table(text)).unwrap_err().to_string();

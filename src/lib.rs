@@ -35,6 +35,7 @@
 //! The same seed, instruction set and precision give bit-identical weights on any number of threads: work is cut by the
 //! shape of the batch alone, and partial sums are added in the order of that cut.
 
+pub mod augment;
 pub mod backend;
 pub mod backends;
 pub mod batch;

@@ -16,7 +16,8 @@ const BLOCK: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
     /// Adam (Kingma & Ba 2015) as Keras computes it: the bias corrections are folded into the learning rate, and
-    /// `epsilon` is added to the uncorrected root.
+    /// `epsilon` is added to the uncorrected root; with `decay`, AdamW (Loshchilov & Hutter 2019): `w -= lr decay w`
+    /// besides, biases do not decay.
     Adam {
         /// Learning rate.
         lr: f64,
@@ -26,6 +27,8 @@ pub enum Rule {
         beta2: f64,
         /// Added to the root of the second moment.
         epsilon: f64,
+        /// Weight decay.
+        decay: f64,
     },
     /// `velocity = momentum * velocity - lr * g; w += velocity`.
     Sgd {
@@ -108,8 +111,9 @@ impl Optimizer {
         ] {
             assert!(weights.len() == gradient.len() && weights.len() == first.len(), "one shape for all");
             match self.rule {
-                Rule::Adam { lr, beta1, beta2, epsilon } => {
-                    let constants = adam::Constants::at_step(steps, rate * lr, beta1, beta2, epsilon);
+                Rule::Adam { lr, beta1, beta2, epsilon, decay } => {
+                    let decay = if decays { decay } else { 0.0 };
+                    let constants = adam::Constants::at_step(steps, rate * lr, [beta1, beta2], epsilon, decay);
                     adam::update(self.isa, constants, weights, gradient, first, second);
                 }
                 Rule::Sgd { lr, momentum } => {
@@ -130,7 +134,7 @@ impl Optimizer {
 mod tests {
     use super::*;
 
-    const ADAM: Rule = Rule::Adam { lr: 0.03, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
+    const ADAM: Rule = Rule::Adam { lr: 0.03, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, decay: 0.0 };
 
     /// Adam in f64, one weight, straight from the equations.
     fn adam_by_hand(mut w: f64, gradients: &[f64]) -> f64 {
@@ -162,6 +166,23 @@ mod tests {
                     assert!((f64::from(w) - expected).abs() < 1e-6, "{isa} {k} {i}: {w} {expected}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn weights_decay_beside_adam_and_biases_do_not() {
+        let decaying = Rule::Adam { lr: 0.03, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, decay: 0.5 };
+        for isa in Isa::available() {
+            let gradient = Parameters { k: 1, u: 1, kernel: vec![0.25], bias: vec![0.25] };
+            let [plain, decayed] = [ADAM, decaying].map(|rule| {
+                let mut parameters = Parameters { k: 1, u: 1, kernel: vec![2.0], bias: vec![2.0] };
+                let mut state = OptimizerState::new(rule, &parameters);
+                Optimizer::new(isa, rule).update(&mut state, &mut parameters, &gradient, 0.5);
+                parameters
+            });
+            assert_eq!(plain.bias, decayed.bias, "{isa}");
+            let gap = plain.kernel[0] - decayed.kernel[0] - 0.5 * 0.03 * 0.5 * 2.0;
+            assert!(gap.abs() < 1e-6, "{isa}: {gap}");
         }
     }
 

@@ -12,6 +12,8 @@ pub enum Purpose {
     Negatives,
     /// The order of the samples of an epoch.
     Order,
+    /// How the images of a batch are changed.
+    Augmentation,
 }
 
 impl Purpose {
@@ -19,6 +21,7 @@ impl Purpose {
         match self {
             Self::Negatives => "negatives",
             Self::Order => "order",
+            Self::Augmentation => "augmentation",
         }
     }
 }

@@ -184,12 +184,17 @@ impl Trainer {
     }
 }
 
-/// A wrong label for each image, drawn by its `probabilities` (n x c) with the true class left out; where these are all
-/// zero, any wrong label. With one class there is no wrong one, and the true one is returned.
-pub fn hard_negatives<R: Rng + ?Sized>(labels: &[u8], probabilities: &[f32], classes: usize, rng: &mut R) -> Vec<u8> {
+/// A wrong label for each image, drawn by the power `hardness` of its `probabilities` (n x c) with the true class left
+/// out; where these are all zero, any wrong label. With one class there is no wrong one, and the true one is returned.
+pub fn hard_negatives<R: Rng + ?Sized>(
+    labels: &[u8],
+    (probabilities, hardness): (&[f32], f64),
+    classes: usize,
+    rng: &mut R,
+) -> Vec<u8> {
     let draw = |(&label, row): (&u8, &[f32])| {
         let wrong = |class: usize| class != usize::from(label);
-        let share = |class: usize| if wrong(class) { f64::from(row[class]) } else { 0.0 };
+        let share = |class: usize| if wrong(class) { f64::from(row[class]).powf(hardness) } else { 0.0 };
         let sum: f64 = (0..classes).map(share).sum();
         let (uniform, drawn) = (!(sum.is_finite() && sum > 0.0), rng.next_u64() as f64 / u64::MAX as f64);
         let share = |class: usize| if uniform { f64::from(u8::from(wrong(class))) } else { share(class) };
@@ -271,13 +276,16 @@ mod tests {
         let rng = &mut Xoshiro256PlusPlus::seed_from_u64(1);
         let row = [0.7, 0.2, 0.1, 0.0];
         let labels = vec![0; 30_000];
-        let drawn = hard_negatives(&labels, &row.repeat(labels.len()), 4, rng);
+        let drawn = hard_negatives(&labels, (&row.repeat(labels.len()), 1.0), 4, rng);
         let share = |class: u8| drawn.iter().filter(|&&label| label == class).count() as f64 / drawn.len() as f64;
         assert!(share(0) == 0.0 && share(3) == 0.0);
         // Standard error: 0.0027.
         assert!((share(1) - 2.0 / 3.0).abs() < 0.011 && (share(2) - 1.0 / 3.0).abs() < 0.011);
-        let uniform = hard_negatives(&labels, &[1.0, 0.0, 0.0, 0.0].repeat(labels.len()), 4, rng);
+        let sharper = hard_negatives(&labels, (&row.repeat(labels.len()), 2.0), 4, rng);
+        let ones = sharper.iter().filter(|&&label| label == 1).count() as f64 / sharper.len() as f64;
+        assert!((ones - 0.8).abs() < 0.01, "{ones}");
+        let uniform = hard_negatives(&labels, (&[1.0, 0.0, 0.0, 0.0].repeat(labels.len()), 1.0), 4, rng);
         assert!((1..4).all(|class| uniform.contains(&class)) && !uniform.contains(&0));
-        assert_eq!(hard_negatives(&[0, 0], &[1.0, 1.0], 1, rng), [0, 0]);
+        assert_eq!(hard_negatives(&[0, 0], (&[1.0, 1.0], 1.0), 1, rng), [0, 0]);
     }
 }

@@ -3,7 +3,7 @@
 //! A backend takes a [`Recipe`] as a value and learns from it alone how a label is written over an image, how a row is
 //! normalised, which norm it can then have at most, what goodness is, and what the loss of a row and its derivative
 //! are. The bounds that make leaving work out exact come from here as well, so that another choice cannot break them.
-//! [`Schedule`] says how the learning rate changes over a run.
+//! [`RateFactor`] says how the learning rate changes over a run.
 //!
 //! The general form is that of section 2 of Hinton 2022; the choices of the Keras example are [`Recipe::keras`].
 
@@ -13,9 +13,9 @@ mod normalisation;
 mod schedule;
 
 pub use goodness::Goodness;
-pub use loss::{Loss, LossOfRows, Polarity, RowLoss, Threshold};
+pub use loss::{Loss, LossName, LossOfRows, Polarity, RowLoss, Threshold};
 pub use normalisation::{Normalisation, squared_norm};
-pub use schedule::Schedule;
+pub use schedule::{RateFactor, Schedule};
 
 use crate::labels::LabelStyle;
 
@@ -39,7 +39,7 @@ impl Recipe {
             labels: LabelStyle::LARGEST_PIXEL,
             normalisation: Normalisation::UnitLength,
             goodness: Goodness::MeanOfSquares,
-            loss: Loss { threshold: Threshold::Value(threshold), temperature: 1.0 },
+            loss: Loss { name: LossName::Logistic, threshold: Threshold::Value(threshold), temperature: 1.0 },
         }
     }
 

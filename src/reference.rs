@@ -8,10 +8,10 @@ use matrixmultiply::sgemm;
 use rayon::prelude::*;
 
 use crate::backend::{Backend, LayerBackend, Use};
-use crate::batch::{self, Images, Input, TRAINING_VARIANTS};
+use crate::batch::{Images, Input, TRAINING_VARIANTS};
 use crate::isa::Isa;
 use crate::parameters::Parameters;
-use crate::recipe::{Recipe, squared_norm};
+use crate::recipe::{Polarity, Recipe, squared_norm};
 
 /// Batch rows of one product call: enough work (512 rows x 784 x 500) to make handing it to a thread cheap. Products
 /// are cut by rows of their result and never along the reduction, so the result does not depend on the number of
@@ -89,13 +89,18 @@ impl ReferenceLayer {
         let loss = self.recipe.loss_of_rows(u, self.z.len() / u);
         let losses: Vec<f64> = self
             .z
-            .par_chunks_exact_mut(u)
-            .enumerate()
-            .map(|(row, h)| {
-                let squares = h.iter().map(|h| h * h).sum();
-                let row = loss.row(squares, batch::polarity(row));
-                h.iter_mut().for_each(|h| *h *= row.coefficient);
-                row.loss
+            .par_chunks_exact_mut(TRAINING_VARIANTS * u)
+            .flat_map_iter(|pair| {
+                let squares = |h: &[f32]| h.iter().map(|h| h * h).sum::<f32>();
+                let sums = [squares(&pair[..u]), squares(&pair[u..])];
+                let rows = match loss.is_of_pairs() {
+                    true => loss.pair(sums),
+                    false => [loss.row(sums[0], Polarity::Positive), loss.row(sums[1], Polarity::Negative)],
+                };
+                for (h, row) in pair.chunks_exact_mut(u).zip(rows) {
+                    h.iter_mut().for_each(|h| *h *= row.coefficient);
+                }
+                rows.map(|row| row.loss)
             })
             .collect();
         losses.iter().sum()

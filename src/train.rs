@@ -26,7 +26,7 @@ use crate::parameters::Parameters;
 use crate::peers::Activity;
 use crate::random::{self, Purpose};
 use crate::readout;
-use crate::recipe::Schedule;
+use crate::recipe::RateFactor;
 use together::{Place, Together};
 
 /// Labelled images to train on.
@@ -115,7 +115,7 @@ pub struct Trainer<'a> {
     set: TrainingSet<'a>,
     inner_steps: usize,
     batch: usize,
-    schedule: Schedule,
+    rate: RateFactor,
     /// Outer epochs of the whole run.
     epochs: usize,
     seed: u64,
@@ -168,7 +168,7 @@ impl<'a> Trainer<'a> {
             set,
             inner_steps: config.inner_steps,
             batch: if config.batch == 0 { set.labels.len() } else { config.batch },
-            schedule: config.schedule,
+            rate: config.rate_factor(),
             epochs: config.epochs,
             seed: config.seed,
             activations: Default::default(),
@@ -237,7 +237,7 @@ impl<'a> Trainer<'a> {
         let mut readout_losses = Vec::new();
         for (number, samples) in order.chunks(self.batch).enumerate() {
             let progress = (epoch as f64 + (number * self.batch) as f64 / count as f64) / self.epochs as f64;
-            let place = Place { seed, epoch, number, rate: self.schedule.factor(progress) };
+            let place = Place { seed, epoch, number, rate: self.rate.at(progress) };
             let together = self.together.as_mut().expect("layers that train together");
             let batch = (self.set, &self.places[..], samples);
             readout_losses.extend(together.train_batch(&mut self.state, batch, place, &mut tallies));
@@ -286,7 +286,7 @@ impl<'a> Trainer<'a> {
             overlay: Overlay::Labels(&labels),
         };
         let wanted = Use::training(self.inner_steps);
-        let rate = self.schedule.factor(self.state.epoch as f64 / self.epochs as f64);
+        let rate = self.rate.at(self.state.epoch as f64 / self.epochs as f64);
         let steps = InnerSteps { count: self.inner_steps, rate, stop };
         let rows = samples.len() * TRAINING_VARIANTS;
         let last = self.layers.len() - 1;

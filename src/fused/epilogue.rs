@@ -10,7 +10,7 @@ use super::packing::{ColumnOrder, ColumnPanels};
 use super::rows::Rows;
 use crate::batch::{self, TRAINING_VARIANTS};
 use crate::parameters::Parameters;
-use crate::recipe::{Goodness, LossOfRows};
+use crate::recipe::{Goodness, LossOfRows, RowLoss};
 use crate::simd::Simd;
 
 /// `z + value * weights`: what the label pixel of a row adds.
@@ -253,6 +253,14 @@ impl Epilogue<'_> {
             self.gradient_side_by_side::<S, ROWS, V>(simd, start, loss, sums, outputs.as_deref_mut());
             start += ROWS;
         }
+        // The rows of a pair stand side by side to the last.
+        if loss.is_of_pairs() && V == 1 {
+            while start + TRAINING_VARIANTS <= end {
+                let outputs = outputs.as_deref_mut();
+                self.gradient_side_by_side::<S, TRAINING_VARIANTS, V>(simd, start, loss, sums, outputs);
+                start += TRAINING_VARIANTS;
+            }
+        }
         for r in start..end {
             self.gradient_side_by_side::<S, 1, V>(simd, r, loss, sums, outputs.as_deref_mut());
         }
@@ -269,15 +277,24 @@ impl Epilogue<'_> {
         mut outputs: Option<&mut [f32]>,
     ) {
         let squares = self.activate::<S, ROWS, V>(simd, (r, 0), 0);
+        let mut losses = [[RowLoss::default(); V]; ROWS];
+        if loss.is_of_pairs() {
+            let (pairs, []) = losses.as_flattened_mut().as_chunks_mut() else { unreachable!("rows are whole pairs") };
+            for (losses, squares) in pairs.iter_mut().zip(squares.as_flattened().as_chunks().0) {
+                *losses = loss.pair(*squares);
+            }
+        }
         let mut coefficients = [[0.0; V]; ROWS];
         for i in 0..ROWS {
             for v in 0..V {
                 if let Some(outputs) = &mut outputs {
                     self.write_row((r + i, v), i * V + v, outputs);
                 }
-                let row = loss.row(squares[i][v], batch::polarity(self.rows.batch_row(r + i, v)));
-                sums.loss += row.loss;
-                coefficients[i][v] = row.coefficient;
+                if !loss.is_of_pairs() {
+                    losses[i][v] = loss.row(squares[i][v], batch::polarity(self.rows.batch_row(r + i, v)));
+                }
+                sums.loss += losses[i][v].loss;
+                coefficients[i][v] = losses[i][v].coefficient;
             }
         }
         match self.rows.label(r, 0) {

@@ -132,7 +132,10 @@ impl<P: DenseProducts> FusedLayer<P> {
 
     /// A gradient of a batch that stays.
     fn gradient_of_many(&mut self, parameters: &Parameters, gradient: &mut Parameters) -> f64 {
-        let rule = StepRule { loss: self.loss(), sparse_below: self.sparse_below };
+        let loss = self.loss();
+        // The sparse form takes the rows one by one.
+        let sparse_below = if loss.is_of_pairs() { Some(0.0) } else { self.sparse_below };
+        let rule = StepRule { loss, sparse_below };
         let Self { batch, parameters: packed, buffers, life: Life::ManySteps(many), .. } = self else {
             unreachable!("the batch stays")
         };

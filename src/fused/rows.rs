@@ -18,6 +18,8 @@ pub struct Rows {
     overlay: Overlaid,
     /// Variants of each sample, `v`.
     variants: usize,
+    /// Whether the variants of a sample stay together, because the loss is one of pairs.
+    in_pairs: bool,
 }
 
 /// What distinguishes the variants of an image.
@@ -35,6 +37,7 @@ impl Rows {
     /// Takes in the base rows `rows` of `input`. `dense` becomes these rows, row-major, not scaled and without labels
     /// that are no part of the product.
     pub fn take(&mut self, recipe: &Recipe, input: &Input<'_>, rows: Range<usize>, dense: &mut Vec<f32>) {
+        self.in_pairs = recipe.loss.name.is_of_pairs();
         match input {
             Input::Images(images) => self.take_images(recipe, images, rows, dense),
             Input::Activations(activations) => self.take_activations(recipe, activations, rows, dense),
@@ -125,10 +128,12 @@ impl Rows {
     }
 
     /// Which of `count` rows of activations is base row `r`: where the strip has whole samples, first variants stand
-    /// together, then second ones, because a panel of one variant shares more zeros than one of all.
+    /// together, then second ones, because a panel of one variant shares more zeros than one of all. Pairs of which the
+    /// loss is one stay side by side.
     #[inline(always)]
     fn place(&self, r: usize, count: usize) -> usize {
-        if self.first.is_multiple_of(self.variants) && count.is_multiple_of(self.variants) {
+        let whole = self.first.is_multiple_of(self.variants) && count.is_multiple_of(self.variants);
+        if whole && !self.in_pairs {
             let samples = count / self.variants;
             r % samples * self.variants + r / samples
         } else {

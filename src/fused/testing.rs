@@ -12,7 +12,7 @@ use crate::batch::{Activations, Images, Input, Overlay};
 use crate::isa::Isa;
 use crate::labels::LabelStyle;
 use crate::parameters::Parameters;
-use crate::recipe::{Goodness, Loss, Normalisation, Recipe, Threshold};
+use crate::recipe::{Goodness, Loss, LossName, Normalisation, Recipe, Threshold};
 
 /// Recipes that differ in every choice: norms of at most 1 and of sqrt(k), means and sums of squares.
 pub fn recipes() -> [Recipe; 2] {
@@ -20,7 +20,7 @@ pub fn recipes() -> [Recipe; 2] {
         labels: LabelStyle::ONE,
         normalisation: Normalisation::RootMeanSquare,
         goodness: Goodness::SumOfSquares,
-        loss: Loss { threshold: Threshold::PerUnit(1.0), temperature: 7.0 },
+        loss: Loss { name: LossName::Logistic, threshold: Threshold::PerUnit(1.0), temperature: 7.0 },
     };
     [Recipe::keras(0.1), sum_of_squares]
 }

@@ -16,21 +16,24 @@ pub(super) struct Constants {
     /// `1 - beta2`.
     second_share: f32,
     epsilon: f32,
+    /// `1 - lr * decay`: what is left of a weight.
+    kept: f32,
 }
 
 impl Constants {
     /// The constants of step `t`, counted from 1.
-    pub fn at_step(t: i32, lr: f64, beta1: f64, beta2: f64, epsilon: f64) -> Self {
+    pub fn at_step(t: i32, lr: f64, [beta1, beta2]: [f64; 2], epsilon: f64, decay: f64) -> Self {
         Self {
             alpha: (lr * (1.0 - beta2.powi(t)).sqrt() / (1.0 - beta1.powi(t))) as f32,
             first_share: (1.0 - beta1) as f32,
             second_share: (1.0 - beta2) as f32,
             epsilon: epsilon as f32,
+            kept: (1.0 - lr * decay) as f32,
         }
     }
 }
 
-/// `m += (g - m)(1 - beta1); v += (g^2 - v)(1 - beta2); w -= alpha m / (sqrt(v) + epsilon)`, elementwise.
+/// `m += (g - m)(1 - beta1); v += (g^2 - v)(1 - beta2); w = kept w - alpha m / (sqrt(v) + epsilon)`, elementwise.
 pub(super) fn update(isa: Isa, constants: Constants, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32]) {
     w.par_chunks_mut(BLOCK)
         .zip(g.par_chunks(BLOCK))
@@ -83,6 +86,6 @@ fn step<S: Simd>(
     let m = simd.mul_add(simd.sub(g, m), simd.splat(constants.first_share), m);
     let v = simd.mul_add(simd.sub(simd.mul(g, g), v), simd.splat(constants.second_share), v);
     let root = simd.add(simd.sqrt(v), simd.splat(constants.epsilon));
-    let w = simd.sub(w, simd.div(simd.mul(simd.splat(constants.alpha), m), root));
+    let w = simd.sub(simd.mul(simd.splat(constants.kept), w), simd.div(simd.mul(simd.splat(constants.alpha), m), root));
     (w, m, v)
 }

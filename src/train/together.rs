@@ -12,6 +12,7 @@
 //!
 //! Relies on a [`Backend`] for products, on `crate::layer` for a layer's step, and on [`crate::readout`].
 
+use crate::augment::Augmentation;
 use crate::backend::{Backend, LayerBackend, Use};
 use crate::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
 use crate::config::{Config, Negatives};
@@ -35,7 +36,12 @@ pub struct Together {
     neutral: Vec<Box<dyn LayerBackend>>,
     readout: Option<Readout>,
     negatives: Negatives,
+    /// The power of the probabilities by which hard negatives are drawn.
+    hardness: f64,
     peer: f32,
+    augmentation: Augmentation,
+    /// Memory for the images of a batch as they were changed, n x k.
+    changed: Vec<u8>,
     /// Memory for the activations that go from one layer to the next, 2n rows each.
     activations: [Vec<f32>; 2],
 }
@@ -75,6 +81,9 @@ impl Together {
             neutral: neutral.collect(),
             readout,
             negatives: config.negatives,
+            hardness: config.hardness,
+            augmentation: config.augmentation(),
+            changed: Vec::new(),
             peer: config.peer as f32,
             activations: Default::default(),
         }
@@ -90,10 +99,15 @@ impl Together {
         tallies: &mut [Tally],
     ) -> Option<f64> {
         let truth: Vec<u8> = samples.iter().map(|&s| set.labels[s as usize]).collect();
+        let changed = std::mem::take(&mut self.changed);
+        let changed = self.change(changed, set.pixels, (state.network.rows, state.network.cols), samples, place);
+        let in_batch: Vec<u32> = (0..samples.len() as u32).collect();
+        let (pixels, of_pixels) =
+            if self.augmentation.is_any() { (&changed[..], &in_batch[..]) } else { (set.pixels, samples) };
         let images = Images {
-            pixels: set.pixels,
+            pixels,
             k: state.network.pixels(),
-            samples,
+            samples: of_pixels,
             classes: state.network.classes,
             overlay: Overlay::Neutral,
         };
@@ -101,11 +115,32 @@ impl Together {
         let negatives = self.negatives(&truth, images.classes, place);
         // Rows that look alike share their zeros; a batch may stand in any order.
         let order = in_order_of_likeness(samples, (&truth, &negatives), places);
-        let samples: Vec<u32> = order.iter().map(|&i| samples[i]).collect();
+        let samples: Vec<u32> = order.iter().map(|&i| of_pixels[i]).collect();
         let labels = [truth, negatives].map(|labels| order.iter().map(|&i| labels[i]).collect::<Vec<u8>>());
         let images = Images { samples: &samples, overlay: Overlay::Labels(&labels), ..images };
         self.train_layers(state, &images, place.rate, tallies);
+        self.changed = changed;
         readout_loss
+    }
+
+    /// The images of the batch `samples`, changed, over `to`.
+    fn change(
+        &self,
+        mut to: Vec<u8>,
+        pixels: &[u8],
+        (rows, cols): (usize, usize),
+        samples: &[u32],
+        place: Place,
+    ) -> Vec<u8> {
+        let k = rows * cols;
+        if self.augmentation.is_any() {
+            let rng = &mut random::generator(Purpose::Augmentation, place.seed, place.epoch, place.number);
+            to.resize(samples.len() * k, 0);
+            for (&sample, to) in samples.iter().zip(to.chunks_exact_mut(k)) {
+                self.augmentation.apply(&pixels[sample as usize * k..][..k], (rows, cols), rng, to);
+            }
+        }
+        to
     }
 
     /// Takes a step of the read-out; returns the loss before it. What it then holds are the probabilities before it.
@@ -133,7 +168,8 @@ impl Together {
             Negatives::Wrong => labels::wrong(truth, classes, rng),
             Negatives::Hard => {
                 let readout = self.readout.as_ref().expect("hard negatives have a read-out");
-                readout::hard_negatives(truth, readout.trainer.probabilities(), classes, rng)
+                let probabilities = readout.trainer.probabilities();
+                readout::hard_negatives(truth, (probabilities, self.hardness), classes, rng)
             }
         }
     }

@@ -7,20 +7,26 @@ use ffwd::internals::{Fused, MR, Reference};
 use ffwd::isa::Isa;
 use ffwd::labels::LabelStyle;
 use ffwd::parameters::Parameters;
-use ffwd::recipe::{Goodness, Loss, Normalisation, Recipe, Threshold};
+use ffwd::recipe::{Goodness, Loss, LossName, Normalisation, Recipe, Threshold};
 use rand::RngExt;
 
 const KERAS: &str = "keras";
 
-/// Recipes to test, named: the Keras example's, and that of Hinton's published code, whose rows are sqrt(k) long.
-fn recipes() -> [(&'static str, Recipe); 2] {
-    let hinton = Recipe {
+/// Recipes to test, named: the Keras example's, and that of Hinton's published code, whose rows are sqrt(k) long, with
+/// its loss and those of pairs.
+fn recipes() -> [(&'static str, Recipe); 4] {
+    let hinton = |name, temperature| Recipe {
         labels: LabelStyle::ONE,
         normalisation: Normalisation::RootMeanSquare,
         goodness: Goodness::SumOfSquares,
-        loss: Loss { threshold: Threshold::PerUnit(1.0), temperature: 1.0 },
+        loss: Loss { name, threshold: Threshold::PerUnit(1.0), temperature },
     };
-    [(KERAS, Recipe::keras(1.5)), ("hinton", hinton)]
+    [
+        (KERAS, Recipe::keras(1.5)),
+        ("hinton", hinton(LossName::Logistic, 1.0)),
+        ("symba", hinton(LossName::Symba, 3.0)),
+        ("swish", hinton(LossName::Swish, 9.0)),
+    ]
 }
 
 /// Both sides sum the same products, the fused side in parts of at most 2,200 rows, the reference in one run of blocks.

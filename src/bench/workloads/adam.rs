@@ -14,7 +14,7 @@ const OPERATIONS: usize = 12;
 /// Floats moved for each weight: weight, gradient and two moments are read, all but the gradient written.
 const MOVED: usize = 7;
 
-const RULE: Rule = Rule::Adam { lr: 0.03, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
+const RULE: Rule = Rule::Adam { lr: 0.03, beta1: 0.9, beta2: 0.999, epsilon: 1e-7, decay: 0.0 };
 
 pub(super) fn workloads(isas: &[Isa]) -> Vec<Workload> {
     let work = Work {

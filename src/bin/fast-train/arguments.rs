@@ -118,6 +118,10 @@ pub struct Overrides {
     #[arg(long, value_parser = ["permuted", "wrong", "hard"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     negatives: Option<String>,
+    /// The power of the read-out's probabilities by which hard negatives are drawn [keras: 1.0]
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hardness: Option<f64>,
     /// What a row is divided by: unit_length, root_mean_square [keras: unit_length]
     #[arg(long, value_parser = ["unit_length", "root_mean_square"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,7 +130,11 @@ pub struct Overrides {
     #[arg(long, value_parser = ["mean_of_squares", "sum_of_squares"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     goodness: Option<String>,
-    /// What the distance of a goodness to the threshold is divided by [keras: 1.0]
+    /// What goodness costs: logistic (each row), symba, swish (each pair) [keras: logistic]
+    #[arg(long, value_parser = ["logistic", "symba", "swish"], hide_possible_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loss: Option<String>,
+    /// What the distance to the threshold, or of the pair, is divided by [keras: 1.0]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
@@ -142,6 +150,14 @@ pub struct Overrides {
     #[arg(long, value_name = "true|false")]
     #[serde(skip_serializing_if = "Option::is_none")]
     shuffle: Option<bool>,
+    /// The most pixels by which training images are shifted, anew each epoch [keras: 0]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shift: Option<u32>,
+    /// The share of the pixels of training images that is left out, anew each epoch [keras: 0.0]
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_dropout: Option<f64>,
     /// Strength of peer normalisation; 0 is none [keras: 0.0]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -166,14 +182,22 @@ pub struct Overrides {
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     momentum: Option<f64>,
-    /// Weight decay of the optimiser averaged [keras: 0.0]
+    /// Weight decay of the optimisers averaged and adam [keras: 0.0]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     weight_decay: Option<f64>,
-    /// How the rates fall: constant, linear (in the second half), cosine [keras: constant]
+    /// How the rates fall: constant, linear, cosine [keras: constant]
     #[arg(long, value_parser = ["constant", "linear", "cosine"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<String>,
+    /// The first share of the run, in which the rates rise [keras: 0.0]
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warmup: Option<f64>,
+    /// The last share of the run, in which the rates fall [keras: 0.5]
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cooldown: Option<f64>,
     /// Keep the last N training images for validation [keras: 0]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -39,6 +39,7 @@ pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
     config.settle(&located.spec, &*backend);
     let run = TrainingRun { config, dataset: &dataset, backend: &*backend };
     run.check_validation()?;
+    run.check_shift()?;
     let mut directory = RunDirectory::create(place, &run.config, &dataset.name)?;
     let stop = stop_on_interrupt(arguments.quiet)?;
     let progress = Progress::new(run.config.epochs, arguments.quiet);
@@ -111,6 +112,17 @@ impl TrainingRun<'_> {
             return Ok(());
         }
         Err(Error::config("validation", validation, format!("fewer than the {used} training images")).into())
+    }
+
+    /// Leaves something of every image.
+    fn check_shift(&self) -> Result<()> {
+        let images = &self.dataset.train.images;
+        let (shift, side) = (self.config.shift, images.rows().min(images.cols()));
+        if shift < side {
+            return Ok(());
+        }
+        let expected = format!("fewer pixels than the {side} of the images' shorter side");
+        Err(Error::config("shift", shift, expected).into())
     }
 
     /// The share of the validation images that is predicted right.
