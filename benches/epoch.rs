@@ -8,7 +8,7 @@
 mod common;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ffwd::config::Config;
+use ffwd::config::{Config, Preset};
 use ffwd::data::digits;
 use ffwd::internals::Fused;
 use ffwd::network::Network;
@@ -23,7 +23,7 @@ const EARLIER: usize = 60;
 fn epoch(criterion: &mut Criterion) {
     let (pixels, labels) = digits::draw(0..N);
     let set = TrainingSet { pixels: &pixels, labels: &labels };
-    let config = Config::resolve(None, format!("inner_steps = {STEPS}").parse().expect("TOML")).expect("a preset");
+    let config = Config { inner_steps: STEPS, ..Config::of_preset(&Preset::KERAS) };
     let weights: usize = 784 * config.layers[0] + config.layers.windows(2).map(|w| w[0] * w[1]).sum::<usize>();
     let mut group = common::group(criterion, "epoch");
     group.throughput(Throughput::Elements((2 * 2 * 2 * N * weights * STEPS) as u64));

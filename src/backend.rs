@@ -60,6 +60,10 @@ pub trait LayerBackend: Send {
     /// A shape is not the layer's or the batch's.
     fn forward(&mut self, parameters: &Parameters, outputs: Option<&mut [f32]>, goodness: Option<&mut [f32]>) -> u64;
 
+    /// Says that the parameters of the next call are those of the last one, so that what was packed of them serves
+    /// again, whatever the batch.
+    fn keep_parameters(&mut self) {}
+
     /// Forgets the batch and gives its memory back.
     fn end(&mut self);
 }

@@ -4,6 +4,10 @@
 //! before, so that a mistake is blamed on its source. The resolved configuration is stored with the run in the same
 //! form, so that a run's `config.toml` can be given back with `--config`.
 
+mod presets;
+
+pub use presets::{PRESETS, Preset};
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -18,87 +22,10 @@ use crate::network::{Initial, Initializer};
 use crate::optimizer::Rule;
 use crate::recipe::{Goodness, Loss, LossName, Normalisation, RateFactor, Recipe, Schedule, Threshold};
 
-/// The names `--preset` takes.
-pub const PRESETS: [&str; 2] = ["keras", "paper"];
-
 /// The most outer epochs, and the most inner steps: beyond any use, and few enough to keep a report of each.
 const MAX_REPEATS: usize = 1_000_000;
 /// The most units of a layer: more than any use, and few enough that sizes in bytes fit their types.
 const MAX_UNITS: usize = 1 << 16;
-
-/// The preset `keras`: the example "Using the Forward-Forward Algorithm for Image Classification".
-const KERAS: &str = r#"
-preset = "keras"
-layers = [500, 500]
-epochs = 250
-inner_steps = 50
-batch = 0
-threshold = 1.5
-classes = 10
-seed = 1
-train_limit = 0
-validation = 0
-validate_every = 1
-target_accuracy = 0.0
-test_limit = 0
-use_bias = true
-kernel_initializer = "glorot_uniform"
-bias_initializer = "zeros"
-kernel_l2 = 0.0
-bias_l2 = 0.0
-normalisation = "unit_length"
-goodness = "mean_of_squares"
-loss = "logistic"
-temperature = 1.0
-label = "largest_pixel"
-negatives = "permuted"
-hardness = 1.0
-together = false
-shuffle = false
-shift = 0
-input_dropout = 0.0
-peer = 0.0
-readout = false
-readout_lr = 0.1
-readout_decay = 0.003
-optimizer = "adam"
-lr = 0.03
-weight_decay = 0.0
-schedule = "constant"
-warmup = 0.0
-cooldown = 0.5
-beta1 = 0.9
-beta2 = 0.999
-epsilon = 1e-7
-momentum = 0.9
-backend = "auto"
-precision = "auto"
-threads = 0
-"#;
-
-/// The preset `paper`, where it differs: the supervised experiment of section 3.3 of Hinton 2022 as its published code
-/// does it.
-const PAPER: &str = r#"
-preset = "paper"
-layers = [1000, 1000, 1000]
-epochs = 60
-inner_steps = 1
-batch = 100
-threshold = 1.0
-kernel_initializer = "fan_in_normal"
-normalisation = "root_mean_square"
-goodness = "sum_of_squares"
-label = "one"
-negatives = "hard"
-together = true
-shuffle = true
-peer = 0.03
-readout = true
-optimizer = "averaged"
-lr = 0.01
-weight_decay = 0.002
-schedule = "linear"
-"#;
 
 /// Which optimiser the layers use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,6 +181,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// The configuration of a preset as it is.
+    pub fn of_preset(preset: &Preset) -> Self {
+        Self::deserialize(preset.table()).expect("a preset is whole")
+    }
+
     /// The preset, then the file, then what the command line and the environment gave.
     ///
     /// # Errors
@@ -468,15 +400,9 @@ impl<'a> Source<'a> {
 /// The table of the preset that the first of these tables names, or of the default one.
 fn preset(layers: &[(&Table, Source<'_>)]) -> Result<Table> {
     let named = layers.iter().find_map(|(table, source)| Some((table.get("preset")?, source)));
-    let changes = match named.map(|(name, source)| (name.as_str(), name, source)) {
-        None | Some((Some("keras"), ..)) => "",
-        Some((Some("paper"), ..)) => PAPER,
-        Some((_, name, source)) => return Err(Error::config(source.name("preset"), name, one_of(&PRESETS))),
-    };
-    let table = |text: &str| -> Table { text.parse().expect("the preset is valid TOML") };
-    let mut fields = table(KERAS);
-    fields.extend(table(changes));
-    Ok(fields)
+    let Some((name, source)) = named else { return Ok(Preset::QUICK.table()) };
+    let preset = name.as_str().and_then(Preset::named);
+    preset.map(|preset| preset.table()).ok_or_else(|| Error::config(source.name("preset"), name, one_of(&PRESETS)))
 }
 
 fn one_of(names: &[&str]) -> String {
@@ -523,9 +449,21 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// The same, with the Keras example's preset where the text names none.
+    fn keras(text: &str) -> Table {
+        let mut table = table(text);
+        table.entry("preset").or_insert("keras".into());
+        table
+    }
+
     #[test]
-    fn the_default_is_the_keras_example() {
-        let config = Config::resolve(None, Table::new()).unwrap();
+    fn without_a_preset_it_is_quick() {
+        assert_eq!(Config::resolve(None, Table::new()).unwrap(), Config::of_preset(&Preset::QUICK));
+    }
+
+    #[test]
+    fn the_preset_keras_is_the_keras_example() {
+        let config = Config::of_preset(&Preset::KERAS);
         assert_eq!((config.layers.as_slice(), config.epochs, config.inner_steps), ([500, 500].as_slice(), 250, 50));
         assert_eq!((config.threshold, config.lr, config.optimizer), (1.5, 0.03, OptimizerName::Adam));
     }
@@ -534,7 +472,7 @@ mod tests {
     fn flags_beat_the_file_and_the_file_beats_the_preset() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "epochs = 7\nlr = 0.5\n").unwrap();
-        let config = Config::resolve(Some(file.path()), table("lr = 0.25")).unwrap();
+        let config = Config::resolve(Some(file.path()), keras("lr = 0.25")).unwrap();
         assert_eq!((config.epochs, config.lr, config.inner_steps), (7, 0.25, 50));
     }
 
@@ -554,7 +492,7 @@ mod tests {
             ("epochs = \"x\"", ": epochs: "),
             ("epochs = 0", ": epochs: found 0, expected 1 to 1000000"),
             ("seed = 1\nepochs = ", ": line 2: "),
-            ("preset = 3", ": preset: found 3, expected one of keras"),
+            ("preset = 3", ": preset: found 3, expected one of quick, paper"),
         ] {
             std::fs::write(file.path(), text).unwrap();
             // What the flags cover is checked as well.
@@ -608,12 +546,12 @@ mod tests {
             ("optimizer = \"sgd\"\nweight_decay = 0.1", "weight_decay"),
             ("target_accuracy = 0.9", "target_accuracy"),
         ] {
-            let message = Config::resolve(None, table(text)).unwrap_err().to_string();
+            let message = Config::resolve(None, keras(text)).unwrap_err().to_string();
             assert!(message.starts_with(&format!("{field}: ")) && message.contains("expected"), "{message}");
         }
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "together = true\ntarget_accuracy = 0.9\nweight_decay = 0.1").unwrap();
-        let given = table("inner_steps = 1\nvalidation = 10\noptimizer = \"averaged\"");
+        let given = keras("inner_steps = 1\nvalidation = 10\noptimizer = \"averaged\"");
         assert!(Config::resolve(Some(file.path()), given).is_ok());
     }
 

@@ -91,7 +91,8 @@ pub fn probabilities(network: &Network, recipe: &Recipe, backend: &dyn Backend, 
         let images =
             Images { pixels: block, k, samples: &samples, classes: network.classes, overlay: Overlay::Neutral };
         features.begin(samples.len());
-        readout::features_of(network, recipe, &mut layers, &images, &mut activations, &mut features);
+        readout::features_of(network, recipe, layers.iter_mut(), &images, &mut activations, &mut features);
+        layers.iter_mut().for_each(|layer| layer.keep_parameters());
         let mut rows = Vec::new();
         readout::probabilities(backend.isa(), readout, &features, &mut rows, &mut workspace);
         rows

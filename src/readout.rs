@@ -70,10 +70,10 @@ impl Features {
 
 /// Takes the features of `images`, which carry the neutral label, into `features`, which have been begun, with one of
 /// `layers` for each layer of `network`; `activations` is memory for what goes from one layer to the next.
-pub fn features_of(
+pub fn features_of<'a>(
     network: &Network,
     recipe: &Recipe,
-    layers: &mut [Box<dyn LayerBackend>],
+    layers: impl Iterator<Item = &'a mut Box<dyn LayerBackend>>,
     images: &Images<'_>,
     activations: &mut [Vec<f32>; 2],
     features: &mut Features,

@@ -31,9 +31,9 @@ const MIN_PARTS: usize = 4;
 /// weight, which costs about as much time as 25 dense rows of 4 operations for each weight.
 const MIN_PART_ROWS: usize = 64;
 
-/// Rows of a strip of a mini-batch: the weights stream past each strip, 4 bytes for 256 operations, or 1 GB/s for each
-/// 64 GFLOP/s; and a batch of 1,000 rows makes strips for 8 threads.
-const ONE_STEP_ROWS: usize = 128;
+/// Rows of a strip of a mini-batch: the weights stream past each strip, 4 bytes for 128 operations, or 1 GB/s for each
+/// 32 GFLOP/s, from L2 or L3; and a batch of 128 images makes strips for two threads.
+const ONE_STEP_ROWS: usize = 64;
 
 /// How the base rows of a batch are cut, by its shape alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,8 +32,8 @@ use crate::simd::{Kernel, Simd};
 /// floats, as wide as a column panel of Z, D and dW; NR is at most 64. A strip is packed, trimmed if its batch stays,
 /// and transposed before its first gradient.
 ///
-/// [`DenseProducts::forward`], [`DenseProducts::keep`] and [`DenseProducts::accumulate`] run inside a kernel: they are
-/// `#[inline(always)]`, or they would be compiled without the instruction set.
+/// [`DenseProducts::transpose`], [`DenseProducts::forward`], [`DenseProducts::keep`] and [`DenseProducts::accumulate`]
+/// run inside a kernel: they are `#[inline(always)]`, or they would be compiled without the instruction set.
 pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// The rows of one strip, packed.
     type Inputs: Default + Send + Sync;

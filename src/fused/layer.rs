@@ -48,6 +48,8 @@ enum Life {
 struct Packed<P: DenseProducts> {
     products: P,
     weights: P::Weights,
+    /// Whether the weights of the next step are those that are packed.
+    keeps_weights: bool,
     /// Weights of the label pixels: classes x u.
     labels: ColumnPanels,
     /// 1 x u.
@@ -58,7 +60,9 @@ impl<P: DenseProducts> Packed<P> {
     /// Takes in the parameters of a step.
     fn load(&mut self, parameters: &Parameters, (inputs, units): (ColumnOrder<'_>, ColumnOrder<'_>)) {
         let Parameters { u, ref kernel, ref bias, .. } = *parameters;
-        self.products.load(&mut self.weights, kernel, (inputs, units));
+        if !std::mem::take(&mut self.keeps_weights) {
+            self.products.load(&mut self.weights, kernel, (inputs, units));
+        }
         self.labels.pack(&kernel[..self.labels.rows() * u], units);
         if bias.is_empty() {
             self.bias.fill(0.0);
@@ -74,7 +78,7 @@ impl<P: DenseProducts> Packed<P> {
         columns: usize,
         sparse: Option<&'a SparseLayer>,
     ) -> PackedLayer<'a, P> {
-        let Self { products, ref weights, ref labels, ref bias } = *self;
+        let Self { products, ref weights, ref labels, ref bias, .. } = *self;
         let panels = columns.div_ceil(bias.nr());
         PackedLayer { products, weights, view: LayerView { labels, bias, units, panels }, columns, sparse }
     }
@@ -99,6 +103,7 @@ impl<P: DenseProducts> FusedLayer<P> {
             parameters: Packed {
                 products,
                 weights: products.weights(k, u),
+                keeps_weights: false,
                 labels: ColumnPanels::zeros(0, u, nr),
                 bias: row(),
             },
@@ -173,6 +178,8 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
         assert_eq!(input.k(), self.k, "a batch of the layer's inputs");
         let (u, sizes) = (self.u, (self.k, self.u, self.nr()));
         self.life = Life::Inference;
+        // A batch that stays has an order of its own.
+        self.parameters.keeps_weights &= wanted != Use::ManySteps;
         match wanted {
             Use::ManySteps => self.life = self.begin_many_steps(input),
             _ => self.batch.pack(self.products, &self.recipe, input, (u, wanted), &mut self.buffers),
@@ -227,6 +234,10 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
                 layer.products.run(PartForward { strips, layer, goodness, outputs, goodness_of_rows, buffers })
             })
             .sum()
+    }
+
+    fn keep_parameters(&mut self) {
+        self.parameters.keeps_weights = !matches!(self.life, Life::ManySteps(_));
     }
 
     fn end(&mut self) {

@@ -8,6 +8,7 @@ use super::rows::Rows;
 use super::sparse::Sparse;
 use crate::batch::{Activations, Input};
 use crate::recipe::Recipe;
+use crate::simd::{Kernel, Simd};
 
 /// Base rows of the whole batch.
 pub fn base_rows(input: &Input<'_>) -> usize {
@@ -70,7 +71,7 @@ impl<P: DenseProducts> Strip<P> {
     pub fn transpose(&mut self, products: P, dense: &[f32]) {
         if let Form::Dense(inputs) = &mut self.form {
             let order = ColumnOrder::Natural(dense.len() / self.rows.count());
-            products.transpose(inputs, dense, order);
+            products.run(Transpose { products, inputs, dense, order });
         }
     }
 
@@ -87,6 +88,24 @@ impl<P: DenseProducts> Strip<P> {
             Form::Dense(inputs) => Some(inputs),
             Form::Sparse(_) => None,
         }
+    }
+}
+
+/// [`DenseProducts::transpose`] as a kernel.
+struct Transpose<'a, P: DenseProducts> {
+    products: P,
+    inputs: &'a mut P::Inputs,
+    dense: &'a [f32],
+    order: ColumnOrder<'a>,
+}
+
+impl<P: DenseProducts> Kernel for Transpose<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self { products, inputs, dense, order } = self;
+        products.transpose(inputs, dense, order);
     }
 }
 

@@ -13,7 +13,7 @@
 //! Relies on a [`Backend`] for products, on `crate::layer` for a layer's step, and on [`crate::readout`].
 
 use crate::augment::Augmentation;
-use crate::backend::{Backend, LayerBackend, Use};
+use crate::backend::{Backend, Use};
 use crate::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
 use crate::config::{Config, Negatives};
 use crate::labels;
@@ -32,8 +32,6 @@ use super::{Layer, Tally, TrainingSet, TrainingState, in_order_of_likeness};
 pub struct Together {
     recipe: Recipe,
     layers: Vec<Layer>,
-    /// What computes the rows with the neutral label.
-    neutral: Vec<Box<dyn LayerBackend>>,
     readout: Option<Readout>,
     negatives: Negatives,
     /// The power of the probabilities by which hard negatives are drawn.
@@ -69,7 +67,6 @@ impl Together {
     pub fn new(state: &TrainingState, config: &Config, backend: &dyn Backend) -> Self {
         let (recipe, isa, network) = (config.recipe(), backend.isa(), &state.network);
         let layers = network.layers.iter().map(|parameters| Layer::new(parameters, config, backend));
-        let neutral = network.layers.iter().map(|parameters| backend.layer(&recipe, parameters.k, parameters.u));
         let readout = network.readout.as_ref().map(|parameters| Readout {
             trainer: readout::Trainer::new(isa, Optimizer::new(isa, config.readout_rule()), parameters),
             features: Features::new(0, parameters.k),
@@ -78,7 +75,6 @@ impl Together {
         Self {
             recipe,
             layers: layers.collect(),
-            neutral: neutral.collect(),
             readout,
             negatives: config.negatives,
             hardness: config.hardness,
@@ -154,7 +150,9 @@ impl Together {
         let Readout { trainer, features, activations } = self.readout.as_mut()?;
         let network = &mut state.network;
         features.begin(truth.len());
-        readout::features_of(network, &self.recipe, &mut self.neutral, images, activations, features);
+        let backends = self.layers.iter_mut().map(|layer| &mut layer.backend);
+        readout::features_of(network, &self.recipe, backends, images, activations, features);
+        self.layers.iter_mut().for_each(|layer| layer.backend.keep_parameters());
         let parameters = network.readout.as_mut().expect("a read-out to train");
         let optimizer = state.readout_optimizer.as_mut().expect("a read-out has an optimiser");
         Some(trainer.train((parameters, optimizer), features, truth, rate))

@@ -34,9 +34,11 @@ pub fn backends() -> Vec<(String, Box<dyn Backend>)> {
     backends
 }
 
-/// The preset with some fields replaced.
+/// The Keras example's configuration, or that of the preset that `fields` name, with some fields replaced.
 pub fn config(fields: &str) -> Config {
-    Config::resolve(None, fields.parse().expect("TOML")).expect("a valid configuration")
+    let mut table: toml::Table = fields.parse().expect("TOML");
+    table.entry("preset").or_insert("keras".into());
+    Config::resolve(None, table).expect("a valid configuration")
 }
 
 /// A generator of test data.

@@ -7,10 +7,19 @@ use ffwd::config::Config;
 use ffwd::network::Network;
 use ffwd::parameters::Parameters;
 use ffwd::predict;
+use ffwd::recipe::LossName;
 use ffwd::train::{Trainer, TrainingSet, TrainingState};
 
 const FIELDS: &str = "preset = \"paper\"\nlayers = [12, 9, 7]\nclasses = 2\nepochs = 4\nbatch = 15\nlr = 0.02\n\
-                      negatives = \"wrong\"\nshuffle = false\npeer = 0.05\nweight_decay = 0.01";
+                      negatives = \"wrong\"\nshuffle = false\npeer = 0.05\nweight_decay = 0.01\ninput_dropout = 0.0\n\
+                      cooldown = 0.5\nreadout_lr = 0.1\n";
+
+/// The losses, with a temperature at which none of them is flat here.
+const LOSSES: [&str; 3] = [
+    "loss = \"logistic\"\ntemperature = 1.0",
+    "loss = \"symba\"\ntemperature = 8.0",
+    "loss = \"swish\"\ntemperature = 20.0",
+];
 
 /// Samples, and rows and columns of an image.
 const N: usize = 40;
@@ -136,12 +145,11 @@ impl Plain {
             }
             let mean = layer.activity.iter().sum::<f64>() / layer.u as f64;
             let mut steps = Vec::new();
+            let factors: Vec<[f64; 2]> =
+                h[0].iter().zip(&h[1]).map(|(h, other)| factors(config, [h, other]).map(|factor| factor / n)).collect();
             for (polarity, (xs, hs)) in inputs.iter().zip(&h).enumerate() {
-                for (x, h) in xs.iter().zip(hs) {
-                    let excess = h.iter().map(|h| h * h).sum::<f64>() - layer.u as f64;
-                    let probability = 1.0 / (1.0 + (-excess).exp());
-                    // The mean over both rows of a sample of the derivative 2 h (p - 1) or 2 h p.
-                    let factor = if polarity == 0 { probability - 1.0 } else { probability } / n;
+                for ((x, h), factors) in xs.iter().zip(hs).zip(&factors) {
+                    let factor = factors[polarity];
                     let peers = |j: usize| {
                         if polarity == 0 { config.peer * (layer.activity[j] - mean) / n } else { 0.0 }
                     };
@@ -154,6 +162,23 @@ impl Plain {
     }
 }
 
+/// What the activations of a positive and a negative row are multiplied with in the derivative of their mean loss.
+fn factors(config: &Config, h: [&Vec<f64>; 2]) -> [f64; 2] {
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let goodness = h.map(|h| h.iter().map(|h| h * h).sum::<f64>());
+    let x = (goodness[1] - goodness[0]) / config.temperature;
+    let slope = match config.loss {
+        LossName::Logistic => {
+            let [positive, negative] = goodness.map(|goodness| sigmoid(goodness - h[0].len() as f64));
+            // The mean over both rows of a sample of the derivative 2 h (p - 1) or 2 h p.
+            return [positive - 1.0, negative];
+        }
+        LossName::Symba => sigmoid(x),
+        LossName::Swish => sigmoid(x) + x * sigmoid(x) * (1.0 - sigmoid(x)),
+    };
+    [-2.0 * slope, 2.0 * slope]
+}
+
 fn close(found: &[f32], expected: &[f64], what: &str) {
     let largest = expected.iter().fold(0.1_f64, |largest, x| largest.max(x.abs()));
     for (i, (&found, &expected)) in found.iter().zip(expected).enumerate() {
@@ -164,12 +189,16 @@ fn close(found: &[f32], expected: &[f64], what: &str) {
 
 #[test]
 fn every_equation_is_that_of_plain_loops() {
-    let config = common::config(FIELDS);
+    LOSSES.iter().for_each(|loss| compare(&common::config(&format!("{FIELDS}{loss}"))));
+}
+
+/// A run on every backend against plain loops.
+fn compare(config: &Config) {
     let rng = &mut common::rng(3);
     let (pixels, labels) = (common::images(N, ROWS * COLS, rng), common::labels(N, 2, rng));
     let images: Vec<&[u8]> = pixels.chunks(ROWS * COLS).collect();
     let network = Network::new(ROWS, COLS, 2, &config.layers, config.initial(), 1);
-    let start = TrainingState::new(network, &config);
+    let start = TrainingState::new(network, config);
     let mut plain = Plain {
         layers: start.network.layers.iter().map(|layer| Linear::new(layer, config.weight_decay)).collect(),
         readout: Linear::new(start.network.readout.as_ref().unwrap(), config.readout_decay),
@@ -177,13 +206,13 @@ fn every_equation_is_that_of_plain_loops() {
     for epoch in 0..config.epochs {
         for (number, (images, labels)) in images.chunks(config.batch).zip(labels.chunks(config.batch)).enumerate() {
             let progress = (epoch as f64 + (number * config.batch) as f64 / N as f64) / config.epochs as f64;
-            plain.train_batch(&config, images, labels, (2.0 - 2.0 * progress).clamp(0.0, 1.0));
+            plain.train_batch(config, images, labels, (2.0 - 2.0 * progress).clamp(0.0, 1.0));
         }
     }
     let expected: Vec<f64> = images.iter().flat_map(|image| plain.probabilities(&plain.features(image))).collect();
     for (name, backend) in common::backends() {
         let set = TrainingSet { pixels: &pixels, labels: &labels };
-        let mut trainer = Trainer::new(start.clone(), &config, &*backend, set);
+        let mut trainer = Trainer::new(start.clone(), config, &*backend, set);
         (0..config.epochs).for_each(|_| _ = trainer.epoch(&false.into()).expect("nobody stops it"));
         let network = trainer.network();
         for (layer, plain) in network.layers.iter().zip(&plain.layers) {

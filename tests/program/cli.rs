@@ -37,8 +37,20 @@ fn run(place: &TempDir, arguments: &[&str]) -> Output {
     program(place.path()).args(arguments).output().unwrap()
 }
 
-const SMALL: [&str; 10] =
-    ["--data", "set", "--classes", "4", "--layers", "24,12", "--epochs", "4", "--inner-steps", "20"];
+const SMALL: [&str; 12] = [
+    "--preset",
+    "keras",
+    "--data",
+    "set",
+    "--classes",
+    "4",
+    "--layers",
+    "24,12",
+    "--epochs",
+    "4",
+    "--inner-steps",
+    "20",
+];
 
 fn small<'a>(more: &[&'a str]) -> Vec<&'a str> {
     SMALL.iter().chain(more).copied().collect()

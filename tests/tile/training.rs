@@ -79,7 +79,8 @@ const RUNS: [&str; 2] = ["layers = [33, 20]\ninner_steps = 3\nlr = 0.1", "layers
 fn weights(fields: &str, isa: Isa, unit: Amx, threads: usize) -> String {
     let (rows, cols) = (5, 9);
     let (pixels, labels) = images(70, rows * cols, &mut Xoshiro256PlusPlus::seed_from_u64(9));
-    let config = Config::resolve(None, fields.parse().expect("TOML")).expect("a valid configuration");
+    let config = Config::resolve(None, format!("preset = \"keras\"\n{fields}").parse().expect("TOML"))
+        .expect("a valid configuration");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
     pool.install(|| {
         let network = Network::new(rows, cols, CLASSES, &config.layers, config.initial(), config.seed);

@@ -7,7 +7,7 @@ use super::{Circumstances, Training, Watch, median};
 use crate::backend::Backend;
 use crate::backends;
 use crate::checkpoint;
-use crate::config::{Config, PrecisionName};
+use crate::config::{Config, PrecisionName, Preset};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::network::Network;
@@ -60,7 +60,7 @@ fn measure_on(
     extent: &Extent,
     watch: &mut Watch<'_>,
 ) -> Result<Training> {
-    let mut config = Config::resolve(None, toml::Table::new())?;
+    let mut config = Config::of_preset(&Preset::KERAS);
     (config.seed, config.inner_steps) = (circumstances.seed, extent.inner_steps);
     let backend = &*backends::choose(config.backend, precision, tier)?;
     let images = &dataset.train.images;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use super::digits::Digits;
 use super::step::{self, Batch, Rows, in_both_forms};
 use super::{CLASSES, PIXELS, SIDE, Size, Targets, UNITS, Workload};
-use crate::config::Config;
+use crate::config::{Config, Preset};
 use crate::fused::Fused;
 use crate::isa::Isa;
 use crate::network::Network;
@@ -48,7 +48,7 @@ fn activations(isa: Isa, at: usize) -> Batch {
 fn networks() -> &'static [Network] {
     static NETWORKS: OnceLock<Vec<Network>> = OnceLock::new();
     NETWORKS.get_or_init(|| {
-        let config = Config::resolve(None, Default::default()).expect("the preset");
+        let config = Config::of_preset(&Preset::KERAS);
         let network = Network::new(SIDE, SIDE, CLASSES, &[UNITS, UNITS], config.initial(), config.seed);
         let backend = Fused::new(Isa::best());
         let digits = Digits::of(Size::Full);

@@ -57,6 +57,11 @@ pub enum Command {
     Bench(BenchArguments),
     /// Hold benchmark reports side by side
     Compare(CompareArguments),
+    /// List the sets of default options, or show one
+    Presets {
+        #[command(subcommand)]
+        command: Option<PresetsCommand>,
+    },
     /// List or download data sets
     Data {
         #[command(subcommand)]
@@ -86,155 +91,155 @@ pub struct Overrides {
     #[arg(long, value_name = "D")]
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<String>,
-    /// Set of default options: keras, paper
+    /// Set of default options, as `fast-train presets` lists them [default: quick]
     #[arg(long, value_parser = ffwd::config::PRESETS, hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     preset: Option<String>,
-    /// Units of each layer, separated by commas [keras: 500,500]
+    /// Units of each layer, separated by commas [quick: 500,500]
     #[arg(long, value_delimiter = ',', value_name = "U,U,..", overrides_with = "layers")]
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<Vec<u32>>,
-    /// Outer epochs [keras: 250]
+    /// Outer epochs [quick: 5]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     epochs: Option<u32>,
-    /// Optimiser steps each layer takes on a batch [keras: 50]
+    /// Optimiser steps each layer takes on a batch [quick: 1]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     inner_steps: Option<u32>,
-    /// Samples of a batch; 0 is the whole training set [keras: 0]
+    /// Samples of a batch; 0 is the whole training set [quick: 128]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<u32>,
-    /// The goodness that separates positive from negative [keras: 1.5]
+    /// The goodness that separates positive from negative [quick: 1.0]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     threshold: Option<f64>,
-    /// Learning rate [keras: 0.03]
+    /// Learning rate [quick: 0.085]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
-    /// How the labels of negatives are drawn: permuted, wrong, hard (by the read-out) [keras: permuted]
+    /// How the labels of negatives are drawn: permuted, wrong, hard (by the read-out) [quick: hard]
     #[arg(long, value_parser = ["permuted", "wrong", "hard"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     negatives: Option<String>,
-    /// The power of the read-out's probabilities by which hard negatives are drawn [keras: 1.0]
+    /// The power of the read-out's probabilities by which hard negatives are drawn [quick: 2.0]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     hardness: Option<f64>,
-    /// What a row is divided by: unit_length, root_mean_square [keras: unit_length]
+    /// What a row is divided by: unit_length, root_mean_square [quick: root_mean_square]
     #[arg(long, value_parser = ["unit_length", "root_mean_square"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     normalisation: Option<String>,
-    /// What a layer makes high or low: mean_of_squares, sum_of_squares [keras: mean_of_squares]
+    /// What a layer makes high or low: mean_of_squares, sum_of_squares [quick: sum_of_squares]
     #[arg(long, value_parser = ["mean_of_squares", "sum_of_squares"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     goodness: Option<String>,
-    /// What goodness costs: logistic (each row), symba, swish (each pair) [keras: logistic]
+    /// What goodness costs: logistic (each row), symba, swish (each pair) [quick: swish]
     #[arg(long, value_parser = ["logistic", "symba", "swish"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     loss: Option<String>,
-    /// What the distance to the threshold, or of the pair, is divided by [keras: 1.0]
+    /// What the distance to the threshold, or of the pair, is divided by [quick: 100.0]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
-    /// The value of the label's pixel: largest_pixel, one [keras: largest_pixel]
+    /// The value of the label's pixel: largest_pixel, one [quick: one]
     #[arg(long, value_parser = ["largest_pixel", "one"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
-    /// Whether all layers take a step on a batch before the next one comes [keras: false]
+    /// Whether all layers take a step on a batch before the next one comes [quick: true]
     #[arg(long, value_name = "true|false")]
     #[serde(skip_serializing_if = "Option::is_none")]
     together: Option<bool>,
-    /// Whether each epoch has an order of its own [keras: false]
+    /// Whether each epoch has an order of its own [quick: true]
     #[arg(long, value_name = "true|false")]
     #[serde(skip_serializing_if = "Option::is_none")]
     shuffle: Option<bool>,
-    /// The most pixels by which training images are shifted, anew each epoch [keras: 0]
+    /// The most pixels by which training images are shifted, anew each epoch [quick: 0]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     shift: Option<u32>,
-    /// The share of the pixels of training images that is left out, anew each epoch [keras: 0.0]
+    /// The share of the pixels of training images that is left out, anew each epoch [quick: 0.0]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     input_dropout: Option<f64>,
-    /// Strength of peer normalisation; 0 is none [keras: 0.0]
+    /// Strength of peer normalisation; 0 is none [quick: 0.006]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<f64>,
-    /// Whether a softmax read-out is trained beside the layers, and predicts [keras: false]
+    /// Whether a softmax read-out is trained beside the layers, and predicts [quick: true]
     #[arg(long, value_name = "true|false")]
     #[serde(skip_serializing_if = "Option::is_none")]
     readout: Option<bool>,
-    /// Learning rate of the read-out [keras: 0.1]
+    /// Learning rate of the read-out [quick: 0.2]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     readout_lr: Option<f64>,
-    /// Weight decay of the read-out [keras: 0.003]
+    /// Weight decay of the read-out [quick: 0.003]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     readout_decay: Option<f64>,
-    /// adam, sgd, or averaged, which is SGD along a running mean of the gradients [keras: adam]
+    /// adam, sgd, or averaged, which is SGD along a running mean of the gradients [quick: averaged]
     #[arg(long, value_parser = ["adam", "sgd", "averaged"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     optimizer: Option<String>,
-    /// Momentum of SGD and of the running mean [keras: 0.9]
+    /// Momentum of SGD and of the running mean [quick: 0.9]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     momentum: Option<f64>,
-    /// Weight decay of the optimisers averaged and adam [keras: 0.0]
+    /// Weight decay of the optimisers averaged and adam [quick: 0.002]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     weight_decay: Option<f64>,
-    /// How the rates fall: constant, linear, cosine [keras: constant]
+    /// How the rates fall: constant, linear, cosine [quick: linear]
     #[arg(long, value_parser = ["constant", "linear", "cosine"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<String>,
-    /// The first share of the run, in which the rates rise [keras: 0.0]
+    /// The first share of the run, in which the rates rise [quick: 0.0]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     warmup: Option<f64>,
-    /// The last share of the run, in which the rates fall [keras: 0.5]
+    /// The last share of the run, in which the rates fall [quick: 0.5]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     cooldown: Option<f64>,
-    /// Keep the last N training images for validation [keras: 0]
+    /// Keep the last N training images for validation [quick: 0]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     validation: Option<u32>,
-    /// Epochs from one validation to the next [keras: 1]
+    /// Epochs from one validation to the next [quick: 1]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     validate_every: Option<u32>,
-    /// Stop where the validation images reach this share; 0 is never [keras: 0.0]
+    /// Stop where the validation images reach this share; 0 is never [quick: 0.0]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     target_accuracy: Option<f64>,
-    /// Number of labels; the overlay replaces as many pixels [keras: 10]
+    /// Number of labels; the overlay replaces as many pixels [quick: 10]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     classes: Option<u32>,
-    /// Decides initial weights, negatives and the order of samples [keras: 1]
+    /// Decides initial weights, negatives and the order of samples [quick: 1]
     #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<i64>,
-    /// Threads; 0 is every core available to the process [keras: 0]
+    /// Threads; 0 is every core available to the process [quick: 0]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     threads: Option<u32>,
-    /// What computes the layer steps: auto, fused, reference [keras: auto]
+    /// What computes the layer steps: auto, fused, reference [quick: auto]
     #[arg(long, value_parser = ["auto", "fused", "reference"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     backend: Option<String>,
-    /// Number format of the products: auto, f32, bf16 [keras: auto]
+    /// Number format of the products: auto, f32, bf16 [quick: auto]
     #[arg(long, value_parser = ["auto", "f32", "bf16"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     precision: Option<String>,
-    /// Train on the first N images only; 0 is all [keras: 0]
+    /// Train on the first N images only; 0 is all [quick: 0]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     train_limit: Option<u32>,
-    /// Test on the first N images only; 0 is all [keras: 0]
+    /// Test on the first N images only; 0 is all [quick: 0]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     test_limit: Option<u32>,
@@ -341,6 +346,15 @@ fn percent(text: &str) -> Result<f64, &'static str> {
 }
 
 #[derive(Subcommand)]
+pub enum PresetsCommand {
+    /// Print a preset as a file for --config
+    Show {
+        #[arg(value_parser = ffwd::config::PRESETS, hide_possible_values = true)]
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
 pub enum DataCommand {
     /// Show which data set was found where
     List,
@@ -364,10 +378,10 @@ pub enum PublicSet {
 mod tests {
     use super::*;
 
-    /// The value behind `[keras: ` in an option's help.
+    /// The value behind `[quick: ` in an option's help.
     fn promised(option: &Arg) -> Option<String> {
         let help = option.get_help()?.to_string();
-        Some(help.split_once("[keras: ")?.1.trim_end_matches(']').to_owned())
+        Some(help.split_once("[quick: ")?.1.trim_end_matches(']').to_owned())
     }
 
     #[test]

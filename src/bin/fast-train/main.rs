@@ -13,6 +13,7 @@ mod dataset;
 mod info;
 mod model_commands;
 mod plots;
+mod presets_command;
 mod progress;
 mod run_directory;
 mod summary;
@@ -65,6 +66,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Command::Info(info)) => info::run(info.json),
         Some(Command::Bench(bench)) => bench_command::run(&bench),
         Some(Command::Compare(compare)) => compare_command::run(&compare),
+        Some(Command::Presets { command }) => presets_command::run(command),
         Some(Command::Data { command }) => data_command::run(command),
     }
 }

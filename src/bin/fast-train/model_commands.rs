@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use ffwd::backend::Backend;
 use ffwd::checkpoint::Origin;
-use ffwd::config::{BackendName, Config, PrecisionName};
+use ffwd::config::{BackendName, Config, PrecisionName, Preset};
 use ffwd::data::IdxImages;
 use ffwd::error::DatasetProblem;
 use ffwd::predict::{self as prediction, Evaluation};
@@ -67,11 +67,10 @@ fn trained_on(origin: &Origin) -> Option<String> {
     Some(config.get("data")?.as_str()?.to_owned())
 }
 
-/// The recipe a model was trained with; that of the default preset where the model does not say.
+/// The recipe a model was trained with; that of the Keras example where the model does not say.
 fn recipe(origin: &Origin) -> Recipe {
     let fields = origin.config.parse().unwrap_or_default();
-    let config = Config::resolve(None, fields).or_else(|_| Config::resolve(None, toml::Table::new()));
-    config.expect("the preset is valid").recipe()
+    Config::resolve(None, fields).unwrap_or_else(|_| Config::of_preset(&Preset::KERAS)).recipe()
 }
 
 /// Prints the label of each image.

@@ -25,6 +25,10 @@ pub struct Bf16<U>(pub U);
 /// The most base rows of a strip, see [`DenseProducts::STRIP_ROWS`].
 const STRIP_ROWS: usize = 512;
 
+/// Column panels of the weights that are packed side by side: each row of the kernel is then read in pieces of 1 KiB,
+/// long enough for the hardware to fetch ahead, and a layer of 1,000 units makes four tasks.
+const PACKED_TOGETHER: usize = 8;
+
 /// The rows of one strip.
 #[derive(Default)]
 pub struct Inputs {
@@ -68,10 +72,45 @@ struct BlockOfRows<'a> {
 }
 
 impl TileRows {
-    /// Packs a matrix of `rows` x `depth`, whose element is `at(row, step)`, in the memory of what was packed where
-    /// that suffices.
+    /// Packs a matrix of `rows` x `depth` in the memory of what was packed where that suffices. `piece` writes the
+    /// elements of a row from a step on over zeros, as many as there are up to 32.
     #[inline(always)]
-    fn pack(&mut self, rows: usize, depth: usize, at: impl Fn(usize, usize) -> f32) {
+    fn pack(&mut self, rows: usize, depth: usize, piece: impl Fn(usize, usize, &mut [u16; BLOCK])) {
+        self.begin(rows, depth);
+        for first_row in (0..rows).step_by(BLOCK) {
+            self.starts.push(self.tiles.len());
+            for first in (0..depth).step_by(BLOCK) {
+                let mut pair = ZERO;
+                for i in 0..BLOCK.min(rows - first_row) {
+                    piece(first_row + i, first, &mut pair[i / SIDE].0[i % SIDE]);
+                }
+                self.push(first / BLOCK, &pair);
+            }
+        }
+        self.starts.push(self.tiles.len());
+    }
+
+    /// Becomes the transpose of `other`.
+    #[inline(always)]
+    fn transpose_of(&mut self, other: &Self) {
+        self.begin(other.depth, other.rows);
+        // How far each block of rows has been read.
+        let mut read: Vec<usize> = other.starts.clone();
+        for number in 0..other.depth.div_ceil(BLOCK) {
+            self.starts.push(self.tiles.len());
+            for (step, read) in read.iter_mut().take(other.starts.len() - 1).enumerate() {
+                if *read < other.starts[step + 1] && other.steps[*read] as usize == number {
+                    self.push(step, &transposed(&other.tiles[*read]));
+                    *read += 1;
+                }
+            }
+        }
+        self.starts.push(self.tiles.len());
+    }
+
+    /// Forgets what was packed, for a matrix of `rows` x `depth`.
+    #[inline(always)]
+    fn begin(&mut self, rows: usize, depth: usize) {
         (self.rows, self.depth) = (rows, depth);
         self.starts.clear();
         self.steps.clear();
@@ -81,28 +120,22 @@ impl TileRows {
         self.steps.reserve(most);
         self.nonzero.reserve(most);
         self.tiles.reserve(most);
-        for first_row in (0..rows).step_by(BLOCK) {
-            self.starts.push(self.tiles.len());
-            for (step, first) in (0..depth).step_by(BLOCK).enumerate() {
-                let mut pair = ZERO;
-                // What the rows of each group have in common.
-                let mut bits = [[0; BLOCK]; BLOCK / GROUP];
-                for i in 0..BLOCK.min(rows - first_row) {
-                    let row = &mut pair[i / SIDE].0[i % SIDE];
-                    for ((s, to), bits) in row.iter_mut().enumerate().take(depth - first).zip(&mut bits[i / GROUP]) {
-                        *to = round_to_bf16(at(first_row + i, first + s));
-                        *bits |= *to;
-                    }
-                }
-                let nonzero = bits.map(|bits| pairs_that_are_on(&bits));
-                if nonzero != Nonzero::default() {
-                    self.steps.push(step as u32);
-                    self.nonzero.push(nonzero);
-                    self.tiles.push(pair);
-                }
-            }
+    }
+
+    /// Adds the pair of `step` to the last block of rows, unless it is zero.
+    #[inline(always)]
+    fn push(&mut self, step: usize, pair: &Pair) {
+        // What the rows of each group have in common.
+        let mut bits = [[0; BLOCK]; BLOCK / GROUP];
+        for (i, row) in pair.iter().flat_map(|tile| &tile.0).enumerate() {
+            bits[i / GROUP].iter_mut().zip(row).for_each(|(bits, number)| *bits |= number);
         }
-        self.starts.push(self.tiles.len());
+        let nonzero = bits.map(|bits| pairs_that_are_on(&bits));
+        if nonzero != Nonzero::default() {
+            self.steps.push(step as u32);
+            self.nonzero.push(nonzero);
+            self.tiles.push(*pair);
+        }
     }
 
     /// Moves what is packed into memory of its size.
@@ -175,6 +208,38 @@ impl Weights {
     }
 }
 
+/// The 32 x 32 numbers of a pair, rows as columns.
+#[inline(always)]
+fn transposed(pair: &Pair) -> Pair {
+    let mut to = ZERO;
+    for (s, row) in pair.iter().flat_map(|tile| &tile.0).enumerate() {
+        for (i, &number) in row.iter().enumerate() {
+            to[i / SIDE].0[i % SIDE][s] = number;
+        }
+    }
+    to
+}
+
+/// Copies up to 32 floats over the first of `to`.
+#[inline(always)]
+fn copy_piece(from: &[f32], to: &mut [f32; BLOCK]) {
+    match from.first_chunk::<BLOCK>() {
+        // A copy of known length is no call.
+        Some(from) => *to = *from,
+        None => to[..from.len()].copy_from_slice(from),
+    }
+}
+
+/// Rounds up to 32 floats over the first of `to`.
+#[inline(always)]
+fn round_piece(from: &[f32], to: &mut [u16; BLOCK]) {
+    match from.first_chunk::<BLOCK>() {
+        // A loop of known length becomes a few instructions.
+        Some(from) => to.iter_mut().zip(from).for_each(|(to, &value)| *to = round_to_bf16(value)),
+        None => to.iter_mut().zip(from).for_each(|(to, &value)| *to = round_to_bf16(value)),
+    }
+}
+
 /// Which pairs of steps have a number that is not zero, of either sign, where `bits` is what the numbers of each step
 /// have in common.
 #[inline(always)]
@@ -194,27 +259,30 @@ fn pack_columns(pair: &mut Pair, row: usize, even: &[f32; BLOCK], odd: &[f32; BL
     }
 }
 
-/// [`TileRows::pack`], compiled for an instruction set.
-struct PackRows<'a, F> {
+/// Packs rows of `k` floats.
+struct PackRows<'a> {
     to: &'a mut TileRows,
-    rows: usize,
-    depth: usize,
-    at: F,
+    rows: &'a [f32],
+    k: usize,
 }
 
-impl<F: Fn(usize, usize) -> f32> Kernel for PackRows<'_, F> {
+impl Kernel for PackRows<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        self.to.pack(self.rows, self.depth, self.at);
+        let Self { to, rows, k } = self;
+        to.pack(rows.len() / k, k, |row, first, to| round_piece(&rows[row * k..][..k][first..], to));
     }
 }
 
-/// Packs the weights of one column panel.
+/// Packs the weights of some column panels.
 struct PackWeights<'a> {
-    panel: &'a mut [Pair],
-    j: usize,
+    panels: &'a mut [Pair],
+    /// Pairs of one panel.
+    steps: usize,
+    /// The number of the first panel.
+    first_panel: usize,
     /// k x u, row-major.
     kernel: &'a [f32],
     inputs: ColumnOrder<'a>,
@@ -226,28 +294,29 @@ impl Kernel for PackWeights<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let Self { panel, j, kernel, inputs, units } = self;
+        let Self { panels, steps, first_panel, kernel, inputs, units } = self;
         let (k, u) = (inputs.count(), units.count());
-        let columns = j * BLOCK..u.min((j + 1) * BLOCK);
-        let mut rows = [[0.0; BLOCK]; 2];
         for first in (0..k).step_by(2) {
-            rows[1] = [0.0; BLOCK];
-            for (to, packed) in rows.iter_mut().zip(first..k) {
-                let input = match inputs {
-                    ColumnOrder::Natural(_) => packed,
-                    ColumnOrder::Permuted(order) => order[packed] as usize,
-                };
-                let from = &kernel[input * u..][..u];
-                match units {
-                    ColumnOrder::Natural(_) => to[..columns.len()].copy_from_slice(&from[columns.clone()]),
-                    ColumnOrder::Permuted(order) => {
-                        for (to, &unit) in to.iter_mut().zip(&order[columns.clone()]) {
-                            *to = from[unit as usize];
+            for (j, panel) in (first_panel..).zip(panels.chunks_exact_mut(steps)) {
+                let columns = j * BLOCK..u.min((j + 1) * BLOCK);
+                let mut rows = [[0.0; BLOCK]; 2];
+                for (to, packed) in rows.iter_mut().zip(first..k) {
+                    let input = match inputs {
+                        ColumnOrder::Natural(_) => packed,
+                        ColumnOrder::Permuted(order) => order[packed] as usize,
+                    };
+                    let from = &kernel[input * u..][..u];
+                    match units {
+                        ColumnOrder::Natural(_) => copy_piece(&from[columns.clone()], to),
+                        ColumnOrder::Permuted(order) => {
+                            for (to, &unit) in to.iter_mut().zip(&order[columns.clone()]) {
+                                *to = from[unit as usize];
+                            }
                         }
                     }
                 }
+                pack_columns(&mut panel[first / BLOCK], first / 2 % SIDE, &rows[0], &rows[1]);
             }
-            pack_columns(&mut panel[first / BLOCK], first / 2 % SIDE, &rows[0], &rows[1]);
         }
     }
 }
@@ -284,8 +353,7 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
 
     fn pack(self, rows: &[f32], k: usize, inputs: &mut Inputs) {
         assert!(k > 0 && rows.len().is_multiple_of(k), "whole rows of {k}");
-        let at = |row, input| rows[row * k + input];
-        self.run(PackRows { to: &mut inputs.forward, rows: rows.len() / k, depth: k, at });
+        self.run(PackRows { to: &mut inputs.forward, rows, k });
         (inputs.is_transposed, inputs.is_trimmed) = (false, false);
     }
 
@@ -307,15 +375,17 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
         inputs.forward.unpack(rows);
     }
 
-    /// Runs inside a kernel where a batch stays; kernels do not nest.
     #[inline(always)]
     fn transpose(self, inputs: &mut Inputs, rows: &[f32], order: ColumnOrder<'_>) {
-        let k = order.count();
-        let count = rows.len() / k;
+        let Inputs { forward, transposed, .. } = inputs;
         match order {
-            ColumnOrder::Natural(_) => inputs.transposed.pack(k, count, |input, row| rows[row * k + input]),
+            ColumnOrder::Natural(_) => transposed.transpose_of(forward),
             ColumnOrder::Permuted(order) => {
-                inputs.transposed.pack(k, count, |input, row| rows[row * k + order[input] as usize]);
+                let k = order.len();
+                transposed.pack(k, rows.len() / k, |input, first, to| {
+                    let column = rows[first * k + order[input] as usize..].iter().step_by(k);
+                    to.iter_mut().zip(column).for_each(|(to, &value)| *to = round_to_bf16(value));
+                });
             }
         }
         if inputs.is_trimmed {
@@ -335,8 +405,12 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
     }
 
     fn load(self, weights: &mut Weights, kernel: &[f32], (inputs, units): (ColumnOrder<'_>, ColumnOrder<'_>)) {
-        let panels = weights.tiles.par_chunks_mut(weights.steps).enumerate();
-        panels.for_each(|(j, panel)| self.run(PackWeights { panel, j, kernel, inputs, units }));
+        let steps = weights.steps;
+        let groups = weights.tiles.par_chunks_mut(steps * PACKED_TOGETHER).enumerate();
+        groups.for_each(|(group, panels)| {
+            let first_panel = group * PACKED_TOGETHER;
+            self.run(PackWeights { panels, steps, first_panel, kernel, inputs, units });
+        });
     }
 
     /// A block of rows stays in L1 while the weights pass, panel by panel, from L2.

@@ -88,6 +88,7 @@ impl DenseProducts for F32 {
         inputs.forward.unpack(rows);
     }
 
+    #[inline(always)]
     fn transpose(self, inputs: &mut Inputs, rows: &[f32], order: ColumnOrder<'_>) {
         inputs.transposed.pack_transposed(rows, order);
         if inputs.is_trimmed {

@@ -179,7 +179,11 @@ impl ColumnPanels {
     pub fn unpack_first(&self, r: usize, row: &mut [f32]) {
         assert!(row.len() <= self.columns);
         for (j, to) in row.chunks_mut(self.nr).enumerate() {
-            to.copy_from_slice(&self.row(j, r)[..to.len()]);
+            let from = &self.row(j, r)[..to.len()];
+            let ((to, to_rest), (from, rest)) = (to.as_chunks_mut::<LINE>(), from.as_chunks::<LINE>());
+            // A copy of known length is no call.
+            to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+            to_rest.copy_from_slice(rest);
         }
     }
 
