@@ -42,6 +42,44 @@ impl Augmentation {
     }
 }
 
+/// Changes the images of one batch after another, in memory of its own.
+pub struct Augmenter {
+    augmentation: Augmentation,
+    /// The images of a batch as they were changed, n x k.
+    changed: Vec<u8>,
+    /// Their numbers, 0 to n.
+    numbers: Vec<u32>,
+}
+
+impl Augmenter {
+    /// What changes images as `augmentation` says.
+    pub fn new(augmentation: Augmentation) -> Self {
+        Self { augmentation, changed: Vec::new(), numbers: Vec::new() }
+    }
+
+    /// The images `samples` of `pixels`, changed, and their numbers among what is returned; these samples of these
+    /// pixels, where nothing is to be changed.
+    pub fn change<'a, R: Rng + ?Sized>(
+        &'a mut self,
+        (pixels, size): (&'a [u8], (usize, usize)),
+        samples: &'a [u32],
+        rng: &mut R,
+    ) -> (&'a [u8], &'a [u32]) {
+        let Self { augmentation, changed, numbers } = self;
+        if !augmentation.is_any() {
+            return (pixels, samples);
+        }
+        let k = size.0 * size.1;
+        changed.resize(samples.len() * k, 0);
+        numbers.clear();
+        for ((number, &sample), to) in (0..).zip(samples).zip(changed.chunks_exact_mut(k)) {
+            augmentation.apply(&pixels[sample as usize * k..][..k], size, rng, to);
+            numbers.push(number);
+        }
+        (changed, numbers)
+    }
+}
+
 /// Writes `image` over `to`, moved down by the first number and to the right by the second.
 fn shift(image: &[u8], (rows, cols): (usize, usize), (down, right): (isize, isize), to: &mut [u8]) {
     to.fill(0);
@@ -77,6 +115,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_batch_is_what_it_was_or_its_images_changed() {
+        let rng = &mut Xoshiro256PlusPlus::seed_from_u64(1);
+        let pixels = [1, 2, 3, 4, 5, 6];
+        let samples = [2, 0];
+        let mut none = Augmenter::new(Augmentation { shift: 0, dropout: 0.0 });
+        assert_eq!(none.change((&pixels, (1, 2)), &samples, rng), (&pixels[..], &samples[..]));
+        // A dropout too small to leave anything out.
+        let mut copied = Augmenter::new(Augmentation { shift: 0, dropout: 1e-9 });
+        assert_eq!(copied.change((&pixels, (1, 2)), &samples, rng), (&[5, 6, 1, 2][..], &[0, 1][..]));
     }
 
     #[test]

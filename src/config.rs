@@ -63,6 +63,16 @@ pub enum PrecisionName {
     Bf16,
 }
 
+/// What the layers learn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Learning {
+    /// Each from its own goodness.
+    ForwardForward,
+    /// All from the error of the read-out: what Forward-Forward is held against.
+    Backpropagation,
+}
+
 /// How the labels of the negatives are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,6 +95,8 @@ pub struct Config {
     pub layers: Vec<usize>,
     /// Outer epochs.
     pub epochs: usize,
+    /// What the layers learn from.
+    pub learning: Learning,
     /// Optimiser steps each layer takes on a batch.
     pub inner_steps: usize,
     /// Samples of a batch; 0 is the whole training set.
@@ -309,6 +321,9 @@ impl Config {
         require(!(alone && self.peer > 0.0), "peer", format!("{:?}", self.peer), "0, or together = true")?;
         let expected = "1, because layers that are trained together take one step on a batch";
         require(alone || self.inner_steps == 1, "inner_steps", self.inner_steps.to_string(), expected)?;
+        let learns = self.learning == Learning::ForwardForward || self.readout;
+        let expected = "forward_forward, or readout = true";
+        require(learns, "learning", "backpropagation".into(), expected)?;
         let decays = self.weight_decay == 0.0 || self.optimizer != OptimizerName::Sgd;
         let expected = "0, or optimizer = \"averaged\" or \"adam\"";
         require(decays, "weight_decay", format!("{:?}", self.weight_decay), expected)?;
@@ -540,6 +555,7 @@ mod tests {
             ("together = true", "inner_steps"),
             ("readout = true", "readout"),
             ("shuffle = true", "shuffle"),
+            ("learning = \"backpropagation\"", "learning"),
             ("peer = 0.1", "peer"),
             ("shift = 1", "shift"),
             ("input_dropout = 0.1", "input_dropout"),

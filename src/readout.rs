@@ -152,6 +152,11 @@ impl Trainer {
         &self.probabilities
     }
 
+    /// The derivative of the mean loss after the logits, n x c, row-major, of the last batch.
+    pub fn slopes(&self) -> &[f32] {
+        &self.slopes
+    }
+
     /// Takes one step of softmax cross-entropy on `features` with their n true `labels`; returns the mean loss before
     /// it.
     pub fn train(
@@ -161,7 +166,19 @@ impl Trainer {
         labels: &[u8],
         rate: f64,
     ) -> f64 {
-        let Self { isa, optimizer, gradient, probabilities: rows, slopes, workspace } = self;
+        let loss = self.differentiate(parameters, features, labels);
+        self.update((parameters, state), rate);
+        loss
+    }
+
+    /// Takes the step of which [`Trainer::differentiate`] has found the gradient.
+    pub fn update(&mut self, (parameters, state): (&mut Parameters, &mut OptimizerState), rate: f64) {
+        self.optimizer.update(state, parameters, &self.gradient, rate);
+    }
+
+    /// The mean cross-entropy on `features` with their n true `labels`; its gradient is kept for a step.
+    pub fn differentiate(&mut self, parameters: &Parameters, features: &Features, labels: &[u8]) -> f64 {
+        let Self { isa, gradient, probabilities: rows, slopes, workspace, .. } = self;
         probabilities(*isa, parameters, features, rows, workspace);
         let (x, c, n) = (features.matrix(), parameters.u, labels.len());
         slopes.clear();
@@ -179,7 +196,6 @@ impl Trainer {
         for row in self.slopes.chunks_exact(c) {
             gradient.bias.iter_mut().zip(row).for_each(|(sum, slope)| *sum += slope);
         }
-        optimizer.update(state, parameters, gradient, rate);
         loss / n as f64
     }
 }

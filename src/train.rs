@@ -4,6 +4,7 @@
 //! Relies on a [`Backend`] for the layer steps and on `crate::layer` for the inner loop; works on whatever thread pool
 //! it is called in.
 
+mod backpropagation;
 mod together;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,9 +14,10 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::augment::Augmenter;
 use crate::backend::{Backend, LayerBackend, Use};
 use crate::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
-use crate::config::Config;
+use crate::config::{Config, Learning};
 use crate::kd_order;
 use crate::labels;
 use crate::layer::{InnerSteps, LayerTrainer};
@@ -27,7 +29,8 @@ use crate::peers::Activity;
 use crate::random::{self, Purpose};
 use crate::readout;
 use crate::recipe::RateFactor;
-use together::{Place, Together};
+use backpropagation::Backpropagation;
+use together::Together;
 
 /// Labelled images to train on.
 #[derive(Clone, Copy)]
@@ -107,10 +110,8 @@ impl TrainingState {
 /// A network in training.
 pub struct Trainer<'a> {
     state: TrainingState,
-    /// Of layers that train one after the other.
-    layers: Vec<Layer>,
-    /// Of layers that train together.
-    together: Option<Together>,
+    learner: Learner,
+    augmenter: Augmenter,
     shuffle: bool,
     set: TrainingSet<'a>,
     inner_steps: usize,
@@ -123,6 +124,26 @@ pub struct Trainer<'a> {
     places: Vec<u32>,
     /// Memory for the activations that go from one layer to the next.
     activations: [Vec<f32>; 2],
+}
+
+/// How the layers of a network learn.
+enum Learner {
+    /// One after the other on each batch.
+    OneByOne(Vec<Layer>),
+    /// All of them on each batch, each for itself.
+    Together(Together),
+    /// All of them on each batch, from the error of the read-out.
+    Backpropagation(Backpropagation),
+}
+
+/// Which batch of which epoch, and how long its steps are.
+#[derive(Clone, Copy)]
+struct Place {
+    seed: u64,
+    epoch: usize,
+    number: usize,
+    /// What the learning rates are multiplied with.
+    rate: f64,
 }
 
 /// What trains one layer, and what computes it.
@@ -156,13 +177,20 @@ impl<'a> Trainer<'a> {
         assert_eq!(network.readout.is_some(), state.readout_optimizer.is_some(), "an optimiser for the read-out");
         let peers = if config.peer > 0.0 { network.layers.len() } else { 0 };
         assert_eq!(state.activities.len(), peers, "the activity of each layer with peer normalisation");
-        let together = config.together.then(|| Together::new(&state, config, backend));
-        let one_by_one = network.layers.iter().filter(|_| together.is_none());
-        let layers = one_by_one.map(|parameters| Layer::new(parameters, config, backend));
+        let learner = match (config.learning, config.together) {
+            (Learning::Backpropagation, _) => {
+                Learner::Backpropagation(Backpropagation::new(network, config, backend.isa()))
+            }
+            (Learning::ForwardForward, true) => Learner::Together(Together::new(&state, config, backend)),
+            (Learning::ForwardForward, false) => {
+                let layer = |parameters| Layer::new(parameters, config, backend);
+                Learner::OneByOne(network.layers.iter().map(layer).collect())
+            }
+        };
         let places = kd_order::places(set.pixels, network.rows, network.cols);
         Self {
-            layers: layers.collect(),
-            together,
+            learner,
+            augmenter: Augmenter::new(config.augmentation()),
             shuffle: config.shuffle,
             places,
             set,
@@ -194,7 +222,7 @@ impl<'a> Trainer<'a> {
     /// Trains one outer epoch with negatives drawn batch by batch. Ends after the running step, with no report, where
     /// `stop` is set meanwhile.
     pub fn epoch(&mut self, stop: &AtomicBool) -> Option<EpochReport> {
-        if self.together.is_some() {
+        if !matches!(self.learner, Learner::OneByOne(_)) {
             return self.epoch_together(stop);
         }
         let (seed, epoch) = (self.seed, self.state.epoch);
@@ -212,9 +240,9 @@ impl<'a> Trainer<'a> {
     /// There is not a label for each sample, or the layers train together.
     pub fn epoch_with_negatives(&mut self, negatives: &[u8], stop: &AtomicBool) -> Option<EpochReport> {
         assert_eq!(negatives.len(), self.set.labels.len(), "a label for each negative");
-        assert!(self.together.is_none(), "layers that train together draw their negatives batch by batch");
+        assert!(matches!(self.learner, Learner::OneByOne(_)), "layers one by one have their negatives given");
         let start = Instant::now();
-        let mut tallies = vec![Tally::default(); self.layers.len()];
+        let mut tallies = vec![Tally::default(); self.state.network.layers.len()];
         for first in (0..negatives.len()).step_by(self.batch) {
             let batch = first..negatives.len().min(first + self.batch);
             self.train_batch(batch, negatives, &mut tallies, stop);
@@ -238,15 +266,29 @@ impl<'a> Trainer<'a> {
         for (number, samples) in order.chunks(self.batch).enumerate() {
             let progress = (epoch as f64 + (number * self.batch) as f64 / count as f64) / self.epochs as f64;
             let place = Place { seed, epoch, number, rate: self.rate.at(progress) };
-            let together = self.together.as_mut().expect("layers that train together");
-            let batch = (self.set, &self.places[..], samples);
-            readout_losses.extend(together.train_batch(&mut self.state, batch, place, &mut tallies));
+            readout_losses.extend(self.train_mini_batch(samples, place, &mut tallies));
             if stop.load(Ordering::Relaxed) {
                 return None;
             }
         }
         let readout_loss = (!readout_losses.is_empty()).then(|| mean(&readout_losses));
         Some(self.report(tallies, readout_loss, start))
+    }
+
+    /// Takes a step of every layer, and of the read-out, on the given samples; returns the read-out's loss before it.
+    fn train_mini_batch(&mut self, samples: &[u32], place: Place, tallies: &mut [Tally]) -> Option<f64> {
+        let Self { state, learner, augmenter, set, places, .. } = self;
+        let Network { rows, cols, classes, .. } = state.network;
+        let truth: Vec<u8> = samples.iter().map(|&s| set.labels[s as usize]).collect();
+        let likeness: Vec<u32> = samples.iter().map(|&s| places[s as usize]).collect();
+        let rng = &mut random::generator(Purpose::Augmentation, place.seed, place.epoch, place.number);
+        let (pixels, samples) = augmenter.change((set.pixels, (rows, cols)), samples, rng);
+        let images = Images { pixels, k: rows * cols, samples, classes, overlay: Overlay::Neutral };
+        match learner {
+            Learner::OneByOne(_) => unreachable!("layers one by one have no mini-batches of all layers"),
+            Learner::Together(together) => together.train_batch(state, &images, (&truth, &likeness), place, tallies),
+            Learner::Backpropagation(trainer) => Some(trainer.train_batch(state, &images, &truth, place.rate, tallies)),
+        }
     }
 
     /// What an epoch that began at `start` did, which is counted with it.
@@ -274,7 +316,8 @@ impl<'a> Trainer<'a> {
     ) {
         let all: Vec<u32> = batch.map(|s| u32::try_from(s).expect("fewer than 2^32 images")).collect();
         let pick = |samples: &[u32], labels: &[u8]| samples.iter().map(|&s| labels[s as usize]).collect::<Vec<u8>>();
-        let order = in_order_of_likeness(&all, (&pick(&all, self.set.labels), &pick(&all, negatives)), &self.places);
+        let likeness: Vec<u32> = all.iter().map(|&s| self.places[s as usize]).collect();
+        let order = in_order_of_likeness((&pick(&all, self.set.labels), &pick(&all, negatives)), &likeness);
         let samples: Vec<u32> = order.into_iter().map(|i| all[i]).collect();
         let pick = |labels: &[u8]| pick(&samples, labels);
         let labels: [Vec<u8>; 2] = [pick(self.set.labels), pick(negatives)];
@@ -289,10 +332,11 @@ impl<'a> Trainer<'a> {
         let rate = self.rate.at(self.state.epoch as f64 / self.epochs as f64);
         let steps = InnerSteps { count: self.inner_steps, rate, stop };
         let rows = samples.len() * TRAINING_VARIANTS;
-        let last = self.layers.len() - 1;
+        let Learner::OneByOne(layers) = &mut self.learner else { unreachable!("layers one by one") };
+        let last = layers.len() - 1;
         let TrainingState { network, optimizers, .. } = &mut self.state;
         let [inputs, outputs] = &mut self.activations;
-        for (index, (layer, tally)) in self.layers.iter_mut().zip(tallies).enumerate() {
+        for (index, (layer, tally)) in layers.iter_mut().zip(tallies).enumerate() {
             let (parameters, state) = (&mut network.layers[index], &mut optimizers[index]);
             let input = match index {
                 0 => Input::Images(images),
@@ -320,11 +364,11 @@ impl<'a> Trainer<'a> {
 }
 
 /// An order of the samples of a batch, in which those of one label and one negative label stand side by side, and among
-/// these those that look alike: a batch may stand in any order, and rows that look alike share their zeros. The labels
-/// are the batch's, `places` those of all samples.
-fn in_order_of_likeness(samples: &[u32], (labels, negatives): (&[u8], &[u8]), places: &[u32]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..samples.len()).collect();
-    order.sort_by_key(|&i| (labels[i], negatives[i], places[samples[i] as usize]));
+/// these those that look alike, as their places in an order of `likeness` say: a batch may stand in any order, and rows
+/// that look alike share their zeros.
+fn in_order_of_likeness((labels, negatives): (&[u8], &[u8]), likeness: &[u32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..likeness.len()).collect();
+    order.sort_by_key(|&i| (labels[i], negatives[i], likeness[i]));
     order
 }
 
@@ -372,7 +416,7 @@ mod tests {
     #[test]
     fn samples_alike_stand_together_and_none_is_lost() {
         let labels = ([1, 0, 1, 0, 9].as_slice(), [0, 1, 9, 0, 1].as_slice());
-        assert_eq!(in_order_of_likeness(&[0, 1, 2, 3, 4], labels, &[0, 1, 2, 3, 4]), [3, 1, 0, 2, 4]);
-        assert_eq!(in_order_of_likeness(&[3, 0, 1], (&[0; 3], &[0; 3]), &[2, 0, 1, 1]), [2, 0, 1]);
+        assert_eq!(in_order_of_likeness(labels, &[0, 1, 2, 3, 4]), [3, 1, 0, 2, 4]);
+        assert_eq!(in_order_of_likeness((&[0; 3], &[0; 3]), &[1, 2, 0]), [2, 0, 1]);
     }
 }

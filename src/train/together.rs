@@ -12,7 +12,6 @@
 //!
 //! Relies on a [`Backend`] for products, on `crate::layer` for a layer's step, and on [`crate::readout`].
 
-use crate::augment::Augmentation;
 use crate::backend::{Backend, Use};
 use crate::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
 use crate::config::{Config, Negatives};
@@ -26,7 +25,7 @@ use crate::random::{self, Purpose};
 use crate::readout::{self, Features};
 use crate::recipe::Recipe;
 
-use super::{Layer, Tally, TrainingSet, TrainingState, in_order_of_likeness};
+use super::{Layer, Place, Tally, TrainingState, in_order_of_likeness};
 
 /// What trains the layers of a network together.
 pub struct Together {
@@ -37,9 +36,6 @@ pub struct Together {
     /// The power of the probabilities by which hard negatives are drawn.
     hardness: f64,
     peer: f32,
-    augmentation: Augmentation,
-    /// Memory for the images of a batch as they were changed, n x k.
-    changed: Vec<u8>,
     /// Memory for the activations that go from one layer to the next, 2n rows each.
     activations: [Vec<f32>; 2],
 }
@@ -50,16 +46,6 @@ struct Readout {
     features: Features,
     /// Memory for the activations under the neutral label, n rows each.
     activations: [Vec<f32>; 2],
-}
-
-/// Which batch of which epoch, and how long its steps are.
-#[derive(Clone, Copy)]
-pub struct Place {
-    pub seed: u64,
-    pub epoch: usize,
-    pub number: usize,
-    /// What the learning rates are multiplied with.
-    pub rate: f64,
 }
 
 impl Together {
@@ -78,65 +64,30 @@ impl Together {
             readout,
             negatives: config.negatives,
             hardness: config.hardness,
-            augmentation: config.augmentation(),
-            changed: Vec::new(),
             peer: config.peer as f32,
             activations: Default::default(),
         }
     }
 
-    /// Takes a step of every layer, and of the read-out, on the given samples of `set`; returns the read-out's loss
-    /// before it.
+    /// Takes a step of every layer, and of the read-out, on `images`, which carry the neutral label, and have the labels
+    /// `truth` and the given places in an order of likeness; returns the read-out's loss before it.
     pub fn train_batch(
         &mut self,
         state: &mut TrainingState,
-        (set, places, samples): (TrainingSet<'_>, &[u32], &[u32]),
+        images: &Images<'_>,
+        (truth, likeness): (&[u8], &[u32]),
         place: Place,
         tallies: &mut [Tally],
     ) -> Option<f64> {
-        let truth: Vec<u8> = samples.iter().map(|&s| set.labels[s as usize]).collect();
-        let changed = std::mem::take(&mut self.changed);
-        let changed = self.change(changed, set.pixels, (state.network.rows, state.network.cols), samples, place);
-        let in_batch: Vec<u32> = (0..samples.len() as u32).collect();
-        let (pixels, of_pixels) =
-            if self.augmentation.is_any() { (&changed[..], &in_batch[..]) } else { (set.pixels, samples) };
-        let images = Images {
-            pixels,
-            k: state.network.pixels(),
-            samples: of_pixels,
-            classes: state.network.classes,
-            overlay: Overlay::Neutral,
-        };
-        let readout_loss = self.train_readout(state, &images, &truth, place.rate);
-        let negatives = self.negatives(&truth, images.classes, place);
+        let readout_loss = self.train_readout(state, images, truth, place.rate);
+        let negatives = self.negatives(truth, images.classes, place);
         // Rows that look alike share their zeros; a batch may stand in any order.
-        let order = in_order_of_likeness(samples, (&truth, &negatives), places);
-        let samples: Vec<u32> = order.iter().map(|&i| of_pixels[i]).collect();
-        let labels = [truth, negatives].map(|labels| order.iter().map(|&i| labels[i]).collect::<Vec<u8>>());
-        let images = Images { samples: &samples, overlay: Overlay::Labels(&labels), ..images };
+        let order = in_order_of_likeness((truth, &negatives), likeness);
+        let samples: Vec<u32> = order.iter().map(|&i| images.samples[i]).collect();
+        let labels = [truth, &negatives].map(|labels| order.iter().map(|&i| labels[i]).collect::<Vec<u8>>());
+        let images = Images { samples: &samples, overlay: Overlay::Labels(&labels), ..*images };
         self.train_layers(state, &images, place.rate, tallies);
-        self.changed = changed;
         readout_loss
-    }
-
-    /// The images of the batch `samples`, changed, over `to`.
-    fn change(
-        &self,
-        mut to: Vec<u8>,
-        pixels: &[u8],
-        (rows, cols): (usize, usize),
-        samples: &[u32],
-        place: Place,
-    ) -> Vec<u8> {
-        let k = rows * cols;
-        if self.augmentation.is_any() {
-            let rng = &mut random::generator(Purpose::Augmentation, place.seed, place.epoch, place.number);
-            to.resize(samples.len() * k, 0);
-            for (&sample, to) in samples.iter().zip(to.chunks_exact_mut(k)) {
-                self.augmentation.apply(&pixels[sample as usize * k..][..k], (rows, cols), rng, to);
-            }
-        }
-        to
     }
 
     /// Takes a step of the read-out; returns the loss before it. What it then holds are the probabilities before it.

@@ -103,6 +103,10 @@ pub struct Overrides {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     epochs: Option<u32>,
+    /// What layers learn from: forward_forward, backpropagation [quick: forward_forward]
+    #[arg(long, value_parser = ["forward_forward", "backpropagation"], hide_possible_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learning: Option<String>,
     /// Optimiser steps each layer takes on a batch [quick: 1]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
