@@ -1,5 +1,5 @@
-//! Prediction: every label is tried on every image, and the label of the largest goodness summed over layers wins; or
-//! the read-out says in one pass which label is the most probable.
+//! Prediction ([`By`]): every label is tried on every image, and the label of the largest goodness summed over layers
+//! wins; or the read-out says in one pass which label is the most probable.
 //!
 //! [`Evaluation`] compares what was predicted with the truth.
 
@@ -14,7 +14,24 @@ use crate::recipe::Recipe;
 /// keep every thread busy, and little beside the data set and the weights.
 const BLOCK_BYTES: usize = 64 << 20;
 
-/// The goodness, summed over layers, of each label on each image: n x classes, row-major.
+/// What predicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The goodness of every label, summed over the layers ([`goodness`]).
+    Goodness,
+    /// The softmax read-out, in one pass under the neutral label.
+    Readout,
+}
+
+impl By {
+    /// What predicts where nothing else is asked for: the read-out, where `network` has one.
+    pub fn default_of(network: &Network) -> Self {
+        if network.readout.is_some() { Self::Readout } else { Self::Goodness }
+    }
+}
+
+/// The goodness of each label on each image, n x classes, row-major: summed over all layers, or over those that the
+/// read-out sees, where there is one (all but the first; section 3.3 of Hinton 2022).
 ///
 /// `pixels` holds n images of the network's size; `recipe` is the one the network was trained with.
 ///
@@ -46,6 +63,7 @@ fn block_goodness(network: &Network, layers: &mut [Box<dyn LayerBackend>], pixel
     let mut goodness = vec![0.0; rows];
     let mut inputs = Vec::new();
     let last = layers.len() - 1;
+    let counted = if network.readout.is_some() { readout::layers_seen(layers.len()) } else { 0..layers.len() };
     for (index, (parameters, layer)) in network.layers.iter().zip(layers).enumerate() {
         let input = match index {
             0 => Input::Images(images),
@@ -55,22 +73,25 @@ fn block_goodness(network: &Network, layers: &mut [Box<dyn LayerBackend>], pixel
         let mut outputs = vec![0.0; if index == last { 0 } else { rows * parameters.u }];
         let wanted = (index != last).then_some(outputs.as_mut_slice());
         layer.forward(parameters, wanted, Some(&mut goodness));
-        total.iter_mut().zip(&goodness).for_each(|(total, goodness)| *total += goodness);
+        if counted.contains(&index) {
+            total.iter_mut().zip(&goodness).for_each(|(total, goodness)| *total += goodness);
+        }
+        layer.keep_parameters();
         inputs = outputs;
     }
     total
 }
 
-/// The predicted label of each image: the most probable one of the read-out, where the network has one, or that of the
-/// largest goodness; the lowest such label on a tie.
+/// The predicted label of each image: the most probable one, or that of the largest goodness; the lowest such label on
+/// a tie.
 ///
 /// # Panics
 ///
-/// As [`goodness`].
-pub fn predict(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8]) -> Vec<u8> {
-    let scores = match network.readout {
-        Some(_) => probabilities(network, recipe, backend, pixels),
-        None => goodness(network, recipe, backend, pixels),
+/// As [`goodness`], or [`probabilities`].
+pub fn predict(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8], by: By) -> Vec<u8> {
+    let scores = match by {
+        By::Readout => probabilities(network, recipe, backend, pixels),
+        By::Goodness => goodness(network, recipe, backend, pixels),
     };
     scores.chunks_exact(network.classes).map(best_label).collect()
 }
@@ -123,13 +144,15 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Predicts the images whose true labels are given, each below the network's classes.
+    /// Predicts the images whose true labels are given, each below the network's classes, by the read-out where there is
+    /// one.
     ///
     /// # Panics
     ///
     /// When there is not one label for each whole image.
     pub fn new(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8], labels: &[u8]) -> Self {
-        Self::of(labels, &predict(network, recipe, backend, pixels), network.classes)
+        let predicted = predict(network, recipe, backend, pixels, By::default_of(network));
+        Self::of(labels, &predicted, network.classes)
     }
 
     /// Compares true labels with predicted ones, all below `classes`.

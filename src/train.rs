@@ -28,7 +28,7 @@ use crate::parameters::Parameters;
 use crate::peers::Activity;
 use crate::random::{self, Purpose};
 use crate::readout;
-use crate::recipe::RateFactor;
+use crate::recipe::{RateFactor, squared_norm};
 use backpropagation::Backpropagation;
 use together::Together;
 
@@ -56,6 +56,10 @@ pub struct EpochReport {
     /// The read-out's mean loss over its steps, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readout_loss: Option<f64>,
+    /// Each layer's share of pairs whose positive row had a higher goodness than the negative one before the step, where
+    /// layers train together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pair_accuracy: Option<Vec<f64>>,
     /// Each layer's share of activations above zero: after its steps, or before each step where layers train together.
     pub active: Vec<f64>,
     /// Wall time.
@@ -299,6 +303,7 @@ impl<'a> Trainer<'a> {
             epoch: self.state.epoch,
             layer_loss,
             readout_loss,
+            pair_accuracy: tallies.iter().map(Tally::pair_accuracy).collect(),
             active: tallies.iter().map(Tally::active_share).collect(),
             step_loss: tallies.into_iter().map(|tally| tally.losses).collect(),
             seconds: start.elapsed().as_secs_f64(),
@@ -382,6 +387,9 @@ struct Tally {
     losses: Vec<f64>,
     active: u64,
     activations: u64,
+    /// Pairs told apart, and all pairs seen.
+    told_apart: u64,
+    pairs: u64,
 }
 
 impl Tally {
@@ -391,6 +399,18 @@ impl Tally {
         self.losses.push(loss);
         self.active += activations.par_chunks(1 << 14).map(on).sum::<u64>();
         self.activations += activations.len() as u64;
+    }
+
+    /// Counts the pairs that are told apart by the sums of squares of their rows of `u` activations.
+    fn count_pairs(&mut self, activations: &[f32], u: usize) {
+        let pairs = activations.par_chunks_exact(TRAINING_VARIANTS * u);
+        self.pairs += pairs.len() as u64;
+        let is_right = |pair: &[f32]| squared_norm(&pair[..u]) > squared_norm(&pair[u..]);
+        self.told_apart += pairs.map(|pair| u64::from(is_right(pair))).sum::<u64>();
+    }
+
+    fn pair_accuracy(&self) -> Option<f64> {
+        (self.pairs > 0).then(|| self.told_apart as f64 / self.pairs as f64)
     }
 
     fn active_share(&self) -> f64 {

@@ -15,7 +15,7 @@ pub struct Preset {
 }
 
 /// The names `--preset` takes, that of a run that names none first.
-pub const PRESETS: [&str; 5] = ["quick", "paper", "paper-4x2000", "best", "keras"];
+pub const PRESETS: [&str; 6] = ["quick", "paper", "paper-4x2000", "best", "backprop", "keras"];
 
 const KERAS: &str = include_str!("presets/keras.toml");
 
@@ -33,11 +33,15 @@ impl Preset {
     /// The lowest error.
     pub const BEST: Self = Self { name: PRESETS[3], text: include_str!("presets/best.toml"), gflop: 0.0 };
 
+    /// Back-propagation.
+    pub const BACKPROP: Self = Self { name: PRESETS[4], text: include_str!("presets/backprop.toml"), gflop: 0.0 };
+
     /// The Keras example.
-    pub const KERAS: Self = Self { name: PRESETS[4], text: KERAS, gflop: 0.0 };
+    pub const KERAS: Self = Self { name: PRESETS[5], text: KERAS, gflop: 0.0 };
 
     /// All presets, in the order of [`PRESETS`].
-    pub const ALL: [Self; PRESETS.len()] = [Self::QUICK, Self::PAPER, Self::PAPER_4X2000, Self::BEST, Self::KERAS];
+    pub const ALL: [Self; PRESETS.len()] =
+        [Self::QUICK, Self::PAPER, Self::PAPER_4X2000, Self::BEST, Self::BACKPROP, Self::KERAS];
 
     /// The preset of this name.
     pub fn named(name: &str) -> Option<Self> {

@@ -143,6 +143,7 @@ impl Together {
             let wanted = fitted(outputs, rows * parameters.u);
             let loss = layer.trainer.step((parameters, optimizer), &mut *layer.backend, Some(wanted), peers, rate);
             tally.count(loss, outputs);
+            tally.count_pairs(outputs, parameters.u);
             std::mem::swap(inputs, outputs);
         }
     }

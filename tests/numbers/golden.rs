@@ -108,7 +108,7 @@ impl Golden {
         let goodness = to_f64(&predict::goodness(trainer.network(), &recipe, backend, &test));
         close(&goodness, &self.goodness.concat(), &format!("{who}: goodness"));
         assert_eq!(
-            predict::predict(trainer.network(), &recipe, backend, &test),
+            predict::predict(trainer.network(), &recipe, backend, &test, predict::By::Goodness),
             self.predictions,
             "{who}: predictions"
         );

@@ -381,6 +381,8 @@ fn validation_keeps_the_best_network_and_stops_at_the_target() {
     assert!(epochs.len() < 30 && accuracy(epochs.last().unwrap()).unwrap() >= 0.9, "{summary}");
     assert!(epochs[..epochs.len() - 1].iter().all(|epoch| accuracy(epoch).unwrap() < 0.9));
     assert!(epochs.iter().all(|epoch| epoch["readout_loss"].as_f64().unwrap() > 0.0));
+    let told_apart = |epoch: &Value| epoch["pair_accuracy"][0].as_f64().unwrap();
+    assert!(told_apart(epochs.last().unwrap()) > 0.8, "{summary}");
     let seconds: f64 = epochs.iter().map(|epoch| epoch["seconds"].as_f64().unwrap()).sum();
     assert_eq!(summary["seconds_to_target"].as_f64(), Some(seconds));
     assert_eq!((&summary["interrupted"], &summary["dataset"]["train"]), (&false.into(), &(TRAIN - 40).into()));
@@ -393,6 +395,15 @@ fn validation_keeps_the_best_network_and_stops_at_the_target() {
     let images = "set/t10k-images-idx3-ubyte";
     let predicted = run(&place, &["predict", "--model", "stopped/model.safetensors", images]);
     assert_eq!(String::from_utf8(predicted.stdout).unwrap().lines().count(), TEST);
+    // Both predictors are to be had, and a read-out only where there is one.
+    let by = |model: &str, by: &str| run(&place, &["eval", "--json", "--model", model, "--by", by]);
+    let readout = json(&by("stopped/model.safetensors", "readout"));
+    assert_eq!(readout["test_accuracy"], summary["test_accuracy"]);
+    let goodness = json(&by("stopped/model.safetensors", "goodness"));
+    assert!(goodness["test_accuracy"].as_f64().unwrap() > 0.7, "{goodness}");
+    json(&run(&place, &small(&["--json", "--out", "keras"])));
+    let line = one_line(&by("keras/model.safetensors", "readout"), 2);
+    assert!(line.contains("--by") && line.contains("no read-out"), "{line}");
 
     let summary = train(&["--epochs", "4", "--validate-every", "3", "--out", "whole"]);
     let validated: Vec<bool> = summary["epochs"].as_array().unwrap().iter().map(|e| accuracy(e).is_some()).collect();
@@ -401,11 +412,42 @@ fn validation_keeps_the_best_network_and_stops_at_the_target() {
 }
 
 #[test]
+fn every_way_of_learning_gets_somewhere_on_the_small_set() {
+    let place = workplace();
+    for more in [
+        &["--loss", "logistic", "--temperature", "1", "--lr", "0.02"][..],
+        &["--loss", "symba", "--temperature", "4"],
+        &["--learning", "backpropagation", "--shift", "1", "--lr", "0.1"],
+        &["--optimizer", "adam", "--lr", "0.002", "--peer", "0", "--schedule", "cosine", "--warmup", "0.1"],
+    ] {
+        let arguments = [&PAPER[..], &["--json", "--out", "none", "--epochs", "12"], more].concat();
+        let accuracy = json(&run(&place, &arguments))["test_accuracy"].as_f64().unwrap();
+        assert!(accuracy > 0.7, "{more:?}: {accuracy}");
+    }
+}
+
+#[test]
+fn presets_are_listed_and_shown_as_files_for_config() {
+    let place = workplace();
+    let list = String::from_utf8(run(&place, &["presets"]).stdout).unwrap();
+    let shown = run(&place, &["presets", "show", "best"]).stdout;
+    for (name, line) in ["quick", "paper", "paper-4x2000", "best", "backprop", "keras"].iter().zip(list.lines()) {
+        assert!(line.starts_with(name) && line.contains(" epochs "), "{list}");
+    }
+    std::fs::write(place.path().join("best.toml"), shown).unwrap();
+    let small = ["--data", "set", "--classes", "4", "--layers", "24,16", "--epochs", "1", "--json", "--out", "none"];
+    let summary = json(&run(&place, &[&["--config", "best.toml"], &small[..]].concat()));
+    assert_eq!((&summary["config"]["preset"], &summary["config"]["shift"]), (&"best".into(), &2.into()));
+}
+
+#[test]
 fn validation_leaves_something_to_train_on() {
     let place = workplace();
     let line = one_line(&run(&place, &[&PAPER[..], &["--validation", "240"]].concat()), 2);
     assert!(line.contains("validation") && line.contains("240"), "{line}");
     assert!(!place.path().join("runs").exists(), "nothing is begun");
+    let line = one_line(&run(&place, &[&PAPER[..], &["--shift", "7"]].concat()), 2);
+    assert!(line.contains("shift") && line.contains("fewer pixels than the 7"), "{line}");
     let line = one_line(&run(&place, &small(&["--negatives", "hard"])), 2);
     assert!(line.contains("negatives") && line.contains("expected"), "{line}");
 }
@@ -439,7 +481,7 @@ fn data_list_shows_every_set_and_place() {
 fn without_data_and_network_it_trains_on_what_there_is() {
     let place = TempDir::new().unwrap();
     let mut command = program(place.path());
-    command.args(["--epochs", "1", "--inner-steps", "2", "--layers", "16", "--test-limit", "200"]);
+    command.args(["--epochs", "1", "--layers", "16", "--test-limit", "200"]);
     let output = command.env("FFWD_DATA", "elsewhere").output().unwrap();
     let out = String::from_utf8_lossy(&output.stdout);
     let err = message(&output, 0);
@@ -453,7 +495,7 @@ fn without_data_and_network_it_trains_on_what_there_is() {
         assert!(out.contains("synthetic"), "{out}");
         "digits"
     };
-    let directory = format!("runs/keras-{name}-1");
+    let directory = format!("runs/quick-{name}-1");
     let summary = std::fs::read_to_string(place.path().join(&directory).join("summary.json")).unwrap();
     let summary: Value = serde_json::from_str(&summary).unwrap();
     assert_eq!((&summary["dataset"]["name"], &summary["config"]["data"]), (&name.into(), &name.into()));

@@ -11,7 +11,7 @@ use crate::config::{Config, PrecisionName, Preset};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::network::Network;
-use crate::predict::predict;
+use crate::predict::{By, predict};
 use crate::recipe::Recipe;
 use crate::tier::Tier;
 use crate::train::{Trainer, TrainingSet, TrainingState};
@@ -107,7 +107,7 @@ fn train(mut trainer: Trainer<'_>, watch: &mut Watch<'_>) -> (Network, Vec<f64>,
 fn prediction_seconds(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8]) -> f64 {
     let seconds = |_| {
         let start = Instant::now();
-        std::hint::black_box(predict(network, recipe, backend, pixels));
+        std::hint::black_box(predict(network, recipe, backend, pixels, By::Goodness));
         start.elapsed().as_secs_f64()
     };
     median(&(0..REPEATS).map(seconds).collect::<Vec<_>>())

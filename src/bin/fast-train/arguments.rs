@@ -261,6 +261,9 @@ pub struct EvalArguments {
     /// Directory of IDX files, or mnist, fashion-mnist, digits [default: what the model was trained on]
     #[arg(long, value_name = "D")]
     pub data: Option<String>,
+    /// What predicts [default: readout, where the model has one]
+    #[arg(long)]
+    pub by: Option<Predictor>,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
@@ -274,9 +277,21 @@ pub struct PredictArguments {
     /// Images in IDX form, also .gz
     #[arg(value_name = "IMAGES.idx")]
     pub images: PathBuf,
+    /// What predicts [default: readout, where the model has one]
+    #[arg(long)]
+    pub by: Option<Predictor>,
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What predicts.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Predictor {
+    /// The softmax read-out, in one pass
+    Readout,
+    /// The goodness of every label in turn, summed over the layers
+    Goodness,
 }
 
 #[derive(Args)]

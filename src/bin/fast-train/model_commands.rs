@@ -9,13 +9,14 @@ use ffwd::checkpoint::Origin;
 use ffwd::config::{BackendName, Config, PrecisionName, Preset};
 use ffwd::data::IdxImages;
 use ffwd::error::DatasetProblem;
-use ffwd::predict::{self as prediction, Evaluation};
+use ffwd::network::Network;
+use ffwd::predict::{self as prediction, By, Evaluation};
 use ffwd::recipe::Recipe;
 use ffwd::tier::Tier;
 use ffwd::{Error, backends, checkpoint};
 use serde_json::json;
 
-use crate::arguments::{EvalArguments, PredictArguments};
+use crate::arguments::{EvalArguments, PredictArguments, Predictor};
 use crate::dataset;
 use crate::summary::DatasetSummary;
 use crate::{print, say};
@@ -26,6 +27,18 @@ fn backend() -> ffwd::Result<Box<dyn Backend>> {
     let tier = Tier::from_environment()?;
     let precision = if tier.asks_for_bf16() { PrecisionName::Bf16 } else { PrecisionName::F32 };
     backends::choose(BackendName::Auto, precision, tier)
+}
+
+/// What predicts: what was asked for, if the model has it.
+fn predictor(asked: Option<Predictor>, network: &Network) -> ffwd::Result<By> {
+    match asked {
+        None => Ok(By::default_of(network)),
+        Some(Predictor::Goodness) => Ok(By::Goodness),
+        Some(Predictor::Readout) if network.readout.is_some() => Ok(By::Readout),
+        Some(Predictor::Readout) => {
+            Err(Error::config("--by", "readout", "goodness, because the model has no read-out"))
+        }
+    }
 }
 
 /// Measures a model's accuracy, on the data set it was trained on where none is named.
@@ -41,8 +54,9 @@ pub fn eval(arguments: &EvalArguments) -> Result<ExitCode> {
     if !origin.dataset_sha256.is_empty() && origin.dataset_sha256 != dataset.sha256() {
         say(format!("note: {} is not the data set this model was trained on ({})", dataset.name, origin.dataset));
     }
-    let evaluation =
-        Evaluation::new(&network, &recipe(&origin), &*backend, images.pixels(), dataset.test.labels.values());
+    let by = predictor(arguments.by, &network)?;
+    let predicted = prediction::predict(&network, &recipe(&origin), &*backend, images.pixels(), by);
+    let evaluation = Evaluation::of(dataset.test.labels.values(), &predicted, network.classes);
     if arguments.json {
         let summary = json!({
             "schema": "ffwd/eval/v1",
@@ -79,7 +93,8 @@ pub fn predict(arguments: &PredictArguments) -> Result<ExitCode> {
     let (network, origin) = checkpoint::load(&arguments.model)?;
     let images = IdxImages::open(&arguments.images)?;
     check_size(&images, (network.rows, network.cols))?;
-    let labels = prediction::predict(&network, &recipe(&origin), &*backend, images.pixels());
+    let by = predictor(arguments.by, &network)?;
+    let labels = prediction::predict(&network, &recipe(&origin), &*backend, images.pixels(), by);
     if arguments.json {
         print(json!({ "schema": "ffwd/predictions/v1", "predictions": labels }))?;
     } else {

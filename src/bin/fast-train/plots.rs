@@ -134,6 +134,7 @@ mod tests {
                 seconds: 1.0,
                 validation_accuracy: None,
                 readout_loss: None,
+                pair_accuracy: None,
             };
             assert!(loss(&[report]).ends_with("</svg>\n"));
         }

@@ -210,8 +210,7 @@ impl TrainingRun<'_> {
                     directory.epoch(report);
                 }
             }
-            let losses = report.as_ref().map_or(&[][..], |report| &report.layer_loss);
-            check_converging(number, losses, trainer.network(), config.lr).inspect_err(|_| progress.finish())?;
+            check_converging(number, report.as_ref(), trainer.network(), config).inspect_err(|_| progress.finish())?;
             match report {
                 Some(report) => epochs.push(report),
                 None => break,
@@ -278,11 +277,13 @@ fn reached(epochs: &[EpochReport], target: f64) -> bool {
 /// would be lost time.
 ///
 /// `losses` holds each layer's loss in the epoch, or nothing where the epoch was interrupted.
-fn check_converging(epoch: usize, losses: &[f64], network: &Network, lr: f64) -> Result<()> {
+fn check_converging(epoch: usize, report: Option<&EpochReport>, network: &Network, config: &Config) -> Result<()> {
+    let lr = config.lr;
     let sound = |parameters: &Parameters| parameters.kernel.iter().chain(&parameters.bias).all(|w| w.is_finite());
-    for (layer, loss) in (1..).zip(losses) {
-        if !loss.is_finite() {
-            bail!("epoch {epoch}: the loss of layer {layer} is {loss}; try a smaller --lr than {lr:?}");
+    for (layer, losses) in (1..).zip(report.map_or(&[][..], |report| &report.step_loss)) {
+        if let Some(step) = losses.iter().position(|loss| !loss.is_finite()) {
+            let (batch, loss) = (step / config.inner_steps + 1, losses[step]);
+            bail!("epoch {epoch}, batch {batch}: the loss of layer {layer} is {loss}; try a smaller --lr than {lr:?}");
         }
     }
     for (layer, parameters) in (1..).zip(&network.layers) {
