@@ -1,5 +1,7 @@
 //! What the tests share: the backends under test on every instruction set, and small random data.
 
+use std::path::Path;
+
 use ffwd::backend::Backend;
 use ffwd::config::Config;
 use ffwd::internals::{Fused, Reference};
@@ -75,4 +77,24 @@ pub fn gap(a: &[f32], b: &[f32]) -> f32 {
 /// The largest magnitude in a slice.
 pub fn largest(a: &[f32]) -> f32 {
     a.iter().fold(0.0, |largest, x| largest.max(x.abs()))
+}
+
+/// The golden file of a case.
+pub fn golden_text(case: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{case}.json"));
+    std::fs::read_to_string(path).expect("a golden file")
+}
+
+pub fn to_f32(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|&value| value as f32).collect()
+}
+
+pub fn to_f64(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
+}
+
+/// The bytes that hexadecimal digits spell.
+pub fn bytes(hex: &str) -> Vec<u8> {
+    let digit = |c: u8| (c as char).to_digit(16).unwrap() as u8;
+    hex.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }

@@ -1,7 +1,6 @@
 //! Every backend on every instruction set against golden runs computed in float64 by `tools/golden.py`.
 
-use crate::common;
-use std::path::Path;
+use crate::common::{self, bytes, to_f32, to_f64};
 
 use ffwd::backend::Backend;
 use ffwd::network::Network;
@@ -51,8 +50,7 @@ struct Layer {
 
 impl Golden {
     fn load(case: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{case}.json"));
-        let golden: Self = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let golden: Self = serde_json::from_str(&common::golden_text(case)).unwrap();
         assert_eq!(golden.case, case);
         golden
     }
@@ -121,19 +119,6 @@ fn close(found: &[f64], expected: &[f64], what: &str) {
         let gap = (found - expected).abs();
         assert!(gap <= TOLERANCE * expected.abs().max(1.0), "{what}, {i}: {found}, expected {expected}");
     }
-}
-
-fn to_f32(values: &[f64]) -> Vec<f32> {
-    values.iter().map(|&value| value as f32).collect()
-}
-
-fn to_f64(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&value| f64::from(value)).collect()
-}
-
-fn bytes(hex: &str) -> Vec<u8> {
-    let digit = |c: u8| (c as char).to_digit(16).unwrap() as u8;
-    hex.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
 macro_rules! golden_tests {

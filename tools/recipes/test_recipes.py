@@ -12,6 +12,7 @@ import unittest
 import xml.etree.ElementTree as tree
 from pathlib import Path
 
+import ablation
 import run
 from curves import Curve, draw, ticks
 
@@ -50,6 +51,13 @@ class Recipes(unittest.TestCase):
         )
         self.assertTrue(lines[3].startswith("| `paper-4x2000` |") and " 200 |" in lines[3])
         self.assertEqual(len(lines), 4, "a preset without runs has no row")
+
+    def test_an_ablation_is_the_last_validation_error_over_seeds(self) -> None:
+        for seed, accuracy in ((1, 0.98), (2, 0.985)):
+            epochs = [{"seconds": 1.0}, {"seconds": 2.0, "validation_accuracy": accuracy}]
+            self.keep(f"a-{seed}", {"epochs": epochs})
+        found = [ablation.errors(self.runs / f"a-{seed}") for seed in (1, 2)]
+        self.assertEqual(ablation.row("x", found), "| x | 1.75 | 1.50 to 2.00 | 1.50 |")
 
     def test_the_table_stands_between_the_marks(self) -> None:
         document = self.runs / "a.md"
