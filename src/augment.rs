@@ -9,7 +9,8 @@ use rand::Rng;
 pub struct Augmentation {
     /// The most pixels that an image is shifted by, up or down and left or right; what comes in is zero.
     pub shift: usize,
-    /// The share of pixels that become zero, in steps of 1/256. The others stay as they are, because rows are normalised.
+    /// The share of pixels that become zero, in steps of 1/256. The others stay as they are, because rows are
+    /// normalised.
     pub dropout: f64,
 }
 

@@ -144,8 +144,8 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Predicts the images whose true labels are given, each below the network's classes, by the read-out where there is
-    /// one.
+    /// Predicts the images whose true labels are given, each below the network's classes, by the read-out where there
+    /// is one.
     ///
     /// # Panics
     ///

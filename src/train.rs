@@ -28,7 +28,8 @@ use crate::parameters::Parameters;
 use crate::peers::Activity;
 use crate::random::{self, Purpose};
 use crate::readout;
-use crate::recipe::{RateFactor, squared_norm};
+use crate::recipe::RateFactor;
+use crate::simd::LINE;
 use backpropagation::Backpropagation;
 use together::Together;
 
@@ -56,8 +57,8 @@ pub struct EpochReport {
     /// The read-out's mean loss over its steps, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readout_loss: Option<f64>,
-    /// Each layer's share of pairs whose positive row had a higher goodness than the negative one before the step, where
-    /// layers train together.
+    /// Each layer's share of pairs whose positive row had a higher goodness than the negative one before the step,
+    /// where layers train together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pair_accuracy: Option<Vec<f64>>,
     /// Each layer's share of activations above zero: after its steps, or before each step where layers train together.
@@ -377,6 +378,16 @@ fn in_order_of_likeness((labels, negatives): (&[u8], &[u8]), likeness: &[u32]) -
     order
 }
 
+/// In f32, by lanes, which vectors add up side by side.
+fn sum_of_squares(row: &[f32]) -> f32 {
+    let (lines, rest) = row.as_chunks::<LINE>();
+    let mut sums = [0.0; LINE];
+    for line in lines {
+        sums.iter_mut().zip(line).for_each(|(sum, x)| *sum += x * x);
+    }
+    sums.iter().sum::<f32>() + rest.iter().map(|x| x * x).sum::<f32>()
+}
+
 fn mean(losses: &[f64]) -> f64 {
     losses.iter().sum::<f64>() / losses.len() as f64
 }
@@ -405,7 +416,7 @@ impl Tally {
     fn count_pairs(&mut self, activations: &[f32], u: usize) {
         let pairs = activations.par_chunks_exact(TRAINING_VARIANTS * u);
         self.pairs += pairs.len() as u64;
-        let is_right = |pair: &[f32]| squared_norm(&pair[..u]) > squared_norm(&pair[u..]);
+        let is_right = |pair: &[f32]| sum_of_squares(&pair[..u]) > sum_of_squares(&pair[u..]);
         self.told_apart += pairs.map(|pair| u64::from(is_right(pair))).sum::<u64>();
     }
 

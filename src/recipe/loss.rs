@@ -34,8 +34,8 @@ pub enum LossName {
     /// SymBa (Lee & Song 2023), whose alpha is 1 / temperature. The factor leaves the slope of a pair that is far from
     /// being told apart at 1, whatever the temperature.
     Symba,
-    /// Each pair: `temperature x sigmoid(x)` with the same `x`. Other than that of SymBa, its slope falls below zero and
-    /// then to zero where a pair is told apart, so that such pairs do not make weights grow.
+    /// Each pair: `temperature x sigmoid(x)` with the same `x`. Unlike SymBa's, its slope falls below zero, and then to
+    /// zero, where a pair is told apart, so that such pairs do not make weights grow.
     Swish,
 }
 

@@ -1,5 +1,5 @@
-//! The same network trained by back-propagation, as a yardstick: softmax cross-entropy of the read-out, through ReLU and
-//! the normalisation of rows.
+//! The same network trained by back-propagation, as a yardstick: softmax cross-entropy of the read-out, through ReLU
+//! and the normalisation of rows.
 //!
 //! ```text
 //! forward     y_0 = the images under the neutral label, normalised;  z = y W + b;  h = max(z, 0);  y = s h

@@ -69,8 +69,8 @@ impl Together {
         }
     }
 
-    /// Takes a step of every layer, and of the read-out, on `images`, which carry the neutral label, and have the labels
-    /// `truth` and the given places in an order of likeness; returns the read-out's loss before it.
+    /// Takes a step of every layer, and of the read-out, on `images`, which carry the neutral label, and have the
+    /// labels `truth` and the given places in an order of likeness; returns the read-out's loss before it.
     pub fn train_batch(
         &mut self,
         state: &mut TrainingState,

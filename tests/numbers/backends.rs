@@ -79,8 +79,8 @@ fn compare(isa: Isa, input: &Input<'_>, parameters: &Parameters, what: &str) {
     }
 }
 
-/// What rounding is relative to where the loss is of pairs: the two rows of a pair cancel, and what they come to is up to
-/// four times an activation, with inputs of about 1.
+/// What rounding is relative to where the loss is of pairs: the two rows of a pair cancel, and what they come to is up
+/// to four times an activation, with inputs of about 1.
 fn scale_of_pairs(is_of_pairs: bool, activations: &[f32]) -> f32 {
     if is_of_pairs { 4.0 * largest(activations) } else { 0.0 }
 }

@@ -401,6 +401,12 @@ fn validation_keeps_the_best_network_and_stops_at_the_target() {
     assert_eq!(readout["test_accuracy"], summary["test_accuracy"]);
     let goodness = json(&by("stopped/model.safetensors", "goodness"));
     assert!(goodness["test_accuracy"].as_f64().unwrap() > 0.7, "{goodness}");
+    json(&run(
+        &place,
+        &[&PAPER[..], &["--json", "--epochs", "1", "--learning", "backpropagation", "--out", "b"]].concat(),
+    ));
+    let line = one_line(&by("b/model.safetensors", "goodness"), 2);
+    assert!(line.contains("--by") && line.contains("back-propagation"), "{line}");
     json(&run(&place, &small(&["--json", "--out", "keras"])));
     let line = one_line(&by("keras/model.safetensors", "readout"), 2);
     assert!(line.contains("--by") && line.contains("no read-out"), "{line}");

@@ -6,12 +6,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use ffwd::backend::Backend;
 use ffwd::checkpoint::Origin;
-use ffwd::config::{BackendName, Config, PrecisionName, Preset};
+use ffwd::config::{BackendName, Config, Learning, PrecisionName, Preset};
 use ffwd::data::IdxImages;
 use ffwd::error::DatasetProblem;
 use ffwd::network::Network;
 use ffwd::predict::{self as prediction, By, Evaluation};
-use ffwd::recipe::Recipe;
 use ffwd::tier::Tier;
 use ffwd::{Error, backends, checkpoint};
 use serde_json::json;
@@ -30,9 +29,12 @@ fn backend() -> ffwd::Result<Box<dyn Backend>> {
 }
 
 /// What predicts: what was asked for, if the model has it.
-fn predictor(asked: Option<Predictor>, network: &Network) -> ffwd::Result<By> {
+fn predictor(asked: Option<Predictor>, network: &Network, config: &Config) -> ffwd::Result<By> {
     match asked {
         None => Ok(By::default_of(network)),
+        Some(Predictor::Goodness) if config.learning == Learning::Backpropagation => {
+            Err(Error::config("--by", "goodness", "readout, because the model was trained by back-propagation"))
+        }
         Some(Predictor::Goodness) => Ok(By::Goodness),
         Some(Predictor::Readout) if network.readout.is_some() => Ok(By::Readout),
         Some(Predictor::Readout) => {
@@ -54,8 +56,9 @@ pub fn eval(arguments: &EvalArguments) -> Result<ExitCode> {
     if !origin.dataset_sha256.is_empty() && origin.dataset_sha256 != dataset.sha256() {
         say(format!("note: {} is not the data set this model was trained on ({})", dataset.name, origin.dataset));
     }
-    let by = predictor(arguments.by, &network)?;
-    let predicted = prediction::predict(&network, &recipe(&origin), &*backend, images.pixels(), by);
+    let config = configuration(&origin);
+    let by = predictor(arguments.by, &network, &config)?;
+    let predicted = prediction::predict(&network, &config.recipe(), &*backend, images.pixels(), by);
     let evaluation = Evaluation::of(dataset.test.labels.values(), &predicted, network.classes);
     if arguments.json {
         let summary = json!({
@@ -81,10 +84,10 @@ fn trained_on(origin: &Origin) -> Option<String> {
     Some(config.get("data")?.as_str()?.to_owned())
 }
 
-/// The recipe a model was trained with; that of the Keras example where the model does not say.
-fn recipe(origin: &Origin) -> Recipe {
+/// The configuration a model was trained with; that of the Keras example where the model does not say.
+fn configuration(origin: &Origin) -> Config {
     let fields = origin.config.parse().unwrap_or_default();
-    Config::resolve(None, fields).unwrap_or_else(|_| Config::of_preset(&Preset::KERAS)).recipe()
+    Config::resolve(None, fields).unwrap_or_else(|_| Config::of_preset(&Preset::KERAS))
 }
 
 /// Prints the label of each image.
@@ -93,8 +96,9 @@ pub fn predict(arguments: &PredictArguments) -> Result<ExitCode> {
     let (network, origin) = checkpoint::load(&arguments.model)?;
     let images = IdxImages::open(&arguments.images)?;
     check_size(&images, (network.rows, network.cols))?;
-    let by = predictor(arguments.by, &network)?;
-    let labels = prediction::predict(&network, &recipe(&origin), &*backend, images.pixels(), by);
+    let config = configuration(&origin);
+    let by = predictor(arguments.by, &network, &config)?;
+    let labels = prediction::predict(&network, &config.recipe(), &*backend, images.pixels(), by);
     if arguments.json {
         print(json!({ "schema": "ffwd/predictions/v1", "predictions": labels }))?;
     } else {
