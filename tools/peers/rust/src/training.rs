@@ -34,7 +34,8 @@ pub fn epochs(words: &str) -> Result<Task> {
     let words: Vec<_> = words.splitn(3, ' ').collect();
     let &[samples, steps, directory] = words.as_slice() else { bail!("expected SAMPLES STEPS DIRECTORY") };
     let (samples, steps): (usize, usize) = (samples.parse().context("SAMPLES")?, steps.parse().context("STEPS")?);
-    let config = Config::resolve(None, format!("inner_steps = {steps}\ntrain_limit = {samples}").parse()?)?;
+    let fields = format!("preset = \"keras\"\ninner_steps = {steps}\ntrain_limit = {samples}");
+    let config = Config::resolve(None, fields.parse()?)?;
     // A process trains one network, so what it borrows may live as long as the process.
     let config: &'static Config = Box::leak(Box::new(config));
     let dataset: &'static Dataset = Box::leak(Box::new(Dataset::open(Path::new(directory), "data", config.classes)?));
