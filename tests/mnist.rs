@@ -35,7 +35,7 @@ fn the_first_outer_epoch_has_the_loss_of_the_keras_log() {
 #[ignore = "needs MNIST and about a minute"]
 fn a_subset_is_learned_and_both_backends_agree_on_it() {
     let subset = ["--train-limit", "2000", "--test-limit", "2000", "--layers", "120,80", "--epochs", "12"];
-    let run = |backend| train(&[subset.as_slice(), &["--backend", backend]].concat());
+    let run = |backend| train(&[&["--preset", "keras", "--backend", backend], subset.as_slice()].concat());
     let (fused, reference) = (run("fused"), run("reference"));
     let number = |summary: &Value, field: &str| summary[field].as_f64().unwrap();
     let gap = (number(&fused, "final_loss") - number(&reference, "final_loss")).abs();
@@ -44,4 +44,13 @@ fn a_subset_is_learned_and_both_backends_agree_on_it() {
     for summary in [fused, reference] {
         assert!(number(&summary, "test_accuracy") > 0.75, "{summary}");
     }
+}
+
+#[test]
+#[ignore = "needs MNIST and about ten seconds"]
+fn a_bare_run_gets_98_percent() {
+    // docs/recipes.md has 98.6% with every seed.
+    let summary = train(&[]);
+    assert_eq!(summary["config"]["preset"], "quick");
+    assert!(summary["test_accuracy"].as_f64().unwrap() > 0.98, "{summary}");
 }
