@@ -28,7 +28,7 @@ impl Preset {
 
     /// The same in the paper's sizes.
     pub const PAPER_4X2000: Self =
-        Self { name: PRESETS[2], text: include_str!("presets/paper-4x2000.toml"), gflop: 0.0 };
+        Self { name: PRESETS[2], text: include_str!("presets/paper-4x2000.toml"), gflop: 448_000.0 };
 
     /// The lowest error.
     pub const BEST: Self = Self { name: PRESETS[3], text: include_str!("presets/best.toml"), gflop: 171_000.0 };
