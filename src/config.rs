@@ -324,6 +324,9 @@ impl Config {
         let learns = self.learning == Learning::ForwardForward || self.readout;
         let expected = "forward_forward, or readout = true";
         require(learns, "learning", "backpropagation".into(), expected)?;
+        let in_f32 = self.learning == Learning::ForwardForward || self.precision == PrecisionName::F32;
+        let expected = "f32, in which back-propagation computes";
+        require(in_f32, "precision", "not f32".into(), expected)?;
         let decays = self.weight_decay == 0.0 || self.optimizer != OptimizerName::Sgd;
         let expected = "0, or optimizer = \"averaged\" or \"adam\"";
         require(decays, "weight_decay", format!("{:?}", self.weight_decay), expected)?;

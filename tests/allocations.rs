@@ -1,12 +1,12 @@
-//! Mini-batches of one shape allocate nothing after the first. The allocator counts, and a program has one allocator,
-//! so this test is a program of its own.
+//! Mini-batches of one shape allocate nothing after the first, neutral rows between them or not. The allocator counts,
+//! and a program has one allocator, so this test is a program of its own.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ffwd::backend::{Backend, LayerBackend, Use};
 use ffwd::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
-use ffwd::internals::Fused;
+use ffwd::internals::{Decoded, Fused, TileTier};
 use ffwd::isa::Isa;
 use ffwd::optimizer::{Optimizer, OptimizerState, Rule};
 use ffwd::parameters::Parameters;
@@ -50,11 +50,11 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(isa: Isa, k: usize, u: usize) -> Self {
+    fn new(fused: Fused, k: usize, u: usize) -> Self {
         let kernel = (0..k * u).map(|i| ((i * 7_919) % 1_000) as f32 / 1_000.0 - 0.5).collect();
         let parameters = Parameters { k, u, kernel, bias: vec![0.1; u] };
         Self {
-            backend: Fused::new(isa).layer(&Recipe::keras(1.5), k, u),
+            backend: fused.layer(&Recipe::keras(1.5), k, u),
             gradient: parameters.clone(),
             state: OptimizerState::new(RULE, &parameters),
             outputs: vec![0.0; TRAINING_VARIANTS * BATCH * u],
@@ -62,12 +62,23 @@ impl Layer {
         }
     }
 
-    fn train(&mut self, input: &Input<'_>, optimizer: Optimizer) {
+    /// A pass over `neutral`, and a step on `input` with the same weights, of which the allocations are returned.
+    fn train(&mut self, neutral: &Input<'_>, input: &Input<'_>, optimizer: Optimizer) -> usize {
         let Self { backend, parameters, gradient, state, outputs } = self;
+        backend.begin(neutral, Use::Inference);
+        backend.forward(parameters, Some(&mut outputs[..BATCH * parameters.u]), None);
+        backend.keep_parameters();
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
         backend.begin(input, Use::OneStep);
         assert!(backend.gradient(parameters, gradient, Some(outputs)).is_finite());
         optimizer.update(state, parameters, gradient, 1.0);
+        ALLOCATIONS.load(Ordering::Relaxed) - before
     }
+}
+
+/// Both number formats.
+fn formats(isa: Isa) -> [Fused; 2] {
+    [Fused::new(isa), Fused::in_bf16(isa, TileTier::Decoded(Decoded(isa)))]
 }
 
 #[test]
@@ -78,28 +89,30 @@ fn a_mini_batch_after_the_first_allocates_nothing() {
     let labels: Vec<Vec<u8>> = (0..2).map(|v| (0..BATCH).map(|i| ((i + v) % CLASSES) as u8).collect()).collect();
     // The pool's threads are the ones that train: handing them work from outside would allocate.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-    for isa in Isa::available() {
+    for (isa, fused) in Isa::available().into_iter().flat_map(|isa| formats(isa).map(|fused| (isa, fused))) {
         pool.install(|| {
             let optimizer = Optimizer::new(isa, RULE);
-            let mut layers = [Layer::new(isa, k, units), Layer::new(isa, units, units)];
+            let mut layers = [Layer::new(fused, k, units), Layer::new(fused, units, units)];
             let mut train = |batch: usize| {
                 let samples = &samples[batch * BATCH..][..BATCH];
                 let overlay = Overlay::Labels(&labels);
                 let images = Images { pixels: &pixels, k, samples, classes: CLASSES, overlay };
                 let [first, second] = &mut layers;
-                first.train(&Input::Images(images), optimizer);
+                let neutral = Images { overlay: Overlay::Neutral, ..images };
+                let of_first = first.train(&Input::Images(neutral), &Input::Images(images), optimizer);
                 let rows = &first.outputs;
                 let hidden = Activations { rows, k: units, variants: TRAINING_VARIANTS };
-                second.train(&Input::Activations(hidden), optimizer);
+                let neutral = Activations { rows: &rows[..BATCH * units], k: units, variants: 1 };
+                of_first + second.train(&Input::Activations(neutral), &Input::Activations(hidden), optimizer)
             };
             // The pool itself allocates when a thread first takes over work, whenever that is; not with each batch.
-            let rounds = (0..ROUNDS).map(|round| {
-                let before = ALLOCATIONS.load(Ordering::Relaxed);
-                (round * BATCHES..(round + 1) * BATCHES).for_each(&mut train);
-                ALLOCATIONS.load(Ordering::Relaxed) - before
-            });
+            let rounds = (0..ROUNDS).map(|round| (round * BATCHES..(round + 1) * BATCHES).map(&mut train).sum());
             let allocations: Vec<usize> = rounds.collect();
-            assert!(allocations.contains(&0), "{isa}: allocations in rounds of {BATCHES} batches: {allocations:?}");
+            let name = fused.precision();
+            assert!(
+                allocations.contains(&0),
+                "{isa}, {name}: allocations in rounds of {BATCHES} batches: {allocations:?}"
+            );
         });
     }
 }

@@ -81,6 +81,8 @@ pub struct Survey {
 pub struct PackedBatch<P: DenseProducts> {
     /// Each part's strips.
     pub parts: Vec<Vec<Strip<P>>>,
+    /// Parts of a larger batch before, whose memory the next one takes.
+    spare: Vec<Vec<Strip<P>>>,
     /// Samples, `n`.
     pub samples: usize,
     /// Rows of one sample, `v`.
@@ -94,7 +96,7 @@ pub struct PackedBatch<P: DenseProducts> {
 impl<P: DenseProducts> PackedBatch<P> {
     /// No rows.
     pub fn empty() -> Self {
-        Self { parts: Vec::new(), samples: 0, variants: 1, label_pixels: 0, strip_rows: 0 }
+        Self { parts: Vec::new(), spare: Vec::new(), samples: 0, variants: 1, label_pixels: 0, strip_rows: 0 }
     }
 
     /// Packs `input` for a layer of `u` units, in the memory of the batch before where that suffices.
@@ -167,7 +169,9 @@ impl<P: DenseProducts> PackedBatch<P> {
         };
         const { assert!(P::STRIP_ROWS.is_multiple_of(P::TILE_ROWS) && P::Z_ROWS.is_multiple_of(P::TILE_ROWS)) };
         let cut = Cut::new(strip::base_rows(input), input.k() * u, (P::STRIP_ROWS, P::TILE_ROWS), wanted);
-        self.parts.resize_with(cut.parts(), Vec::new);
+        let Self { parts, spare, .. } = self;
+        spare.extend(parts.drain(cut.parts().min(parts.len())..));
+        parts.resize_with(cut.parts(), || spare.pop().unwrap_or_default());
         for (part, strips) in self.parts.iter_mut().enumerate() {
             strips.resize_with(cut.strips(part).len(), Strip::default);
         }

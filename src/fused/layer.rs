@@ -189,7 +189,10 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
             self.one_step.get_or_insert_with(|| OneStep::new(sizes, buffers)).begin(&self.batch, (u, sizes.2));
             self.life = Life::OneStep;
         }
-        self.parameters.labels.reshape(self.batch.label_pixels);
+        // Without label pixels they are not read, and stay for the next batch that has some.
+        if self.batch.label_pixels > 0 {
+            self.parameters.labels.reshape(self.batch.label_pixels);
+        }
     }
 
     fn gradient(&mut self, parameters: &Parameters, gradient: &mut Parameters, outputs: Option<&mut [f32]>) -> f64 {

@@ -56,9 +56,9 @@ impl Scratch {
         Self { candidates: Candidates::new(units, variants), gradients: Gradients::default() }
     }
 
-    /// Makes room for `variants` variants of as many units.
+    /// Makes room for at least `variants` variants of as many units.
     pub fn fit(&mut self, units: usize, variants: usize) {
-        if self.candidates.variants.len() != variants {
+        if self.candidates.variants.len() < variants {
             self.candidates = Candidates::new(units, variants);
         }
     }

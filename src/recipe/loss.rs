@@ -116,6 +116,7 @@ impl LossOfRows {
     #[inline]
     pub fn pair(&self, sums_of_squares: [f32; 2]) -> [RowLoss; 2] {
         let Self { name, divisor, temperature, rows, .. } = *self;
+        debug_assert!(name.is_of_pairs());
         let [positive, negative] = sums_of_squares.map(f64::from);
         let x = (negative - positive) / (divisor * temperature);
         let (softplus, sigmoid) = softplus(x);

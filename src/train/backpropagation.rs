@@ -6,7 +6,7 @@
 //! backward    dy = what the read-out and the layer behind give;  dh = s (dy - h (h dy) / (h h));  dz = dh where h > 0
 //! ```
 //!
-//! Relies on [`crate::gemm`] for products, in f32 whatever the precision, and on [`crate::readout`].
+//! Relies on [`crate::gemm`] for products, which are in f32, and on [`crate::readout`].
 
 use rayon::prelude::*;
 
@@ -200,7 +200,8 @@ mod tests {
 
     #[test]
     fn the_gradient_of_every_layer_is_the_slope_of_the_loss() {
-        let fields = "preset = \"paper\"\nlayers = [7, 6, 5]\nclasses = 3\nlearning = \"backpropagation\"";
+        let fields =
+            "preset = \"paper\"\nlayers = [7, 6, 5]\nclasses = 3\nprecision = \"f32\"\nlearning = \"backpropagation\"";
         let config = Config::resolve(None, fields.parse().unwrap()).unwrap();
         let initial = Initial { use_bias: true, kernel: Initializer::HeNormal, bias: Initializer::Normal };
         let mut network = Network::new(SIZE.0, SIZE.1, 3, &config.layers, initial, 4);

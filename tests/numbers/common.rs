@@ -98,3 +98,18 @@ pub fn bytes(hex: &str) -> Vec<u8> {
     let digit = |c: u8| (c as char).to_digit(16).unwrap() as u8;
     hex.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
+
+/// A test for each golden file, which the module's `Golden` loads and checks on every backend.
+macro_rules! golden_tests {
+    ($($case:ident),+) => {$(
+        #[test]
+        fn $case() {
+            let golden = Golden::load(stringify!($case));
+            for (name, backend) in $crate::common::backends() {
+                golden.check(&name, &*backend);
+            }
+        }
+    )+};
+}
+
+pub(crate) use golden_tests;

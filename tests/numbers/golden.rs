@@ -1,6 +1,6 @@
 //! Every backend on every instruction set against golden runs computed in float64 by `tools/golden.py`.
 
-use crate::common::{self, bytes, to_f32, to_f64};
+use crate::common::{self, bytes, golden_tests, to_f32, to_f64};
 
 use ffwd::backend::Backend;
 use ffwd::network::Network;
@@ -119,18 +119,6 @@ fn close(found: &[f64], expected: &[f64], what: &str) {
         let gap = (found - expected).abs();
         assert!(gap <= TOLERANCE * expected.abs().max(1.0), "{what}, {i}: {found}, expected {expected}");
     }
-}
-
-macro_rules! golden_tests {
-    ($($case:ident),+) => {$(
-        #[test]
-        fn $case() {
-            let golden = Golden::load(stringify!($case));
-            for (name, backend) in common::backends() {
-                golden.check(&name, &*backend);
-            }
-        }
-    )+};
 }
 
 golden_tests!(keras, one_layer, three_layers_sgd, no_bias_l2, bias_l2_momentum, wide);

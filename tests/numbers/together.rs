@@ -1,7 +1,7 @@
 //! Layers that train together, with read-out and peer normalisation, and back-propagation: every backend on every
 //! instruction set against golden runs computed in float64 by `tools/golden_together.py`.
 
-use crate::common::{self, bytes, to_f32, to_f64};
+use crate::common::{self, bytes, golden_tests, to_f32, to_f64};
 use ffwd::backend::Backend;
 use ffwd::config::Config;
 use ffwd::network::Network;
@@ -15,7 +15,7 @@ const TOLERANCE: f64 = 1e-4;
 
 /// What the golden runs have in common: two classes, so that the wrong label of a negative is known, and batches in
 /// their order.
-const COMMON: &str = "preset = \"paper\"\nclasses = 2\nnegatives = \"wrong\"\nshuffle = false\ninput_dropout = 0.0\n";
+const COMMON: &str = "preset = \"paper\"\nclasses = 2\nnegatives = \"wrong\"\nshuffle = false\ninput_dropout = 0.0\nprecision = \"f32\"\n";
 
 #[derive(Deserialize)]
 struct Golden {
@@ -90,18 +90,6 @@ fn close(found: &[f64], expected: &[f64], what: &str) {
     for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
         assert!((found - expected).abs() < TOLERANCE * largest, "{what} {i}: {found} {expected}");
     }
-}
-
-macro_rules! golden_tests {
-    ($($case:ident),+) => {$(
-        #[test]
-        fn $case() {
-            let golden = Golden::load(stringify!($case));
-            for (name, backend) in common::backends() {
-                golden.check(&name, &*backend);
-            }
-        }
-    )+};
 }
 
 golden_tests!(together_logistic, together_symba, together_swish, together_adam, together_one_layer, backpropagation);

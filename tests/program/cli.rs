@@ -401,10 +401,10 @@ fn validation_keeps_the_best_network_and_stops_at_the_target() {
     assert_eq!(readout["test_accuracy"], summary["test_accuracy"]);
     let goodness = json(&by("stopped/model.safetensors", "goodness"));
     assert!(goodness["test_accuracy"].as_f64().unwrap() > 0.7, "{goodness}");
-    json(&run(
-        &place,
-        &[&PAPER[..], &["--json", "--epochs", "1", "--learning", "backpropagation", "--out", "b"]].concat(),
-    ));
+    let backpropagation = ["--json", "--epochs", "1", "--learning", "backpropagation", "--out", "b"];
+    let line = one_line(&run(&place, &[&PAPER[..], &backpropagation].concat()), 2);
+    assert!(line.contains("precision") && line.contains("back-propagation"), "{line}");
+    json(&run(&place, &[&PAPER[..], &backpropagation, &["--precision", "f32"]].concat()));
     let line = one_line(&by("b/model.safetensors", "goodness"), 2);
     assert!(line.contains("--by") && line.contains("back-propagation"), "{line}");
     json(&run(&place, &small(&["--json", "--out", "keras"])));
@@ -423,7 +423,7 @@ fn every_way_of_learning_gets_somewhere_on_the_small_set() {
     for more in [
         &["--loss", "logistic", "--temperature", "1", "--lr", "0.02"][..],
         &["--loss", "symba", "--temperature", "4"],
-        &["--learning", "backpropagation", "--shift", "1", "--lr", "0.1"],
+        &["--learning", "backpropagation", "--precision", "f32", "--shift", "1", "--lr", "0.1"],
         &["--optimizer", "adam", "--lr", "0.002", "--peer", "0", "--schedule", "cosine", "--warmup", "0.1"],
     ] {
         let arguments = [&PAPER[..], &["--json", "--out", "none", "--epochs", "12"], more].concat();
@@ -437,6 +437,7 @@ fn presets_are_listed_and_shown_as_files_for_config() {
     let place = workplace();
     let list = String::from_utf8(run(&place, &["presets"]).stdout).unwrap();
     let shown = run(&place, &["presets", "show", "best"]).stdout;
+    assert_eq!(list.lines().count(), 7, "{list}");
     for (name, line) in ["quick", "paper", "paper-4x2000", "best", "backprop", "keras"].iter().zip(list.lines()) {
         assert!(line.starts_with(name) && line.contains(" epochs "), "{list}");
     }

@@ -73,7 +73,7 @@ def operations(summary: dict) -> float:
     sizes = [784, *config["layers"]]
     weights = sum(k * u for k, u in zip(sizes, sizes[1:]))
     # Forward and gradient of positive and negative rows, and the neutral ones forward; or one row there and back.
-    products = 3 if config.get("learning") == "backpropagation" else 5
+    products = 3 if config["learning"] == "backpropagation" else 5
     return 2.0 * products * weights * summary["dataset"]["train"] * config["epochs"]
 
 
@@ -94,7 +94,7 @@ def row(preset: str, runs: list, gflops: Optional[float]) -> str:
         f"{fastest:.1f}" if fastest < 100 else f"{fastest:.0f}",
         f"{runs[0]['dataset']['train'] * config['epochs'] / fastest:,.0f}",
         share,
-        "f32" if config.get("learning") == "backpropagation" else runs[0]["precision"],
+        runs[0]["precision"],
     ]
     return "| " + " | ".join(cells) + " |"
 

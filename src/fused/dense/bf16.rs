@@ -94,14 +94,11 @@ impl TileRows {
     #[inline(always)]
     fn transpose_of(&mut self, other: &Self) {
         self.begin(other.depth, other.rows);
-        // How far each block of rows has been read.
-        let mut read: Vec<usize> = other.starts.clone();
-        for number in 0..other.depth.div_ceil(BLOCK) {
+        for number in 0..other.depth.div_ceil(BLOCK) as u32 {
             self.starts.push(self.tiles.len());
-            for (step, read) in read.iter_mut().take(other.starts.len() - 1).enumerate() {
-                if *read < other.starts[step + 1] && other.steps[*read] as usize == number {
-                    self.push(step, &transposed(&other.tiles[*read]));
-                    *read += 1;
+            for (step, BlockOfRows { tiles, steps, .. }) in other.blocks().enumerate() {
+                if let Ok(at) = steps.binary_search(&number) {
+                    self.push(step, &transposed(&tiles[at]));
                 }
             }
         }
