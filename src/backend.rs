@@ -6,12 +6,14 @@
 //! of the same size; [`LayerBackend::end`] gives the memory back.
 //!
 //! A backend may remember earlier steps on a batch to save work. What it remembers may change the rounding of a later
-//! step and nothing else, and it forgets it with the batch. The optimiser lives elsewhere ([`crate::optimizer`]).
+//! step and nothing else, and it forgets it with the batch. What is done with a gradient lives elsewhere
+//! ([`crate::update`]); a backend that takes the step decides only when it is done with which piece.
 
 use crate::batch::Input;
 use crate::isa::Isa;
 use crate::parameters::Parameters;
 use crate::recipe::Recipe;
+use crate::update::Update;
 
 /// What a batch is wanted for, which decides how much to prepare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,26 @@ pub trait LayerBackend: Send {
     /// The batch is for inference, or a shape is not the layer's.
     fn gradient(&mut self, parameters: &Parameters, gradient: &mut Parameters, outputs: Option<&mut [f32]>) -> f64;
 
+    /// Takes a step: `update` with the batch's gradient. Returns the loss before it, that of the regularisation
+    /// included.
+    ///
+    /// Where asked for, writes the rows of activations as [`LayerBackend::gradient`] does; peer normalisation needs
+    /// them. `gradient` is room for the gradient; what it holds afterwards is left open.
+    ///
+    /// # Panics
+    ///
+    /// As [`LayerBackend::gradient`], or peer normalisation has no activations.
+    fn step(
+        &mut self,
+        parameters: &mut Parameters,
+        gradient: &mut Parameters,
+        mut outputs: Option<&mut [f32]>,
+        update: Update<'_>,
+    ) -> f64 {
+        let loss = self.gradient(parameters, gradient, outputs.as_deref_mut());
+        loss + update.take(parameters, gradient, outputs.as_deref())
+    }
+
     /// Runs the batch through the layer.
     ///
     /// Where asked for, writes the rows of activations `h` ((n * v) x u, row-major) and each row's goodness (n * v).
@@ -60,8 +82,8 @@ pub trait LayerBackend: Send {
     /// A shape is not the layer's or the batch's.
     fn forward(&mut self, parameters: &Parameters, outputs: Option<&mut [f32]>, goodness: Option<&mut [f32]>) -> u64;
 
-    /// Says that the parameters of the next call are those of the last one, so that what was packed of them serves
-    /// again, whatever the batch.
+    /// Says that the parameters of the next call are those of the last one, or those that its step has left, so that
+    /// what was packed of them serves again, whatever the batch.
     fn keep_parameters(&mut self) {}
 
     /// Forgets the batch and gives its memory back.

@@ -17,10 +17,10 @@ use crate::augment::Augmentation;
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::labels::{LabelStyle, LabelValue};
-use crate::layer::L2;
 use crate::network::{Initial, Initializer};
 use crate::optimizer::Rule;
 use crate::recipe::{Goodness, Loss, LossName, Normalisation, RateFactor, Recipe, Schedule, Threshold};
+use crate::update::L2;
 
 /// The most outer epochs, and the most inner steps: beyond any use, and few enough to keep a report of each.
 const MAX_REPEATS: usize = 1_000_000;

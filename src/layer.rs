@@ -1,4 +1,4 @@
-//! One layer's local learning: its regularisation, and the inner steps on one batch.
+//! One layer's local learning: the inner steps on one batch.
 //!
 //! No gradient leaves or enters a layer: [`LayerTrainer::train`] sees a layer with its batch, and this layer's
 //! parameters.
@@ -8,16 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::backend::LayerBackend;
 use crate::optimizer::{Optimizer, OptimizerState};
 use crate::parameters::Parameters;
-use crate::peers::Activity;
-
-/// L2 regularisation as Keras defines it: `kernel * sum(W^2) + bias * sum(b^2)` is added to the loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct L2 {
-    /// Weight of the kernel's sum of squares.
-    pub kernel: f64,
-    /// Weight of the bias's sum of squares.
-    pub bias: f64,
-}
+use crate::update::{L2, Peers, Update};
 
 /// What trains one layer.
 pub struct LayerTrainer {
@@ -35,16 +26,6 @@ pub struct InnerSteps<'a> {
     pub rate: f64,
     /// Ends the training after the running step, once it is set.
     pub stop: &'a AtomicBool,
-}
-
-/// What peer normalisation needs of one batch.
-pub struct PeerTerm<'a> {
-    /// What is known of the layer's units.
-    pub activity: &'a mut Activity,
-    /// [`positive_inputs`](crate::peers::positive_inputs) of the batch.
-    pub inputs: Vec<f32>,
-    /// How strongly units are drawn to the layer's mean.
-    pub strength: f32,
 }
 
 impl LayerTrainer {
@@ -75,39 +56,13 @@ impl LayerTrainer {
         &mut self,
         (parameters, state): (&mut Parameters, &mut OptimizerState),
         layer: &mut dyn LayerBackend,
-        mut outputs: Option<&mut [f32]>,
-        peers: Option<PeerTerm<'_>>,
+        outputs: Option<&mut [f32]>,
+        peers: Option<Peers<'_>>,
         rate: f64,
     ) -> f64 {
-        let data_loss = layer.gradient(parameters, &mut self.gradient, outputs.as_deref_mut());
-        if let Some(PeerTerm { activity, inputs, strength }) = peers {
-            let outputs = outputs.expect("peer normalisation needs the activations");
-            activity.learn(outputs);
-            activity.add_to(&mut self.gradient, &inputs, (strength, outputs.len() / parameters.u));
-        }
-        let loss = data_loss + self.regularise(parameters);
-        self.optimizer.update(state, parameters, &self.gradient, rate);
-        loss
+        let update = Update { optimizer: self.optimizer, state, rate, l2: self.l2, peers };
+        layer.step(parameters, &mut self.gradient, outputs, update)
     }
-
-    /// Adds the regularisation's gradient and returns its loss.
-    fn regularise(&mut self, parameters: &Parameters) -> f64 {
-        add_l2(self.l2.kernel, &parameters.kernel, &mut self.gradient.kernel)
-            + add_l2(self.l2.bias, &parameters.bias, &mut self.gradient.bias)
-    }
-}
-
-fn add_l2(weight: f64, parameters: &[f32], gradient: &mut [f32]) -> f64 {
-    if weight == 0.0 {
-        return 0.0;
-    }
-    let slope = (2.0 * weight) as f32;
-    let mut squares = 0.0;
-    for (g, &w) in gradient.iter_mut().zip(parameters) {
-        *g += slope * w;
-        squares += f64::from(w) * f64::from(w);
-    }
-    weight * squares
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@
 //!    out what is zero, on the vectors of `simd` that [`isa`] finds usable. [`backends`] chooses. [`gemm`] is the
 //!    product of dense matrices, which leaves nothing out: what `fused` is measured against, and what the read-out
 //!    uses.
-//! 6. [`optimizer`], [`peers`] and `layer`: one layer's inner steps. [`readout`]: a classifier beside them.
+//! 6. [`optimizer`], [`peers`], [`update`] and `layer`: one layer's inner steps. [`readout`]: a classifier beside them.
 //!    [`network`], [`train`], [`predict`]: all layers, all epochs, all labels; `kd_order` orders samples and inputs,
 //!    `random` derives generators. [`checkpoint`] stores a network, [`config`] describes a run.
 //! 7. `bench`, which is there with the feature `cli`: every kernel with its shapes and operations, the report of a
@@ -69,6 +69,7 @@ mod simd;
 pub mod tier;
 mod tile;
 pub mod train;
+pub mod update;
 
 pub use error::{Error, Result};
 

@@ -1,16 +1,17 @@
 //! The optimisers a layer can have, updating in place: Adam and SGD with momentum, with the semantics of Keras, and SGD
 //! along a running mean of the gradients.
 //!
-//! Every update is elementwise, so neither the threads nor the cut into blocks can change a bit of it.
+//! Every update is elementwise, so neither the threads nor the cut into blocks can change a bit of it, and a backend may
+//! take the step with each piece of a gradient while it is in cache ([`StepNow::with_kernel`]).
 
 mod adam;
 mod sgd;
+mod step;
+
+pub(crate) use step::{Step, split_each};
 
 use crate::isa::Isa;
 use crate::parameters::Parameters;
-
-/// Floats one thread updates at a time: the four streams of Adam take 64 KB, inside L2 and long enough to prefetch.
-const BLOCK: usize = 4096;
 
 /// Which optimiser, with its constants.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,30 +104,84 @@ impl Optimizer {
     /// Takes one step along `gradient`, which has the shape of `parameters`, with `rate` times the rule's learning
     /// rate.
     pub fn update(&self, state: &mut OptimizerState, parameters: &mut Parameters, gradient: &Parameters, rate: f64) {
+        let now = self.begin_step(state, rate);
+        now.update_kernel(&mut state.kernel, &mut parameters.kernel, &gradient.kernel);
+        now.update_bias(&mut state.bias, &mut parameters.bias, &gradient.bias);
+    }
+
+    /// Counts a step in `state`, which is to be taken with `rate` times the rule's learning rate.
+    pub(crate) fn begin_step(&self, state: &mut OptimizerState, rate: f64) -> StepNow {
         state.steps = state.steps.saturating_add(1);
-        let steps = state.steps;
-        for (weights, gradient, Moments { first, second }, decays) in [
-            (&mut parameters.kernel, &gradient.kernel, &mut state.kernel, true),
-            (&mut parameters.bias, &gradient.bias, &mut state.bias, false),
-        ] {
-            assert!(weights.len() == gradient.len() && weights.len() == first.len(), "one shape for all");
-            match self.rule {
-                Rule::Adam { lr, beta1, beta2, epsilon, decay } => {
-                    let decay = if decays { decay } else { 0.0 };
-                    let constants = adam::Constants::at_step(steps, rate * lr, [beta1, beta2], epsilon, decay);
-                    adam::update(self.isa, constants, weights, gradient, first, second);
-                }
-                Rule::Sgd { lr, momentum } => {
-                    let step = sgd::Momentum { lr: (rate * lr) as f32, momentum: momentum as f32 };
-                    sgd::update(self.isa, step, weights, gradient, first);
-                }
-                Rule::Averaged { lr, momentum, decay } => {
-                    let decay = if decays { decay as f32 } else { 0.0 };
-                    let step = sgd::Averaged { lr: (rate * lr) as f32, momentum: momentum as f32, decay };
-                    sgd::update(self.isa, step, weights, gradient, first);
-                }
+        StepNow { isa: self.isa, rule: self.rule, steps: state.steps, rate }
+    }
+}
+
+/// One step of a layer, which has been counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StepNow {
+    isa: Isa,
+    rule: Rule,
+    /// Steps taken, this one included.
+    steps: i32,
+    /// What the learning rate is multiplied with.
+    rate: f64,
+}
+
+/// What is to be done with the arithmetic of a step, whichever rule's it is.
+pub(crate) trait WithStep {
+    /// Does it, with the moments that the step is about.
+    fn run<const N: usize>(self, isa: Isa, step: impl Step<N>, moments: [&mut [f32]; N]);
+}
+
+impl StepNow {
+    /// Takes the step with all weights.
+    pub fn update_kernel(self, moments: &mut Moments, kernel: &mut [f32], gradient: &[f32]) {
+        self.with_kernel(moments, Whole { weights: kernel, gradient });
+    }
+
+    /// Takes the step with the biases, which do not decay.
+    pub fn update_bias(self, moments: &mut Moments, bias: &mut [f32], gradient: &[f32]) {
+        self.with(moments, false, Whole { weights: bias, gradient });
+    }
+
+    /// Hands the arithmetic for the weights to `work`, which takes the step with each of them once.
+    pub fn with_kernel(self, moments: &mut Moments, work: impl WithStep) {
+        self.with(moments, true, work);
+    }
+
+    fn with(self, Moments { first, second }: &mut Moments, decays: bool, work: impl WithStep) {
+        let Self { isa, rule, steps, rate } = self;
+        match rule {
+            Rule::Adam { lr, beta1, beta2, epsilon, decay } => {
+                let decay = if decays { decay } else { 0.0 };
+                let step = adam::Constants::at_step(steps, rate * lr, [beta1, beta2], epsilon, decay);
+                work.run(isa, step, [first, second]);
+            }
+            Rule::Sgd { lr, momentum } => {
+                let step = sgd::Momentum { lr: (rate * lr) as f32, momentum: momentum as f32 };
+                work.run(isa, step, [first]);
+            }
+            Rule::Averaged { lr, momentum, decay } => {
+                let decay = if decays { decay as f32 } else { 0.0 };
+                let step = sgd::Averaged { lr: (rate * lr) as f32, momentum: momentum as f32, decay };
+                work.run(isa, step, [first]);
             }
         }
+    }
+}
+
+/// All weights of a tensor and their gradient.
+struct Whole<'a> {
+    weights: &'a mut [f32],
+    gradient: &'a [f32],
+}
+
+impl WithStep for Whole<'_> {
+    fn run<const N: usize>(self, isa: Isa, step: impl Step<N>, moments: [&mut [f32]; N]) {
+        let Self { weights, gradient } = self;
+        let count = weights.len();
+        assert!(gradient.len() == count && moments.iter().all(|m| m.len() == count), "one shape for all");
+        step::take(isa, step, weights, gradient, moments);
     }
 }
 

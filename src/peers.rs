@@ -10,7 +10,6 @@ use rayon::prelude::*;
 
 use crate::batch::{Input, TRAINING_VARIANTS};
 use crate::labels::Label;
-use crate::parameters::Parameters;
 use crate::recipe::{Recipe, squared_norm};
 
 /// Share of the running mean kept from batch to batch.
@@ -41,18 +40,38 @@ impl Activity {
         means.for_each(|(mean, sum)| *mean = KEPT * *mean + (1.0 - KEPT) * sum / positive);
     }
 
-    /// Adds the peer term to the gradient of a batch of `rows` rows, over which its loss is the mean; `inputs` are
-    /// [`positive_inputs`] of the batch.
-    pub fn add_to(&self, gradient: &mut Parameters, inputs: &[f32], (strength, rows): (f32, usize)) {
+    /// The peer term of a batch of `rows` rows, over which its loss is the mean; `inputs` are [`positive_inputs`] of
+    /// the batch.
+    pub fn term(&self, inputs: Vec<f32>, (strength, rows): (f32, usize)) -> PeerTerm {
         let mean = self.0.iter().map(|&activity| f64::from(activity)).sum::<f64>() / self.0.len() as f64;
         // The loss is a mean over positive and negative rows; the term is one of the sum of both losses of a pair.
         let factor = TRAINING_VARIANTS as f32 * strength / rows as f32;
-        let slopes: Vec<f32> = self.0.iter().map(|activity| factor * (activity - mean as f32)).collect();
-        gradient.kernel.par_chunks_exact_mut(gradient.u).zip(inputs).for_each(|(row, input)| {
-            row.iter_mut().zip(&slopes).for_each(|(to, slope)| *to += input * slope);
+        let slopes = self.0.iter().map(|activity| factor * (activity - mean as f32)).collect();
+        PeerTerm { inputs, slopes, positive: (rows / TRAINING_VARIANTS) as f32 }
+    }
+}
+
+/// The outer product by which a gradient becomes larger.
+pub struct PeerTerm {
+    /// The sum of the positive rows, for each input.
+    pub inputs: Vec<f32>,
+    /// What each unit is pushed by.
+    pub slopes: Vec<f32>,
+    /// Positive rows.
+    positive: f32,
+}
+
+impl PeerTerm {
+    /// Adds the term to the gradient of the weights, k x u.
+    pub fn add_to_kernel(&self, gradient: &mut [f32]) {
+        gradient.par_chunks_exact_mut(self.slopes.len()).zip(&self.inputs).for_each(|(row, input)| {
+            row.iter_mut().zip(&self.slopes).for_each(|(to, slope)| *to += input * slope);
         });
-        let positive = (rows / TRAINING_VARIANTS) as f32;
-        gradient.bias.iter_mut().zip(&slopes).for_each(|(to, slope)| *to += positive * slope);
+    }
+
+    /// Adds the term to the gradient of the biases.
+    pub fn add_to_bias(&self, gradient: &mut [f32]) {
+        gradient.iter_mut().zip(&self.slopes).for_each(|(to, slope)| *to += self.positive * slope);
     }
 }
 
@@ -102,6 +121,7 @@ fn column_sums(rows: &[f32], stride: usize, columns: usize, factor: impl Fn(usiz
 mod tests {
     use super::*;
     use crate::batch::{Activations, Images, Overlay};
+    use crate::parameters::Parameters;
 
     #[test]
     fn activity_is_a_running_mean_over_positive_rows() {
@@ -117,7 +137,9 @@ mod tests {
         let input = Input::Activations(Activations { rows: &rows, k: 4, variants: TRAINING_VARIANTS });
         let activity = Activity(vec![0.1, 0.4, 1.0]);
         let mut gradient = Parameters::zeros(4, 3, true);
-        activity.add_to(&mut gradient, &positive_inputs(&recipe, &input), (0.03, 6));
+        let term = activity.term(positive_inputs(&recipe, &input), (0.03, 6));
+        term.add_to_kernel(&mut gradient.kernel);
+        term.add_to_bias(&mut gradient.bias);
         for unit in 0..3 {
             let shift = 0.03 * (activity.0[unit] - 0.5) / 3.0;
             for i in 0..4 {

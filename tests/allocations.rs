@@ -11,6 +11,7 @@ use ffwd::isa::Isa;
 use ffwd::optimizer::{Optimizer, OptimizerState, Rule};
 use ffwd::parameters::Parameters;
 use ffwd::recipe::Recipe;
+use ffwd::update::{L2, Update};
 
 /// The system's allocator, counting.
 struct Counting;
@@ -70,8 +71,9 @@ impl Layer {
         backend.keep_parameters();
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         backend.begin(input, Use::OneStep);
-        assert!(backend.gradient(parameters, gradient, Some(outputs)).is_finite());
-        optimizer.update(state, parameters, gradient, 1.0);
+        let update = Update { optimizer, state, rate: 1.0, l2: L2::default(), peers: None };
+        assert!(backend.step(parameters, gradient, Some(outputs), update).is_finite());
+        backend.keep_parameters();
         ALLOCATIONS.load(Ordering::Relaxed) - before
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! pack        the strip's rows, once for each batch
-//! load        the layer's weights, once for each step
+//! load        the layer's weights, once for each step, or
+//! load_rows   some of them, as the step of a mini-batch leaves them
 //! forward     Z  = X W          Z in column panels of NR, not yet scaled, for a block of rows
 //!                               (the epilogue, shared by all formats, turns Z into D in place)
 //! keep        D                 in the form in which the gradient product takes it
@@ -32,14 +33,18 @@ use crate::simd::{Kernel, Simd};
 /// floats, as wide as a column panel of Z, D and dW; NR is at most 64. A strip is packed, trimmed if its batch stays,
 /// and transposed before its first gradient.
 ///
-/// [`DenseProducts::transpose`], [`DenseProducts::forward`], [`DenseProducts::keep`] and [`DenseProducts::accumulate`]
-/// run inside a kernel: they are `#[inline(always)]`, or they would be compiled without the instruction set.
+/// [`DenseProducts::transpose`], [`DenseProducts::load_rows`], [`DenseProducts::forward`], [`DenseProducts::keep`] and
+/// [`DenseProducts::accumulate`] run inside a kernel: they are `#[inline(always)]`, or they would be compiled without
+/// the instruction set.
 pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// The rows of one strip, packed.
     type Inputs: Default + Send + Sync;
 
     /// The weights of a layer, packed for all strips.
     type Weights: Send + Sync;
+
+    /// What the column panels of the packed weights are made of.
+    type Element: Send;
 
     /// D of one strip, as the gradient product takes it; `()` where that is Z's own memory.
     type D: Default + Send + Sync;
@@ -109,6 +114,20 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// Takes in the row-major k x u matrix `kernel`: its rows in the order of `inputs`, which is not the natural one
     /// only where the format orders them, and its columns in that of `units`. Columns beyond `u` stay zero.
     fn load(self, weights: &mut Self::Weights, kernel: &[f32], orders: (ColumnOrder<'_>, ColumnOrder<'_>));
+
+    /// The column panels of the packed weights, to be written.
+    fn panels_of_weights(self, weights: &mut Self::Weights) -> PanelsMut<'_, Self::Element>;
+
+    /// Takes in two rows of a column panel, in the natural order of inputs and units: of panel `j` the rows `first`, an
+    /// even number, and `first + 1`, or `first` alone where it is the last. They become what [`DenseProducts::load`]
+    /// makes of them.
+    fn load_rows<S: Simd>(
+        self,
+        simd: S,
+        weights: &mut PanelsMut<'_, Self::Element>,
+        panel_and_row: (usize, usize),
+        rows: &[S::Vector],
+    );
 
     /// `z = X W` for the base rows `block`, [`DenseProducts::Z_ROWS`] of them or what is left of the strip, and the
     /// column panels `panels`, zero in columns beyond `u`. Row 0 of `z` is the first of the block.

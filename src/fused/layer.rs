@@ -20,6 +20,7 @@ use crate::backend::{LayerBackend, Use};
 use crate::batch::{Input, TRAINING_VARIANTS};
 use crate::parameters::Parameters;
 use crate::recipe::{LossOfRows, Recipe};
+use crate::update::Update;
 
 /// A layer of `k` inputs and `u` units.
 pub struct FusedLayer<P: DenseProducts> {
@@ -157,18 +158,22 @@ impl<P: DenseProducts> FusedLayer<P> {
         loss / rule.loss.rows()
     }
 
-    /// The gradient of a mini-batch.
-    fn gradient_of_one(
-        &mut self,
-        parameters: &Parameters,
-        gradient: &mut Parameters,
-        outputs: Option<&mut [f32]>,
-    ) -> f64 {
+    /// Computes D of a mini-batch, and returns its loss.
+    fn differentiate_one(&mut self, parameters: &Parameters, outputs: Option<&mut [f32]>) -> f64 {
         let (loss, units) = (self.loss(), ColumnOrder::Natural(self.u));
         self.parameters.load(parameters, (ColumnOrder::Natural(self.k), units));
         let layer = self.parameters.view(units, self.u, None);
         let one_step = self.one_step.as_mut().expect("made when the batch began");
-        one_step.gradient(&mut self.batch, layer, loss, &self.buffers, (gradient, outputs)) / loss.rows()
+        one_step.differentiate(&mut self.batch, layer, loss, &self.buffers, outputs) / loss.rows()
+    }
+
+    /// Checks that there is a batch that has a gradient of the shape of `gradient`.
+    fn assert_gradient(&self, parameters: &Parameters, gradient: &Parameters) {
+        assert_eq!(self.batch.variants, TRAINING_VARIANTS, "a gradient needs positive and negative rows");
+        assert!(self.batch.samples > 0, "a gradient needs at least one sample");
+        parameters.assert_shape(self.k, self.u);
+        gradient.assert_shape(self.k, self.u);
+        assert_eq!(parameters.bias.len(), gradient.bias.len(), "a bias in both or in neither");
     }
 }
 
@@ -196,14 +201,15 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
     }
 
     fn gradient(&mut self, parameters: &Parameters, gradient: &mut Parameters, outputs: Option<&mut [f32]>) -> f64 {
-        assert_eq!(self.batch.variants, TRAINING_VARIANTS, "a gradient needs positive and negative rows");
-        assert!(self.batch.samples > 0, "a gradient needs at least one sample");
-        parameters.assert_shape(self.k, self.u);
-        gradient.assert_shape(self.k, self.u);
-        assert_eq!(parameters.bias.len(), gradient.bias.len(), "a bias in both or in neither");
+        self.assert_gradient(parameters, gradient);
         match self.life {
             Life::Inference => panic!("a batch for inference has no gradient"),
-            Life::OneStep => self.gradient_of_one(parameters, gradient, outputs),
+            Life::OneStep => {
+                let loss = self.differentiate_one(parameters, outputs);
+                let one_step = self.one_step.as_ref().expect("made when the batch began");
+                one_step.write(self.products, &self.batch, &self.buffers, gradient);
+                loss
+            }
             Life::ManySteps(_) => {
                 if outputs.is_some() {
                     self.forward(parameters, outputs, None);
@@ -211,6 +217,27 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
                 self.gradient_of_many(parameters, gradient)
             }
         }
+    }
+
+    fn step(
+        &mut self,
+        parameters: &mut Parameters,
+        gradient: &mut Parameters,
+        mut outputs: Option<&mut [f32]>,
+        update: Update<'_>,
+    ) -> f64 {
+        if !matches!(self.life, Life::OneStep) {
+            let loss = self.gradient(parameters, gradient, outputs.as_deref_mut());
+            return loss + update.take(parameters, gradient, outputs.as_deref());
+        }
+        self.assert_gradient(parameters, gradient);
+        let loss = self.differentiate_one(parameters, outputs.as_deref_mut());
+        let mut begun = update.begin(parameters, outputs.as_deref());
+        let Self { products, one_step, batch, buffers, parameters: packed, .. } = self;
+        let one_step = one_step.as_ref().expect("made when the batch began");
+        let weights = (&mut begun, &mut packed.weights);
+        one_step.update(*products, batch, buffers, (parameters, gradient), weights);
+        loss + begun.loss
     }
 
     fn forward(&mut self, parameters: &Parameters, outputs: Option<&mut [f32]>, goodness: Option<&mut [f32]>) -> u64 {

@@ -4,8 +4,12 @@
 //! for each strip of the batch (in parallel)         Z = X W, epilogue; D of the whole batch stays in memory
 //! for some column panels of dW (in parallel)        in a buffer of the thread, which stays in L2
 //!     for each strip, in order                      dW += X^T D, which the first one begins
-//!     the panels are written to their columns of the gradient
+//!     their columns of the weights                  peer term, decay, momentum, step, packing for the next batch
 //! ```
+//!
+//! The cost of small batches is the traffic of weights. A weight and what the optimiser remembers of it are read and
+//! written once for each batch, with dW in L2 beside them, and the packed weights are written once: no gradient of the
+//! layer goes to memory, unless it is asked for by itself.
 //!
 //! There are no partial sums of dW: each column panel is one thread's, and its order of summation that of the strips,
 //! so the result depends on the batch's shape alone. Nothing is known from an earlier step and nothing noted for a
@@ -18,14 +22,18 @@ use super::batch::PackedBatch;
 use super::buffers::{Buffers, ThreadBuffers};
 use super::dense::DenseProducts;
 use super::epilogue::DenseSums;
-use super::packing::{ColumnOrder, ColumnPanels};
+use super::packing::{ColumnOrder, ColumnPanels, PanelsMut};
 use super::part::{PackedLayer, is_on};
 use super::strip::{Form, Strip};
 use super::z_to_d::ZBlocks;
 use crate::gemm::MatrixMut;
+use crate::isa::Isa;
+use crate::optimizer::{Step, WithStep, split_each};
 use crate::parameters::Parameters;
+use crate::peers::PeerTerm;
 use crate::recipe::LossOfRows;
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, LINE, Simd};
+use crate::update::{Begun, Terms};
 
 /// Column panels of dW that one task computes at most: the transposed rows of a strip, half a megabyte, are then read
 /// from L3 once for four of them, which take a megabyte of L2 in a layer of 1,000 inputs.
@@ -33,6 +41,11 @@ const MOST_PANELS: usize = 4;
 
 /// Tasks for each thread, where there are as many column panels: a thread that ends early takes over another's.
 const TASKS_PER_THREAD: usize = 2;
+
+/// Rows of weights that are asked for before they are updated. Neighbours in a column lie some kilobytes apart, on pages
+/// of their own, which no hardware prefetcher crosses; a pair of rows of four panels takes some 100 cycles, and L3 several
+/// times that.
+const AHEAD: usize = 8;
 
 /// The buffers of a mini-batch on one layer.
 pub struct OneStep<P: DenseProducts> {
@@ -78,19 +91,18 @@ impl<P: DenseProducts> OneStep<P> {
         self.total.reshape(label_pixels);
     }
 
-    /// The loss of the batch, not yet divided by its rows, and its gradient. Where asked for, writes the rows of
-    /// activations.
-    pub fn gradient(
+    /// Computes D of all strips and what they add besides; returns the loss of the batch, not yet divided by its rows.
+    /// Where asked for, writes the rows of activations.
+    pub fn differentiate(
         &mut self,
         batch: &mut PackedBatch<P>,
         layer: PackedLayer<'_, P>,
         loss: LossOfRows,
         buffers: &Buffers<P>,
-        (gradient, outputs): (&mut Parameters, Option<&mut [f32]>),
+        outputs: Option<&mut [f32]>,
     ) -> f64 {
-        let Self { strips: results, group, total } = self;
-        let u = gradient.u;
-        let outputs_of_strip = batch.strip_rows * batch.variants_of_base_row() * u;
+        let Self { strips: results, total, .. } = self;
+        let outputs_of_strip = batch.strip_rows * batch.variants_of_base_row() * layer.view.units.count();
         let strips = batch.parts.par_iter_mut().zip(&mut *results);
         let compute = |(parts, result): (&mut Vec<Strip<P>>, &mut StripResult<P>), outputs: Option<&mut [f32]>| {
             let [strip] = parts.as_mut_slice() else { unreachable!("a part of a mini-batch is one strip") };
@@ -104,16 +116,43 @@ impl<P: DenseProducts> OneStep<P> {
             }
             None => strips.for_each(|strip| compute(strip, None)),
         }
-        let (products, parts, results) = (layer.products, &batch.parts, &*results);
-        let (panels, nr) = (layer.view.panels, layer.view.bias.nr());
-        let kernel = MatrixMut::new(&mut gradient.kernel, gradient.k, u);
-        in_groups(kernel, 0..panels, (*group, nr), &|panels, kernel| {
-            let sums = &mut buffers.of_this_thread().gradient;
-            products.run(PanelGradient { products, parts, results, panels, sums, kernel });
-        });
         total.sum_of(results.iter().map(|result| &result.sums));
-        total.write(ColumnOrder::Natural(u), gradient);
         total.loss
+    }
+
+    /// Writes the gradient.
+    pub fn write(&self, products: P, batch: &PackedBatch<P>, buffers: &Buffers<P>, gradient: &mut Parameters) {
+        let Self { strips: results, group, total } = self;
+        let kernel = MatrixMut::new(&mut gradient.kernel, gradient.k, gradient.u);
+        let panels = 0..total.bias.count();
+        in_groups(kernel, panels, (*group, total.bias.nr()), &|panels, mut kernel| {
+            let sums = &mut buffers.of_this_thread().gradient;
+            products.run(PanelSums { products, parts: &batch.parts, results, panels, sums });
+            for input in 0..kernel.rows() {
+                sums.unpack_first(input, kernel.row(input));
+            }
+        });
+        total.write(ColumnOrder::Natural(gradient.u), gradient);
+    }
+
+    /// Takes the step that has begun, and packs the weights that it leaves. `gradient` is room for that of the bias.
+    pub fn update(
+        &self,
+        products: P,
+        batch: &PackedBatch<P>,
+        buffers: &Buffers<P>,
+        (parameters, gradient): (&mut Parameters, &mut Parameters),
+        (begun, weights): (&mut Begun<'_>, &mut P::Weights),
+    ) {
+        let Parameters { k, u, ref mut kernel, .. } = *parameters;
+        let Begun { state, step, terms, .. } = &mut *begun;
+        let weights = products.panels_of_weights(weights);
+        let work = WeightsUpdate { one_step: self, products, batch, buffers, terms, kernel, shape: (k, u), weights };
+        step.with_kernel(&mut state.kernel, work);
+        if !gradient.bias.is_empty() {
+            self.total.bias.unpack_first(0, &mut gradient.bias);
+            begun.update_bias(parameters, gradient);
+        }
     }
 }
 
@@ -143,51 +182,196 @@ impl<P: DenseProducts> Kernel for StripGradient<'_, P> {
     }
 }
 
-/// Cuts the column panels `panels` of `kernel`, of `nr` columns each, into groups of at most `group` and has `work` do
+/// What a task does with some column panels, and what can be cut between two of them.
+trait Columns: Send + Sized {
+    /// The first `panels` column panels, of `nr` columns each, and the rest.
+    fn split(self, panels: usize, nr: usize) -> (Self, Self);
+}
+
+impl Columns for MatrixMut<'_> {
+    fn split(self, panels: usize, nr: usize) -> (Self, Self) {
+        self.split_columns(panels * nr)
+    }
+}
+
+/// Cuts the column panels `panels` of `columns`, of `nr` columns each, into groups of at most `group` and has `work` do
 /// each of them, on any thread.
-fn in_groups(
-    kernel: MatrixMut<'_>,
+fn in_groups<C: Columns>(
+    columns: C,
     panels: Range<usize>,
     (group, nr): (usize, usize),
-    work: &(impl Fn(Range<usize>, MatrixMut<'_>) + Sync),
+    work: &(impl Fn(Range<usize>, C) + Sync),
 ) {
     if panels.len() <= group {
-        return work(panels, kernel);
+        return work(panels, columns);
     }
     let half = (panels.len() / 2).next_multiple_of(group);
     let middle = panels.start + half;
-    let (left, right) = kernel.split_columns(half * nr);
+    let (left, right) = columns.split(half, nr);
     rayon::join(
         || in_groups(left, panels.start..middle, (group, nr), work),
         || in_groups(right, middle..panels.end, (group, nr), work),
     );
 }
 
-/// Some column panels of dW, from all strips.
-struct PanelGradient<'a, P: DenseProducts> {
+/// Computes some column panels of dW, from all strips.
+struct PanelSums<'a, P: DenseProducts> {
     products: P,
     parts: &'a [Vec<Strip<P>>],
     results: &'a [StripResult<P>],
     panels: Range<usize>,
-    /// Room for them: k (rounded up to whole tiles) x NR each.
+    /// Where to: k (rounded up to whole tiles) x NR each.
     sums: &'a mut ColumnPanels,
-    /// Their columns of the gradient.
-    kernel: MatrixMut<'a>,
 }
 
-impl<P: DenseProducts> Kernel for PanelGradient<'_, P> {
+impl<P: DenseProducts> Kernel for PanelSums<'_, P> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { products, parts, results, panels, sums, mut kernel } = self;
+        let Self { products, parts, results, panels, sums } = self;
         let mut panel = sums.panels_of(panels);
         for (number, (strip, StripResult { z, d, largest, .. })) in parts.iter().flatten().zip(results).enumerate() {
             let Some(inputs) = strip.dense() else { unreachable!("strips of a mini-batch are dense") };
             products.accumulate(simd, inputs, (&z.even, d), |j| is_on(largest, j), (&mut panel, number > 0));
         }
-        for input in 0..kernel.rows() {
-            sums.unpack_first(input, kernel.row(input));
+    }
+}
+
+/// The update of all weights of a layer.
+struct WeightsUpdate<'a, P: DenseProducts> {
+    one_step: &'a OneStep<P>,
+    products: P,
+    batch: &'a PackedBatch<P>,
+    buffers: &'a Buffers<P>,
+    terms: &'a Terms,
+    /// k x u.
+    kernel: &'a mut [f32],
+    shape: (usize, usize),
+    /// The weights as they are packed.
+    weights: PanelsMut<'a, P::Element>,
+}
+
+impl<P: DenseProducts> WithStep for WeightsUpdate<'_, P> {
+    fn run<const N: usize>(self, _: Isa, step: impl Step<N>, moments: [&mut [f32]; N]) {
+        let Self { one_step, products, batch, buffers, terms, kernel, shape: (k, u), weights } = self;
+        let OneStep { strips: results, group, total } = one_step;
+        let matrix = |floats| MatrixMut::new(floats, k, u);
+        let columns = UpdatedColumns::<P, N> { kernel: matrix(kernel), moments: moments.map(matrix), weights };
+        in_groups(columns, 0..total.bias.count(), (*group, total.bias.nr()), &|panels, columns| {
+            let sums = &mut buffers.of_this_thread().gradient;
+            products.run(PanelSums { products, parts: &batch.parts, results, panels: panels.clone(), sums });
+            products.run(PanelUpdate { products, panels, sums, labels: &total.labels, terms, step, columns });
+        });
+    }
+}
+
+/// Some columns of the weights, and of what is updated with them.
+struct UpdatedColumns<'a, P: DenseProducts, const N: usize> {
+    kernel: MatrixMut<'a>,
+    moments: [MatrixMut<'a>; N],
+    /// The weights as they are packed.
+    weights: PanelsMut<'a, P::Element>,
+}
+
+impl<P: DenseProducts, const N: usize> Columns for UpdatedColumns<'_, P, N> {
+    fn split(self, panels: usize, nr: usize) -> (Self, Self) {
+        let Self { kernel, moments, weights } = self;
+        let (kernel, right_kernel) = kernel.split(panels, nr);
+        let (moments, right_moments) = split_each(moments, |moment| moment.split(panels, nr));
+        let (weights, right_weights) = weights.split(panels);
+        let right = Self { kernel: right_kernel, moments: right_moments, weights: right_weights };
+        (Self { kernel, moments, weights }, right)
+    }
+}
+
+/// The one pass over some columns of the weights: what is added to their gradient, the optimiser's step, and packing.
+struct PanelUpdate<'a, P: DenseProducts, T, const N: usize> {
+    products: P,
+    panels: Range<usize>,
+    /// The gradient of the data loss, but for label pixels.
+    sums: &'a ColumnPanels,
+    /// That of the label pixels: classes x u.
+    labels: &'a ColumnPanels,
+    terms: &'a Terms,
+    step: T,
+    columns: UpdatedColumns<'a, P, N>,
+}
+
+impl<P: DenseProducts, T: Step<N>, const N: usize> Kernel for PanelUpdate<'_, P, T, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { products, panels, sums, labels, terms, step, columns } = self;
+        let UpdatedColumns { mut kernel, mut moments, mut weights } = columns;
+        let rows = kernel.rows();
+        for first in (0..rows).step_by(2) {
+            for input in first + AHEAD..rows.min(first + AHEAD + 2) {
+                prefetch_row(simd, kernel.row(input));
+                moments.iter_mut().for_each(|moment| prefetch_row(simd, moment.row(input)));
+            }
+            for (place, j) in panels.clone().enumerate() {
+                let mut updated = [simd.splat(0.0); 2];
+                let inputs = first..rows.min(first + 2);
+                for (updated, input) in updated.iter_mut().zip(inputs.clone()) {
+                    let row = if input < labels.rows() { labels.row(j, input) } else { sums.row(place, input) };
+                    let w = load_piece(simd, kernel.row(input), place);
+                    let g = add_terms(simd, terms, (input, j), w, simd.load(row));
+                    let mut old = [simd.splat(0.0); N];
+                    for (old, moment) in old.iter_mut().zip(&mut moments) {
+                        *old = load_piece(simd, moment.row(input), place);
+                    }
+                    let (new, learnt) = step.step(simd, w, g, old);
+                    store_piece(simd, kernel.row(input), place, new);
+                    for (learnt, moment) in learnt.into_iter().zip(&mut moments) {
+                        store_piece(simd, moment.row(input), place, learnt);
+                    }
+                    *updated = new;
+                }
+                products.load_rows(simd, &mut weights, (j, first), &updated[..inputs.len()]);
+            }
         }
     }
+}
+
+/// The gradient of the weights `w` of input `input` in column panel `j`: that of the data loss, and the terms.
+#[inline(always)]
+fn add_terms<S: Simd>(
+    simd: S,
+    terms: &Terms,
+    (input, j): (usize, usize),
+    w: S::Vector,
+    mut gradient: S::Vector,
+) -> S::Vector {
+    if let Some(PeerTerm { inputs, slopes, .. }) = &terms.peers {
+        let push = simd.mul(simd.splat(inputs[input]), load_piece(simd, slopes, j));
+        gradient = simd.add(gradient, push);
+    }
+    if terms.kernel_slope != 0.0 {
+        gradient = simd.add(gradient, simd.mul(simd.splat(terms.kernel_slope), w));
+    }
+    gradient
+}
+
+/// Asks for all cache lines of a row.
+#[inline(always)]
+fn prefetch_row<S: Simd>(simd: S, row: &[f32]) {
+    for line in row.chunks(LINE) {
+        simd.prefetch(line);
+    }
+}
+
+/// Vector number `number` of a row, with zeros behind its end.
+#[inline(always)]
+fn load_piece<S: Simd>(simd: S, row: &[f32], number: usize) -> S::Vector {
+    let piece = &row[number * S::LANES..];
+    if piece.len() >= S::LANES { simd.load(piece) } else { simd.load_partial(piece) }
+}
+
+/// Writes vector number `number` of a row, as far as the row goes.
+#[inline(always)]
+fn store_piece<S: Simd>(simd: S, row: &mut [f32], number: usize, value: S::Vector) {
+    let piece = &mut row[number * S::LANES..];
+    if piece.len() >= S::LANES { simd.store(piece, value) } else { simd.store_partial(piece, value) }
 }

@@ -73,6 +73,24 @@ impl<S: Simd<One = S>, const N: usize> Simd for Registers<S, N> {
         }
     }
 
+    #[inline(always)]
+    fn load_partial(self, from: &[f32]) -> Self::Vector {
+        assert!(from.len() <= Self::LANES);
+        let mut vector = self.splat(0.0);
+        for (register, from) in vector.iter_mut().zip(from.chunks(S::LANES)) {
+            *register = self.0.load_partial(from);
+        }
+        vector
+    }
+
+    #[inline(always)]
+    fn store_partial(self, to: &mut [f32], value: Self::Vector) {
+        assert!(to.len() <= Self::LANES);
+        for (to, register) in to.chunks_mut(S::LANES).zip(value) {
+            self.0.store_partial(to, register);
+        }
+    }
+
     each_register! {
         add(b);
         sub(b);

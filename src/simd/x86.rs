@@ -12,6 +12,7 @@ macro_rules! x86_simd {
     (
         $(#[$doc:meta])* $token:ident, $features:literal, [$($detect:tt),+],
         $vector:ident of $lanes:literal in $registers:literal, $sum:ident, $positive:ident, $load_bf16:ident,
+        $load_some:ident, $store_some:ident,
         $set1:ident $loadu:ident $storeu:ident $add:ident $sub:ident $mul:ident $div:ident $fmadd:ident $max:ident
         $sqrt:ident
     ) => {
@@ -77,6 +78,21 @@ macro_rules! x86_simd {
                 unsafe { $storeu(to, value) };
             }
 
+            #[inline(always)]
+            fn load_partial(self, from: &[f32]) -> $vector {
+                assert!(from.len() <= Self::LANES);
+                // SAFETY: the token exists, so the CPU has the instruction; the slice has no more floats than the
+                // register.
+                unsafe { $load_some(from) }
+            }
+
+            #[inline(always)]
+            fn store_partial(self, to: &mut [f32], value: $vector) {
+                assert!(to.len() <= Self::LANES);
+                // SAFETY: as in `load_partial`.
+                unsafe { $store_some(to, value) };
+            }
+
             x86_simd!(@binary $vector: add $add, sub $sub, mul $mul, div $div, max $max);
 
             #[inline(always)]
@@ -125,6 +141,7 @@ x86_simd!(
     /// Proof that this CPU has AVX-512F. Vectors hold 16 floats.
     Avx512, "avx512f,avx2,fma", ["avx512f", "avx2", "fma"],
     __m512 of 16 in 32, _mm512_reduce_add_ps, positive_of_sixteen, bf16_of_sixteen,
+    load_some_of_sixteen, store_some_of_sixteen,
     _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
     _mm512_fmadd_ps _mm512_max_ps _mm512_sqrt_ps
 );
@@ -133,6 +150,7 @@ x86_simd!(
     /// Proof that this CPU has AVX2 and FMA3. Vectors hold 8 floats.
     Avx2, "avx2,fma", ["avx2", "fma"],
     __m256 of 8 in 16, sum_of_eight, positive_of_eight, bf16_of_eight,
+    load_some_of_eight, store_some_of_eight,
     _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps
     _mm256_fmadd_ps _mm256_max_ps _mm256_sqrt_ps
 );
@@ -184,4 +202,66 @@ unsafe fn bf16_of_eight(from: *const u16) -> __m256 {
     // SAFETY: the caller's promise; the load needs no alignment.
     let bits = unsafe { _mm_loadu_si128(from.cast()) };
     _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(bits)))
+}
+
+/// The floats of `from`, and zeros behind them.
+///
+/// # Safety
+///
+/// There are at most sixteen.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load_some_of_sixteen(from: &[f32]) -> __m512 {
+    // SAFETY: the mask has a bit for each float of the slice, and no other is touched.
+    unsafe { _mm512_maskz_loadu_ps(first_of_sixteen(from.len()), from.as_ptr()) }
+}
+
+/// Writes the first floats of `value` over all of `to`.
+///
+/// # Safety
+///
+/// There are at most sixteen.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn store_some_of_sixteen(to: &mut [f32], value: __m512) {
+    // SAFETY: the mask has a bit for each float of the slice, and no other is touched.
+    unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first_of_sixteen(to.len()), value) };
+}
+
+/// A mask of the first `count` of sixteen floats.
+#[inline(always)]
+fn first_of_sixteen(count: usize) -> __mmask16 {
+    ((1_u32 << count) - 1) as __mmask16
+}
+
+/// The floats of `from`, and zeros behind them.
+///
+/// # Safety
+///
+/// There are at most eight.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load_some_of_eight(from: &[f32]) -> __m256 {
+    // SAFETY: the mask is set for each float of the slice, and no other is touched.
+    unsafe { _mm256_maskload_ps(from.as_ptr(), first_of_eight(from.len())) }
+}
+
+/// Writes the first floats of `value` over all of `to`.
+///
+/// # Safety
+///
+/// There are at most eight.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn store_some_of_eight(to: &mut [f32], value: __m256) {
+    // SAFETY: the mask is set for each float of the slice, and no other is touched.
+    unsafe { _mm256_maskstore_ps(to.as_mut_ptr(), first_of_eight(to.len()), value) };
+}
+
+/// A mask of the first `count` of eight floats, at most eight.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn first_of_eight(count: usize) -> __m256i {
+    let place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), place)
 }

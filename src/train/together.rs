@@ -16,7 +16,6 @@ use crate::backend::{Backend, Use};
 use crate::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
 use crate::config::{Config, Negatives};
 use crate::labels;
-use crate::layer::PeerTerm;
 use crate::memory::fitted;
 use crate::network::Network;
 use crate::optimizer::{Optimizer, OptimizerState};
@@ -24,6 +23,7 @@ use crate::peers;
 use crate::random::{self, Purpose};
 use crate::readout::{self, Features};
 use crate::recipe::Recipe;
+use crate::update::Peers;
 
 use super::{Layer, Place, Tally, TrainingState, in_order_of_likeness};
 
@@ -135,13 +135,14 @@ impl Together {
                 _ => Input::Activations(Activations { rows: inputs, k: parameters.k, variants: TRAINING_VARIANTS }),
             };
             layer.backend.begin(&input, Use::OneStep);
-            let peers = activities.get_mut(index).map(|activity| PeerTerm {
+            let peers = activities.get_mut(index).map(|activity| Peers {
                 activity,
                 inputs: peers::positive_inputs(&self.recipe, &input),
                 strength: self.peer,
             });
             let wanted = fitted(outputs, rows * parameters.u);
             let loss = layer.trainer.step((parameters, optimizer), &mut *layer.backend, Some(wanted), peers, rate);
+            layer.backend.keep_parameters();
             tally.count(loss, outputs);
             tally.count_pairs(outputs, parameters.u);
             std::mem::swap(inputs, outputs);

@@ -9,5 +9,6 @@ mod common;
 mod gemm;
 mod golden;
 mod state;
+mod step;
 mod threads;
 mod together;

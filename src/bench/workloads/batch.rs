@@ -22,6 +22,7 @@ use crate::isa::Isa;
 use crate::kd_order;
 use crate::optimizer::{Optimizer, OptimizerState, Rule};
 use crate::parameters::Parameters;
+use crate::update::{L2, Update};
 
 /// Digits of a pass.
 const DIGITS: usize = 60_000;
@@ -167,15 +168,16 @@ fn mini_batches(isa: Isa) -> PreparedKernel {
     })
 }
 
-/// One gradient and one update of each layer on a mini-batch.
+/// One step of each layer on a mini-batch.
 fn train(layers: &mut [Layer], images: Input<'_>, optimizer: Optimizer) {
     for index in 0..layers.len() {
         let (before, rest) = layers.split_at_mut(index);
         let Layer { backend, parameters, gradient, state, outputs } = &mut rest[0];
         let input = before.last().map_or(images, |before| before.outputs_as_input());
         backend.begin(&input, Use::OneStep);
-        backend.gradient(parameters, gradient, Some(outputs));
-        optimizer.update(state, parameters, gradient, 1.0);
+        let update = Update { optimizer, state, rate: 1.0, l2: L2::default(), peers: None };
+        backend.step(parameters, gradient, Some(outputs), update);
+        backend.keep_parameters();
     }
 }
 

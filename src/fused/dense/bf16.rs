@@ -321,6 +321,7 @@ impl Kernel for PackWeights<'_> {
 impl<U: TileUnit> DenseProducts for Bf16<U> {
     type Inputs = Inputs;
     type Weights = Weights;
+    type Element = Pair;
     type D = Kept;
 
     /// A tile of dW is loaded and stored once for 16 products of each of its tiles; a panel of D takes 32 KiB of L1.
@@ -408,6 +409,25 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
             let first_panel = group * PACKED_TOGETHER;
             self.run(PackWeights { panels, steps, first_panel, kernel, inputs, units });
         });
+    }
+
+    fn panels_of_weights(self, weights: &mut Weights) -> PanelsMut<'_, Pair> {
+        PanelsMut::new(&mut weights.tiles, weights.steps)
+    }
+
+    #[inline(always)]
+    fn load_rows<S: Simd>(
+        self,
+        simd: S,
+        weights: &mut PanelsMut<'_, Pair>,
+        (j, first): (usize, usize),
+        rows: &[S::Vector],
+    ) {
+        let mut two = [[0.0; BLOCK]; 2];
+        for (to, &row) in two.iter_mut().zip(rows) {
+            simd.store(to, row);
+        }
+        pack_columns(&mut weights.panel(j)[first / BLOCK], first / 2 % SIDE, &two[0], &two[1]);
     }
 
     /// A block of rows stays in L1 while the weights pass, panel by panel, from L2.

@@ -29,6 +29,7 @@ pub struct Inputs {
 impl DenseProducts for F32 {
     type Inputs = Inputs;
     type Weights = ColumnPanels;
+    type Element = f32;
     type D = ();
 
     /// 256 rows x 500 units are 512 KB of Z, inside an L2 of 1 MB with a panel of the weights beside them; fewer rows
@@ -113,6 +114,17 @@ impl DenseProducts for F32 {
     fn load(self, weights: &mut ColumnPanels, kernel: &[f32], (inputs, units): (ColumnOrder<'_>, ColumnOrder<'_>)) {
         debug_assert!(matches!(inputs, ColumnOrder::Natural(_)), "the format does not order its inputs");
         weights.pack(kernel, units);
+    }
+
+    fn panels_of_weights(self, weights: &mut ColumnPanels) -> PanelsMut<'_> {
+        weights.panels_mut()
+    }
+
+    #[inline(always)]
+    fn load_rows<S: Simd>(self, simd: S, weights: &mut PanelsMut<'_>, (j, first): (usize, usize), rows: &[S::Vector]) {
+        for (to, &row) in weights.panel(j)[first * S::LANES..].chunks_exact_mut(S::LANES).zip(rows) {
+            simd.store(to, row);
+        }
     }
 
     /// Each panel of the weights serves all row panels while it is in L2.

@@ -127,7 +127,7 @@ impl ColumnPanels {
     /// All panels, to be written.
     pub fn panels_mut(&mut self) -> PanelsMut<'_> {
         let size = self.rows * self.nr;
-        PanelsMut { first: 0, size, data: self.data_mut() }
+        PanelsMut::new(self.data_mut(), size)
     }
 
     /// The first panels, as those of another matrix that `numbers` names.
@@ -221,17 +221,29 @@ impl ColumnPanels {
 }
 
 /// Some consecutive panels of a matrix, to be written: what one task of several may work on.
-pub struct PanelsMut<'a> {
+pub struct PanelsMut<'a, T = f32> {
     /// The number of the first.
     first: usize,
-    /// Floats of one panel.
+    /// Elements of one panel.
     size: usize,
-    data: &'a mut [f32],
+    data: &'a mut [T],
 }
 
-impl<'a> PanelsMut<'a> {
+impl<'a, T: Send> PanelsMut<'a, T> {
+    /// All panels of a matrix, of `size` elements each.
+    pub fn new(data: &'a mut [T], size: usize) -> Self {
+        Self { first: 0, size, data }
+    }
+
+    /// The first `panels` panels, and the rest.
+    pub fn split(self, panels: usize) -> (Self, Self) {
+        let Self { first, size, data } = self;
+        let (left, right) = data.split_at_mut(panels * size);
+        (Self { first, size, data: left }, Self { first: first + panels, size, data: right })
+    }
+
     /// The panels one by one, which different threads may write.
-    pub fn each(self) -> impl IndexedParallelIterator<Item = PanelsMut<'a>> {
+    pub fn each(self) -> impl IndexedParallelIterator<Item = Self> {
         let Self { first, size, data } = self;
         data.par_chunks_mut(size.max(1)).enumerate().map(move |(j, data)| PanelsMut { first: first + j, size, data })
     }
@@ -244,7 +256,7 @@ impl<'a> PanelsMut<'a> {
 
     /// Panel `j` of the matrix: `rows` x `nr`, row-major.
     #[inline(always)]
-    pub fn panel(&mut self, j: usize) -> &mut [f32] {
+    pub fn panel(&mut self, j: usize) -> &mut [T] {
         &mut self.data[(j - self.first) * self.size..][..self.size]
     }
 }
