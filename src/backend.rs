@@ -10,6 +10,7 @@
 //! ([`crate::update`]); a backend that takes the step decides only when it is done with which piece.
 
 use crate::batch::Input;
+use crate::dropout::Dropout;
 use crate::isa::Isa;
 use crate::parameters::Parameters;
 use crate::recipe::Recipe;
@@ -71,6 +72,12 @@ pub trait LayerBackend: Send {
         let loss = self.gradient(parameters, gradient, outputs.as_deref_mut());
         loss + update.take(parameters, gradient, outputs.as_deref())
     }
+
+    /// Leaves activations out of the next gradients, after ReLU: their loss and the activations they write are of what
+    /// `dropout` leaves, `None` being all. What [`LayerBackend::forward`] computes is always of all.
+    ///
+    /// A gradient of a batch for many steps panics while there is a dropout.
+    fn drop_out(&mut self, dropout: Option<Dropout>);
 
     /// Runs the batch through the layer.
     ///

@@ -150,6 +150,8 @@ pub struct Config {
     pub shift: usize,
     /// The share of each training image's pixels that is left out, anew in each epoch.
     pub input_dropout: f64,
+    /// The share of each layer's activations that is left out of each sample, anew in each step.
+    pub dropout: f64,
     /// Strength of peer normalisation; 0 is none.
     pub peer: f64,
     /// Whether a softmax read-out is trained beside the layers, and predicts.
@@ -170,6 +172,9 @@ pub struct Config {
     pub warmup: f64,
     /// The last share of the run, in which they fall.
     pub cooldown: f64,
+    /// The network that is kept is a running mean of the weights, of which each batch leaves this share; 0 is the last
+    /// weights.
+    pub weight_average: f64,
     /// Adam's decay of the first moment.
     pub beta1: f64,
     /// Adam's decay of the second moment.
@@ -270,6 +275,8 @@ impl Config {
             ("beta2", self.beta2),
             ("momentum", self.momentum),
             ("input_dropout", self.input_dropout),
+            ("dropout", self.dropout),
+            ("weight_average", self.weight_average),
         ] {
             real(field, value, |value| (0.0..1.0).contains(&value), "at least 0 and below 1")?;
         }
@@ -315,8 +322,11 @@ impl Config {
         let expected = "false, or together = true";
         require(!(alone && self.shuffle), "shuffle", word(self.shuffle), expected)?;
         require(!(alone && self.shift > 0), "shift", self.shift.to_string(), "0, or together = true")?;
-        let dropout = format!("{:?}", self.input_dropout);
-        require(!(alone && self.input_dropout > 0.0), "input_dropout", dropout, "0, or together = true")?;
+        for (field, value) in
+            [("input_dropout", self.input_dropout), ("dropout", self.dropout), ("weight_average", self.weight_average)]
+        {
+            require(!(alone && value > 0.0), field, format!("{value:?}"), "0, or together = true")?;
+        }
         require(!(alone && self.readout), "readout", word(self.readout), expected)?;
         require(!(alone && self.peer > 0.0), "peer", format!("{:?}", self.peer), "0, or together = true")?;
         let expected = "1, because layers that are trained together take one step on a batch";
@@ -324,6 +334,8 @@ impl Config {
         let learns = self.learning == Learning::ForwardForward || self.readout;
         let expected = "forward_forward, or readout = true";
         require(learns, "learning", "backpropagation".into(), expected)?;
+        let of_layers = self.learning == Learning::ForwardForward || self.dropout == 0.0;
+        require(of_layers, "dropout", format!("{:?}", self.dropout), "0, or learning = \"forward_forward\"")?;
         let in_f32 = self.learning == Learning::ForwardForward || self.precision == PrecisionName::F32;
         let expected = "f32, in which back-propagation computes";
         require(in_f32, "precision", "not f32".into(), expected)?;
@@ -562,6 +574,8 @@ mod tests {
             ("peer = 0.1", "peer"),
             ("shift = 1", "shift"),
             ("input_dropout = 0.1", "input_dropout"),
+            ("dropout = 0.1", "dropout"),
+            ("weight_average = 0.9", "weight_average"),
             ("optimizer = \"sgd\"\nweight_decay = 0.1", "weight_decay"),
             ("target_accuracy = 0.9", "target_accuracy"),
         ] {

@@ -70,6 +70,7 @@ mod tests {
     use super::*;
     use crate::backend::Use;
     use crate::batch::Input;
+    use crate::dropout::Dropout;
     use crate::isa::Isa;
     use crate::optimizer::Rule;
 
@@ -89,6 +90,10 @@ mod tests {
             self.stop.store(self.steps == 2, Ordering::Relaxed);
             gradient.kernel.fill(1.0);
             self.steps as f64
+        }
+
+        fn drop_out(&mut self, _: Option<Dropout>) {
+            unreachable!("nothing is left out")
         }
 
         fn forward(&mut self, _: &Parameters, _: Option<&mut [f32]>, _: Option<&mut [f32]>) -> u64 {

@@ -18,7 +18,7 @@
 //! 1. [`data`]: IDX files, mapped into memory and checked.
 //! 2. [`labels`]: what is written over an image's first pixels, and which labels the negatives get.
 //! 3. [`recipe`]: what a layer computes and learns from: normalisation, goodness, loss, schedule.
-//! 4. [`augment`]: training images changed anew in each epoch. [`batch`], [`parameters`], [`backend`]: the contract
+//! 4. [`augment`] and [`dropout`]: training images, and the units of a step, changed or left out at random. [`batch`], [`parameters`], [`backend`]: the contract
 //!    between a layer and a backend.
 //! 5. The backends: `reference` is the algorithm as plain matrices; `fused` computes the same strip by strip, leaving
 //!    out what is zero, on the vectors of `simd` that [`isa`] finds usable. [`backends`] chooses. [`gemm`] is the
@@ -45,6 +45,7 @@ pub mod bench;
 pub mod checkpoint;
 pub mod config;
 pub mod data;
+pub mod dropout;
 pub mod error;
 mod files;
 mod fused;

@@ -14,6 +14,8 @@ pub enum Purpose {
     Order,
     /// How the images of a batch are changed.
     Augmentation,
+    /// Which activations of a batch are left out.
+    Dropout,
 }
 
 impl Purpose {
@@ -22,6 +24,7 @@ impl Purpose {
             Self::Negatives => "negatives",
             Self::Order => "order",
             Self::Augmentation => "augmentation",
+            Self::Dropout => "dropout",
         }
     }
 }

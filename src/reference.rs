@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use crate::backend::{Backend, LayerBackend, Use};
 use crate::batch::{Images, Input, TRAINING_VARIANTS};
+use crate::dropout::Dropout;
 use crate::isa::Isa;
 use crate::parameters::Parameters;
 use crate::recipe::{Polarity, Recipe, squared_norm};
@@ -52,7 +53,7 @@ impl Backend for Reference {
     }
 
     fn layer(&self, recipe: &Recipe, k: usize, u: usize) -> Box<dyn LayerBackend> {
-        Box::new(ReferenceLayer { recipe: *recipe, k, u, variants: 1, x: Vec::new(), z: Vec::new() })
+        Box::new(ReferenceLayer { recipe: *recipe, k, u, variants: 1, dropout: None, x: Vec::new(), z: Vec::new() })
     }
 }
 
@@ -63,6 +64,8 @@ struct ReferenceLayer {
     u: usize,
     /// Rows of one sample.
     variants: usize,
+    /// What gradients leave out.
+    dropout: Option<Dropout>,
     /// Normalised input, rows x k.
     x: Vec<f32>,
     /// Rows x u: Z, then h, then dZ.
@@ -83,10 +86,19 @@ impl ReferenceLayer {
         });
     }
 
+    /// Leaves activations out of `z`.
+    fn leave_out(&mut self, dropout: &Dropout) {
+        let (u, variants) = (self.u, self.variants);
+        self.z.par_chunks_exact_mut(u).enumerate().for_each(|(row, h)| {
+            let mask = dropout.of_sample(row / variants);
+            h.iter_mut().enumerate().for_each(|(unit, h)| *h *= mask.of(unit));
+        });
+    }
+
     /// `dZ = coefficient * h`, over `z`, for each row; returns the sum of their losses.
     fn differentiate(&mut self) -> f64 {
         let u = self.u;
-        let loss = self.recipe.loss_of_rows(u, self.z.len() / u);
+        let loss = self.recipe.loss_of_rows(u, self.z.len() / u).with_dropout(self.dropout);
         let losses: Vec<f64> = self
             .z
             .par_chunks_exact_mut(TRAINING_VARIANTS * u)
@@ -140,6 +152,9 @@ impl LayerBackend for ReferenceLayer {
         assert!(rows > 0, "a gradient needs at least one sample");
         gradient.assert_shape(k, u);
         self.activate(parameters);
+        if let Some(dropout) = self.dropout {
+            self.leave_out(&dropout);
+        }
         if let Some(outputs) = outputs {
             outputs.copy_from_slice(&self.z);
         }
@@ -154,6 +169,10 @@ impl LayerBackend for ReferenceLayer {
         }
         gradient.bias.iter_mut().zip(&bias).for_each(|(to, &db)| *to = db as f32);
         loss / rows as f64
+    }
+
+    fn drop_out(&mut self, dropout: Option<Dropout>) {
+        self.dropout = dropout;
     }
 
     fn forward(&mut self, parameters: &Parameters, outputs: Option<&mut [f32]>, goodness: Option<&mut [f32]>) -> u64 {

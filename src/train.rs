@@ -84,6 +84,8 @@ pub struct TrainingState {
     pub readout_optimizer: Option<OptimizerState>,
     /// What each layer knows of its units' activity; empty without peer normalisation.
     pub activities: Vec<Activity>,
+    /// The running mean of the weights, where there is to be one.
+    pub average: Option<Network>,
     /// Outer epochs done.
     pub epoch: usize,
     /// The sum, over these epochs, of the mean of all layers' losses: FinalLoss is this by the epochs.
@@ -100,7 +102,27 @@ impl TrainingState {
         let optimizer = |parameters| OptimizerState::new(config.rule(), parameters);
         let (readout_optimizer, activities) = together::state_besides(&network, config);
         let optimizers = network.layers.iter().map(optimizer).collect();
-        Self { optimizers, readout_optimizer, activities, network, epoch: 0, loss_sum: 0.0 }
+        let average = (config.weight_average > 0.0).then(|| network.clone());
+        Self { optimizers, readout_optimizer, activities, average, network, epoch: 0, loss_sum: 0.0 }
+    }
+
+    /// What training has come to: the mean of the weights, or the weights themselves.
+    pub fn result(&self) -> &Network {
+        self.average.as_ref().unwrap_or(&self.network)
+    }
+
+    /// The same, training being over.
+    pub fn into_result(self) -> Network {
+        self.average.unwrap_or(self.network)
+    }
+
+    /// Counts the weights that a batch has left in their running mean, which keeps the share `kept` of itself; less at
+    /// first, so that it begins as the mean of all weights so far.
+    fn count_weights(&mut self, kept: f64) {
+        if let Some(average) = &mut self.average {
+            let steps = self.optimizers[0].steps;
+            average.approach(&self.network, (1.0 - kept).max(1.0 / f64::from(steps)) as f32);
+        }
     }
 
     /// Counts an epoch's layer losses in and returns FinalLoss: the running mean that the Keras example prints and
@@ -122,6 +144,8 @@ pub struct Trainer<'a> {
     inner_steps: usize,
     batch: usize,
     rate: RateFactor,
+    /// What the running mean of the weights keeps of itself with each batch.
+    weight_average: f64,
     /// Outer epochs of the whole run.
     epochs: usize,
     seed: u64,
@@ -182,6 +206,7 @@ impl<'a> Trainer<'a> {
         assert_eq!(network.readout.is_some(), state.readout_optimizer.is_some(), "an optimiser for the read-out");
         let peers = if config.peer > 0.0 { network.layers.len() } else { 0 };
         assert_eq!(state.activities.len(), peers, "the activity of each layer with peer normalisation");
+        assert_eq!(state.average.is_some(), config.weight_average > 0.0, "a mean of the weights where there is to be");
         let learner = match (config.learning, config.together) {
             (Learning::Backpropagation, _) => {
                 Learner::Backpropagation(Backpropagation::new(network, config, backend.isa()))
@@ -202,6 +227,7 @@ impl<'a> Trainer<'a> {
             inner_steps: config.inner_steps,
             batch: if config.batch == 0 { set.labels.len() } else { config.batch },
             rate: config.rate_factor(),
+            weight_average: config.weight_average,
             epochs: config.epochs,
             seed: config.seed,
             activations: Default::default(),
@@ -209,9 +235,9 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// The network as it is now.
+    /// What training has come to by now.
     pub fn network(&self) -> &Network {
-        &self.state.network
+        self.state.result()
     }
 
     /// What the run is now. After an epoch that was stopped, training cannot go on from it bit for bit.
@@ -272,6 +298,7 @@ impl<'a> Trainer<'a> {
             let progress = (epoch as f64 + (number * self.batch) as f64 / count as f64) / self.epochs as f64;
             let place = Place { seed, epoch, number, rate: self.rate.at(progress) };
             readout_losses.extend(self.train_mini_batch(samples, place, &mut tallies));
+            self.state.count_weights(self.weight_average);
             if stop.load(Ordering::Relaxed) {
                 return None;
             }

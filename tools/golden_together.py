@@ -43,7 +43,7 @@ DEFAULTS = {
     "learning": "forward_forward", "loss": "logistic", "temperature": 1.0, "threshold": 1.0, "epochs": 4, "batch": 15,
     "peer": 0.05, "optimizer": "averaged", "lr": 0.02, "momentum": 0.9, "weight_decay": 0.01, "beta1": 0.9,
     "beta2": 0.99, "epsilon": 1e-7, "readout_lr": 0.1, "readout_decay": 0.003, "schedule": "linear", "warmup": 0.0,
-    "cooldown": 0.5,
+    "cooldown": 0.5, "weight_average": 0.0,
 }
 
 CASES = [
@@ -53,8 +53,13 @@ CASES = [
         "loss": "swish", "temperature": 20.0, "schedule": "cosine", "warmup": 0.2, "cooldown": 0.7, "momentum": 0.8}),
     Case("together_adam", fields={"loss": "swish", "temperature": 20.0, "optimizer": "adam", "lr": 0.01, "peer": 0.0}),
     Case("together_one_layer", layers=(8,), fields={"loss": "swish", "temperature": 10.0}),
+    Case("together_average", fields={"loss": "symba", "temperature": 8.0, "weight_average": 0.7}),
     Case("backpropagation", fields={"learning": "backpropagation", "lr": 0.2, "peer": 0.0}),
 ]
+
+# Dropout is checked for one layer alone, whose rows stay in their order.
+DROPOUT = Case("dropout", layers=(37,), fields={"loss": "swish", "temperature": 20.0})
+SHARE, SEED, PAIRS, INPUTS = 0.3, 2**63 + 12345, 9, 11
 
 
 # What a run computes --------------------------------------------------------------------------------------------------
@@ -114,12 +119,28 @@ def losses(case, g_pos, g_neg, units):
     return loss, -slope / n, slope / n
 
 
-def layer_gradient(case, layer, x_pos, x_neg, shift):
+def dropout_factors(share, seed, samples, units):
+    """What activations are multiplied with [samples, units]: 0, or 1 / (1 - share)."""
+    def mixed(number, multipliers, shifts, bits):
+        for multiplier, shift in zip(multipliers, shifts):
+            number = ((number ^ number >> shift) * multiplier) % 2**bits
+        return number
+
+    def is_left(sample, unit):
+        key = (seed + (sample + 1) * 0x9E3779B97F4A7C15) % 2**64
+        key = mixed(key, (0xBF58476D1CE4E5B9, 0x94D049BB133111EB), (30, 27), 64) >> 32
+        number = mixed((unit * 0x9E3779B9) % 2**32 ^ key, (0x7FEB352D, 0x846CA68B), (16, 15), 32)
+        return (number ^ number >> 16) >= int(share * 2**32)
+
+    return np.array([[is_left(s, j) for j in range(units)] for s in range(samples)]) / (1 - share)
+
+
+def layer_gradient(case, layer, x_pos, x_neg, shift, factors=1.0):
     """Loss, gradient and both activations of a layer; `shift` [u] is added to the slopes of positive rows."""
-    h_pos, h_neg = activations(layer, x_pos), activations(layer, x_neg)
+    h_pos, h_neg = activations(layer, x_pos) * factors, activations(layer, x_neg) * factors
     g_pos, g_neg = ((h * h).sum(axis=1) for h in (h_pos, h_neg))
     loss, d_pos, d_neg = losses(case, g_pos, g_neg, h_pos.shape[1])
-    dz_pos, dz_neg = 2 * d_pos[:, None] * h_pos + shift(h_pos), 2 * d_neg[:, None] * h_neg
+    dz_pos, dz_neg = 2 * d_pos[:, None] * h_pos * factors + shift(h_pos), 2 * d_neg[:, None] * h_neg * factors
     weights = product(x_pos.T, dz_pos) + product(x_neg.T, dz_neg)
     return loss, {"weights": weights, "bias": dz_pos.sum(axis=0) + dz_neg.sum(axis=0)}, h_pos, h_neg
 
@@ -183,6 +204,26 @@ class Optimizer:
             self.moments[key] = (first, second)
 
 
+class Mean:
+    """The running mean of the weights after each batch, which keeps a share of itself, at first less: it begins as the
+    mean of all. Without a share it is the last weights."""
+
+    def __init__(self, kept, layers):
+        self.kept, self.batches = kept, 0
+        self.count(layers)
+
+    def count(self, layers):
+        if self.batches == 0 or self.kept == 0:
+            self.layers = [dict(layer) for layer in layers]
+        else:
+            share = max(1 - self.kept, 1 / self.batches)
+            self.layers = [
+                {key: value + share * (layer[key] - value) for key, value in mean.items()}
+                for mean, layer in zip(self.layers, layers)
+            ]
+        self.batches += 1
+
+
 def rate(case, progress):
     """What the learning rates are multiplied with after this share of the run."""
     risen = min(progress / case.warmup, 1.0) if case.warmup else 1.0
@@ -210,6 +251,7 @@ def train(case):
     optimizers = [Optimizer(case, case.optimizer, case.lr, case.weight_decay) for _ in layers]
     of_readout = Optimizer(case, "averaged", case.readout_lr, case.readout_decay)
     activity = [np.full(u, 0.5) for u in case.layers]
+    mean = Mean(case.weight_average, [*layers, readout])
     all_losses = []
     for epoch in range(case.epochs):
         epoch_losses = [[] for _ in layers]
@@ -222,6 +264,7 @@ def train(case):
                     optimizers[at].step(layer, gradients[at], factor)
                     epoch_losses[at].append(float(loss))
                 of_readout.step(readout, gradient, factor)
+                mean.count([*layers, readout])
                 continue
             gradient = readout_gradient(readout, features(layers, images), truth)[1]
             of_readout.step(readout, gradient, factor)
@@ -236,7 +279,9 @@ def train(case):
                 optimizers[at].step(layer, gradient, factor)
                 epoch_losses[at].append(float(loss))
                 x_pos, x_neg = normalize(h_pos), normalize(h_neg)
+            mean.count([*layers, readout])
         all_losses.append(epoch_losses)
+    *layers, readout = mean.layers
     return layers, readout, all_losses
 
 
@@ -279,9 +324,50 @@ def write_files():
             "readout": plain(readout),
             "probabilities": plain(last),
         }
-        text = "{" + ",\n".join(f'"{key}":{value}' for key, value in entries.items()) + "}\n"
-        (GOLDEN / f"{case.name}.json").write_text(text, encoding="ascii", newline="\n")
-        print(f"{case.name:20} {len(text)} bytes")
+        write(case.name, entries)
+    write_dropout()
+
+
+def make_dropout():
+    """Rows of a batch, positive and negative in turn, and the parameters of a layer, exact in float32."""
+    random = np.random.RandomState(12)
+    rows = random.randint(0, 8, size=(2 * PAIRS, INPUTS)) / 4.0
+    (u,) = DROPOUT.layers
+    weights = (random.normal(size=(INPUTS, u)) / 2).astype(np.float32).astype(np.float64)
+    return rows, {"weights": weights, "bias": np.full(u, 0.25)}, dropout_factors(SHARE, SEED, PAIRS, u)
+
+
+def dropout_result(rows, layer, factors):
+    x = normalize(rows)
+    return layer_gradient(DROPOUT, layer, x[::2], x[1::2], lambda h: 0.0, factors)
+
+
+def write_dropout():
+    rows, layer, factors = make_dropout()
+    loss, gradient, h_pos, h_neg = dropout_result(rows, layer, factors)
+    entries = {
+        "schema": plain("ffwd/golden-dropout/v1"),
+        "command": plain(COMMAND),
+        "share": plain(SHARE),
+        "seed": plain(SEED),
+        "k": plain(INPUTS),
+        "u": plain(DROPOUT.layers[0]),
+        "temperature": plain(DROPOUT.temperature),
+        "rows": plain(rows),
+        # Exact in float32, so not rounded.
+        "weights": json.dumps(layer["weights"].ravel().tolist(), separators=(",", ":")),
+        "bias": plain(layer["bias"]),
+        "loss": plain(float(loss)),
+        "gradient": plain(gradient),
+        "outputs": plain(np.stack([h_pos, h_neg], axis=1)),
+    }
+    write("dropout", entries)
+
+
+def write(name, entries):
+    text = "{" + ",\n".join(f'"{key}":{value}' for key, value in entries.items()) + "}\n"
+    (GOLDEN / f"{name}.json").write_text(text, encoding="ascii", newline="\n")
+    print(f"{name:20} {len(text)} bytes")
 
 
 def check_slopes(parameters, gradient, loss, what):
@@ -319,6 +405,10 @@ def check():
         gradient = readout_gradient(readout, x, labels)[1]
         check_slopes(readout, gradient, lambda: readout_gradient(readout, x, labels)[0], "read-out")
         print(f"{case.name}: ok")
+    rows, layer, factors = make_dropout()
+    loss_of, gradient = (lambda: dropout_result(rows, layer, factors)[0]), dropout_result(rows, layer, factors)[1]
+    check_slopes(layer, gradient, loss_of, "dropout")
+    print("dropout: ok")
 
 
 def main():

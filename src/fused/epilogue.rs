@@ -9,9 +9,10 @@ use std::ops::Range;
 use super::packing::{ColumnOrder, ColumnPanels};
 use super::rows::Rows;
 use crate::batch::{self, TRAINING_VARIANTS};
+use crate::dropout::Dropout;
 use crate::parameters::Parameters;
 use crate::recipe::{Goodness, LossOfRows, RowLoss};
-use crate::simd::Simd;
+use crate::simd::{MAX_LANES, Simd};
 
 /// `z + value * weights`: what the label pixel of a row adds.
 #[inline(always)]
@@ -276,7 +277,10 @@ impl Epilogue<'_> {
         sums: &mut DenseSums,
         mut outputs: Option<&mut [f32]>,
     ) {
-        let squares = self.activate::<S, ROWS, V>(simd, (r, 0), 0);
+        let mut squares = self.activate::<S, ROWS, V>(simd, (r, 0), 0);
+        if let Some(dropout) = loss.dropout() {
+            squares = self.leave_out::<S, ROWS, V>(simd, r, dropout);
+        }
         let mut losses = [[RowLoss::default(); V]; ROWS];
         if loss.is_of_pairs() {
             let (pairs, []) = losses.as_flattened_mut().as_chunks_mut() else { unreachable!("rows are whole pairs") };
@@ -301,6 +305,37 @@ impl Epilogue<'_> {
             Some(_) => self.differentiate_rows::<S, ROWS, V, true>(simd, r, coefficients, sums),
             None => self.differentiate_rows::<S, ROWS, V, false>(simd, r, coefficients, sums),
         }
+    }
+
+    /// Leaves activations out of the first rows of `h`, which are `V` variants of `ROWS` base rows from `r` on. Returns
+    /// the sums of the squares of what is left. A unit's largest `z` stays: it is an upper bound.
+    #[inline(always)]
+    fn leave_out<S: Simd, const ROWS: usize, const V: usize>(
+        &mut self,
+        simd: S,
+        r: usize,
+        dropout: &Dropout,
+    ) -> [[f32; V]; ROWS] {
+        debug_assert!(matches!(self.layer.units, ColumnOrder::Natural(_)), "columns are units");
+        let mut sums = [[0.0; V]; ROWS];
+        for i in 0..ROWS {
+            for v in 0..V {
+                let mask = dropout.of_sample(self.rows.batch_row(r + i, v) / TRAINING_VARIANTS);
+                let mut squares = simd.splat(0.0);
+                for j in 0..self.layer.panels {
+                    let mut factors = [0.0; MAX_LANES];
+                    for (lane, factor) in factors[..S::LANES].iter_mut().enumerate() {
+                        *factor = mask.of(j * S::LANES + lane);
+                    }
+                    let h = self.h.row_mut(j, i * V + v);
+                    let left = simd.mul(simd.load(&factors), simd.load(h));
+                    simd.store(h, left);
+                    squares = simd.mul_add(left, left, squares);
+                }
+                sums[i][v] = simd.sum(squares);
+            }
+        }
+        sums
     }
 
     /// D of `V` variants of `ROWS` base rows from `r` on, whose activations are the first rows of `h`; `dz` is added to

@@ -18,6 +18,7 @@ use super::part::{PackedLayer, PartForward, StepRule};
 use super::sparse::SparseLayer;
 use crate::backend::{LayerBackend, Use};
 use crate::batch::{Input, TRAINING_VARIANTS};
+use crate::dropout::Dropout;
 use crate::parameters::Parameters;
 use crate::recipe::{LossOfRows, Recipe};
 use crate::update::Update;
@@ -35,6 +36,8 @@ pub struct FusedLayer<P: DenseProducts> {
     parameters: Packed<P>,
     /// The buffers of mini-batches, once there was one.
     one_step: Option<OneStep<P>>,
+    /// What gradients leave out.
+    dropout: Option<Dropout>,
     buffers: Buffers<P>,
 }
 
@@ -109,6 +112,7 @@ impl<P: DenseProducts> FusedLayer<P> {
                 bias: row(),
             },
             one_step: None,
+            dropout: None,
             buffers: Buffers::new(u, nr),
         }
     }
@@ -133,7 +137,7 @@ impl<P: DenseProducts> FusedLayer<P> {
     }
 
     fn loss(&self) -> LossOfRows {
-        self.recipe.loss_of_rows(self.u, self.batch.rows())
+        self.recipe.loss_of_rows(self.u, self.batch.rows()).with_dropout(self.dropout)
     }
 
     /// A gradient of a batch that stays.
@@ -211,6 +215,8 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
                 loss
             }
             Life::ManySteps(_) => {
+                // The bounds of units are those of all activations, and the sparse form knows no other.
+                assert!(self.dropout.is_none(), "dropout on a batch for many steps");
                 if outputs.is_some() {
                     self.forward(parameters, outputs, None);
                 }
@@ -238,6 +244,10 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
         let weights = (&mut begun, &mut packed.weights);
         one_step.update(*products, batch, buffers, (parameters, gradient), weights);
         loss + begun.loss
+    }
+
+    fn drop_out(&mut self, dropout: Option<Dropout>) {
+        self.dropout = dropout;
     }
 
     fn forward(&mut self, parameters: &Parameters, outputs: Option<&mut [f32]>, goodness: Option<&mut [f32]>) -> u64 {

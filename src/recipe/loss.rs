@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Goodness;
+use crate::dropout::Dropout;
 
 /// Whether a row should have high goodness or low.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct LossOfRows {
     temperature: f64,
     /// The rows over which the batch's loss is the mean.
     rows: f64,
+    /// The activations that the goodness is not of, if there are any.
+    dropout: Option<Dropout>,
 }
 
 /// One row's part in the loss and the gradient.
@@ -86,11 +89,28 @@ impl Loss {
             Threshold::PerUnit(value) => f64::from(value) * units as f64,
         };
         let Self { name, temperature, .. } = *self;
-        LossOfRows { name, divisor: goodness.divisor(units), threshold, temperature, rows: rows as f64 }
+        LossOfRows { name, divisor: goodness.divisor(units), threshold, temperature, rows: rows as f64, dropout: None }
     }
 }
 
 impl LossOfRows {
+    /// The same loss of rows from which activations are left out.
+    pub fn with_dropout(self, dropout: Option<Dropout>) -> Self {
+        Self { dropout, ..self }
+    }
+
+    /// The activations that are left out of the rows before their loss is asked for, if there are any.
+    #[inline(always)]
+    pub fn dropout(&self) -> Option<&Dropout> {
+        self.dropout.as_ref()
+    }
+
+    /// What the slope of every activation is multiplied with: that of its factor.
+    #[inline(always)]
+    fn slope_of_factor(&self) -> f64 {
+        self.dropout.as_ref().map_or(1.0, |dropout| dropout.factor().into())
+    }
+
     /// Whether the loss is one of pairs.
     #[inline(always)]
     pub fn is_of_pairs(&self) -> bool {
@@ -100,7 +120,7 @@ impl LossOfRows {
     /// Loss and coefficient of one row, from the sum of squares of its activations; for losses of rows.
     #[inline]
     pub fn row(&self, sum_of_squares: f32, polarity: Polarity) -> RowLoss {
-        let Self { name, divisor, threshold, temperature, rows } = *self;
+        let Self { name, divisor, threshold, temperature, rows, .. } = *self;
         debug_assert!(!name.is_of_pairs());
         let excess = (f64::from(sum_of_squares) / divisor - threshold) / temperature;
         let (argument, sign) = match polarity {
@@ -108,7 +128,8 @@ impl LossOfRows {
             Polarity::Negative => (excess, 1.0),
         };
         let (loss, sigmoid) = softplus(argument);
-        RowLoss { loss, coefficient: (sign * sigmoid * 2.0 / (divisor * temperature * rows)) as f32 }
+        let coefficient = sign * sigmoid * 2.0 / (divisor * temperature * rows);
+        RowLoss { loss, coefficient: (coefficient * self.slope_of_factor()) as f32 }
     }
 
     /// Losses and coefficients of a positive and a negative row of one sample, from their sums of squares; for losses
@@ -125,7 +146,7 @@ impl LossOfRows {
             LossName::Symba | LossName::Logistic => (temperature * softplus, sigmoid),
         };
         // A pair's loss counts twice among the rows.
-        let coefficient = (slope * 2.0 * 2.0 / (divisor * rows)) as f32;
+        let coefficient = (slope * 2.0 * 2.0 / (divisor * rows) * self.slope_of_factor()) as f32;
         [RowLoss { loss, coefficient: -coefficient }, RowLoss { loss, coefficient }]
     }
 

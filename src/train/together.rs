@@ -12,9 +12,12 @@
 //!
 //! Relies on a [`Backend`] for products, on `crate::layer` for a layer's step, and on [`crate::readout`].
 
+use rand::Rng;
+
 use crate::backend::{Backend, Use};
 use crate::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
 use crate::config::{Config, Negatives};
+use crate::dropout::Dropout;
 use crate::labels;
 use crate::memory::fitted;
 use crate::network::Network;
@@ -36,6 +39,8 @@ pub struct Together {
     /// The power of the probabilities by which hard negatives are drawn.
     hardness: f64,
     peer: f32,
+    /// The share of activations that is left out.
+    dropout: f64,
     /// Memory for the activations that go from one layer to the next, 2n rows each.
     activations: [Vec<f32>; 2],
 }
@@ -65,6 +70,7 @@ impl Together {
             negatives: config.negatives,
             hardness: config.hardness,
             peer: config.peer as f32,
+            dropout: config.dropout,
             activations: Default::default(),
         }
     }
@@ -86,7 +92,7 @@ impl Together {
         let samples: Vec<u32> = order.iter().map(|&i| images.samples[i]).collect();
         let labels = [truth, &negatives].map(|labels| order.iter().map(|&i| labels[i]).collect::<Vec<u8>>());
         let images = Images { samples: &samples, overlay: Overlay::Labels(&labels), ..*images };
-        self.train_layers(state, &images, place.rate, tallies);
+        self.train_layers(state, &images, place, tallies);
         readout_loss
     }
 
@@ -124,8 +130,9 @@ impl Together {
     }
 
     /// Takes a step of each layer.
-    fn train_layers(&mut self, state: &mut TrainingState, images: &Images<'_>, rate: f64, tallies: &mut [Tally]) {
+    fn train_layers(&mut self, state: &mut TrainingState, images: &Images<'_>, place: Place, tallies: &mut [Tally]) {
         let rows = images.samples.len() * TRAINING_VARIANTS;
+        let rng = &mut random::generator(Purpose::Dropout, place.seed, place.epoch, place.number);
         let [inputs, outputs] = &mut self.activations;
         let TrainingState { network, optimizers, activities, .. } = state;
         for (index, (layer, tally)) in self.layers.iter_mut().zip(tallies).enumerate() {
@@ -135,13 +142,15 @@ impl Together {
                 _ => Input::Activations(Activations { rows: inputs, k: parameters.k, variants: TRAINING_VARIANTS }),
             };
             layer.backend.begin(&input, Use::OneStep);
+            layer.backend.drop_out((self.dropout > 0.0).then(|| Dropout::new(self.dropout, rng.next_u64())));
             let peers = activities.get_mut(index).map(|activity| Peers {
                 activity,
                 inputs: peers::positive_inputs(&self.recipe, &input),
                 strength: self.peer,
             });
             let wanted = fitted(outputs, rows * parameters.u);
-            let loss = layer.trainer.step((parameters, optimizer), &mut *layer.backend, Some(wanted), peers, rate);
+            let loss =
+                layer.trainer.step((parameters, optimizer), &mut *layer.backend, Some(wanted), peers, place.rate);
             layer.backend.keep_parameters();
             tally.count(loss, outputs);
             tally.count_pairs(outputs, parameters.u);

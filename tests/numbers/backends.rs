@@ -3,6 +3,7 @@
 use crate::common::{self, gap, largest};
 use ffwd::backend::{Backend, Use};
 use ffwd::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
+use ffwd::dropout::Dropout;
 use ffwd::internals::{Fused, MR, Reference};
 use ffwd::isa::Isa;
 use ffwd::labels::LabelStyle;
@@ -39,36 +40,49 @@ struct Outcome {
     /// Of one step after another.
     losses: Vec<f64>,
     gradient: Parameters,
+    /// The activations that the gradient is of.
+    of_gradient: Vec<f32>,
     outputs: Vec<f32>,
     goodness: Vec<f32>,
     active: u64,
 }
 
-fn outcome(backend: &dyn Backend, recipe: &Recipe, input: &Input<'_>, parameters: &Parameters, wanted: Use) -> Outcome {
+fn outcome(
+    backend: &dyn Backend,
+    recipe: &Recipe,
+    input: &Input<'_>,
+    parameters: &Parameters,
+    (wanted, dropout): (Use, Option<Dropout>),
+) -> Outcome {
     let rows = input.rows();
     let mut layer = backend.layer(recipe, parameters.k, parameters.u);
     layer.begin(input, wanted);
+    layer.drop_out(dropout);
     let mut gradient = Parameters::zeros(parameters.k, parameters.u, !parameters.bias.is_empty());
     let mut outputs = vec![f32::NAN; rows * parameters.u];
     // The second step of a batch can know what the first has seen.
     let steps = if wanted == Use::Inference { 0 } else { 2 };
     let losses = (0..steps).map(|_| layer.gradient(parameters, &mut gradient, Some(&mut outputs))).collect();
-    let of_gradient = outputs.clone();
+    let of_gradient = if steps > 0 { outputs.clone() } else { Vec::new() };
     let mut goodness = vec![f32::NAN; rows];
     let active = layer.forward(parameters, Some(&mut outputs), Some(&mut goodness));
-    if steps > 0 {
+    if steps > 0 && dropout.is_none() {
         assert!(gap(&of_gradient, &outputs) <= TOLERANCE * largest(&outputs), "a gradient's outputs are a forward's");
     }
     assert_eq!(layer.forward(parameters, None, None), active, "outputs are optional");
-    Outcome { losses, gradient, outputs, goodness, active }
+    Outcome { losses, gradient, of_gradient, outputs, goodness, active }
 }
 
 /// Runs both backends on `input` and compares everything.
 fn compare(isa: Isa, input: &Input<'_>, parameters: &Parameters, what: &str) {
     let can_train = input.samples() > 0 && input.variants() == TRAINING_VARIANTS;
-    let uses: &[Use] = if can_train { &[Use::ManySteps, Use::OneStep, Use::Inference] } else { &[Use::Inference] };
+    let mut uses = vec![(Use::Inference, None)];
+    if can_train {
+        let dropout = Dropout::new(0.3, 77);
+        uses.extend([(Use::ManySteps, None), (Use::OneStep, None), (Use::OneStep, Some(dropout))]);
+    }
     for (recipe_name, recipe) in recipes() {
-        for &wanted in uses {
+        for &wanted in &uses {
             let plain = outcome(&Reference::new(isa), &recipe, input, parameters, wanted);
             for (name, fused) in common::fused(isa) {
                 let found = outcome(&fused, &recipe, input, parameters, wanted);
@@ -85,8 +99,15 @@ fn scale_of_pairs(is_of_pairs: bool, activations: &[f32]) -> f32 {
     if is_of_pairs { 4.0 * largest(activations) } else { 0.0 }
 }
 
+/// What rounding is relative to where activations are left out: a gradient is up to twice the mean of the rows' scaled
+/// activations over the units, of which few may be left that cancel.
+fn scale_of_dropout(plain: &Outcome) -> f32 {
+    let units = plain.outputs.len() / plain.goodness.len().max(1);
+    if plain.of_gradient == plain.outputs { 0.0 } else { 2.0 * largest(&plain.of_gradient) / units as f32 }
+}
+
 fn compare_outcomes(fused: &Outcome, plain: &Outcome, is_of_pairs: bool, what: &str) {
-    let least = scale_of_pairs(is_of_pairs, &plain.outputs);
+    let least = scale_of_pairs(is_of_pairs, &plain.outputs).max(scale_of_dropout(plain));
     let close = |a: &[f32], b: &[f32], part: &str| {
         let (gap, scale) = (gap(a, b), largest(b).max(least));
         assert!(gap <= TOLERANCE * scale, "{what}: {part} differs by {gap:e} at a scale of {scale:e}");
@@ -101,6 +122,7 @@ fn compare_outcomes(fused: &Outcome, plain: &Outcome, is_of_pairs: bool, what: &
     }
     close(&fused.gradient.kernel, &plain.gradient.kernel, "kernel gradient");
     close(&fused.gradient.bias, &plain.gradient.bias, "bias gradient");
+    close(&fused.of_gradient, &plain.of_gradient, "the gradient's outputs");
     close(&fused.outputs, &plain.outputs, "outputs");
     close(&fused.goodness, &plain.goodness, "goodness");
     // An activation within rounding of zero may fall on either side.

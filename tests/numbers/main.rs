@@ -6,6 +6,7 @@
 mod backends;
 mod bf16;
 mod common;
+mod dropout;
 mod gemm;
 mod golden;
 mod state;

@@ -47,4 +47,5 @@ fn mini_batches_under_a_schedule() {
 #[test]
 fn all_layers_together() {
     check("preset = \"paper\"\nlayers = [40, 23, 17]\nbatch = 70\nepochs = 5");
+    check("preset = \"paper\"\nlayers = [40, 23]\nbatch = 70\nepochs = 5\ndropout = 0.2\nweight_average = 0.9");
 }

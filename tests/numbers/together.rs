@@ -92,4 +92,12 @@ fn close(found: &[f64], expected: &[f64], what: &str) {
     }
 }
 
-golden_tests!(together_logistic, together_symba, together_swish, together_adam, together_one_layer, backpropagation);
+golden_tests!(
+    together_logistic,
+    together_symba,
+    together_swish,
+    together_adam,
+    together_average,
+    together_one_layer,
+    backpropagation
+);

@@ -100,7 +100,7 @@ fn train(mut trainer: Trainer<'_>, watch: &mut Watch<'_>) -> (Network, Vec<f64>,
         })
         .collect();
     let seconds = reports.iter().map(|report| report.seconds).collect();
-    (trainer.into_state().network, seconds, reports[REPEATS - 1].final_loss)
+    (trainer.into_state().into_result(), seconds, reports[REPEATS - 1].final_loss)
 }
 
 /// The median time of predicting all of `pixels`.

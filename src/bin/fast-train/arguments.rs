@@ -167,6 +167,10 @@ pub struct Overrides {
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     input_dropout: Option<f64>,
+    /// The share of each layer's activations that is left out in training [quick: 0.0]
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropout: Option<f64>,
     /// Strength of peer normalisation; 0 is none [quick: 0.006]
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -207,6 +211,10 @@ pub struct Overrides {
     #[arg(long, allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     cooldown: Option<f64>,
+    /// Keep a running mean of the weights, of which each batch leaves this share; 0 is the last weights [quick: 0.0]
+    #[arg(long, allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight_average: Option<f64>,
     /// Keep the last N training images for validation [quick: 0]
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -217,7 +217,7 @@ impl TrainingRun<'_> {
             }
         }
         progress.finish();
-        Ok((trainer.into_state().network, epochs))
+        Ok((trainer.into_state().into_result(), epochs))
     }
 
     fn summary(
