@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from typing import Callable, Optional
 
-from peers import EPOCHS, PRODUCTS, Peer, Scale
+from peers import OURS, OURS_BY_ITSELF, ROLES, Peer, Scale
 from worker import Worker, WorkerError
 
 # Seconds between runs: the threads of some libraries wait for more work in a busy loop, at most 0.2 s by their own
@@ -109,6 +110,29 @@ def epochs(session: Session, scale: Scale, directory: str) -> list:
     ]
 
 
+def accuracy(session: Session, preset: dict, directory: str) -> list:
+    """A row for each library that trains a preset, whose fields are given, to its end."""
+    precisions: dict[Peer, str] = {}
+
+    def prepare(peer: Peer, worker: Worker) -> bool:
+        say(f"  preparing {peer.label} {peer.dtype} for {preset['preset']}")
+        fields = {**preset, "precision": peer.dtype}
+        precisions[peer] = worker.ask(f"accuracy {json.dumps([directory, fields])}")["precision"]
+        # Where ffwd takes f32 by itself, its first row says all.
+        return peer != OURS_BY_ITSELF or precisions[peer] != OURS.dtype
+
+    answers = session.turns(preset["preset"], prepare, preset["epochs"])
+    return [
+        {
+            "peer": peer.name,
+            "precision": precisions[peer],
+            "samples_ns": [reply["ns"] for reply in replies],
+            "accuracy": [reply["accuracy"] for reply in replies],
+        }
+        for peer, replies in answers.items()
+    ]
+
+
 def chosen(role: str, names: list) -> list:
-    """The peers of a role, `products` or `epochs`, among those named."""
-    return [peer for peer in (PRODUCTS if role == "products" else EPOCHS) if peer.name in names]
+    """The peers of a role among those named."""
+    return [peer for peer in ROLES[role] if peer.name in names]

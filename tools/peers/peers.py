@@ -15,7 +15,7 @@ class Peer:
 
     name: str  # as --peers takes it
     label: str  # heading of its column, or of its row
-    dtype: str  # number format of the operands
+    dtype: str  # number format of the operands; `auto` is what the library takes by itself
     script: Optional[str] = None  # of a Python worker; the others are in rust/
     packages: tuple = ()  # what the worker imports, lines of requirements.txt
 
@@ -44,7 +44,30 @@ EPOCHS = (
     Peer("pytorch", "PyTorch", "f32", "pytorch_epochs.py", ("numpy", "torch")),
 )
 
-NAMES = tuple(dict.fromkeys(peer.name for peer in PRODUCTS + EPOCHS))
+OURS_BY_ITSELF = Peer("ffwd", "ffwd", "auto")
+
+ACCURACY = (
+    OURS,
+    Peer("pytorch", "PyTorch", "f32", "pytorch_accuracy.py", ("numpy", "torch")),
+    OURS_BY_ITSELF,
+    Peer("pytorch", "PyTorch", "bf16", "pytorch_accuracy.py", ("numpy", "torch")),
+)
+
+ROLES = {"products": PRODUCTS, "epochs": EPOCHS, "accuracy": ACCURACY}
+
+NAMES = tuple(dict.fromkeys(peer.name for peers in ROLES.values() for peer in peers))
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A preset of ffwd, and the accuracy on test images whose time is taken."""
+
+    preset: str
+    accuracy: float
+
+
+# The accuracies that the Keras example's log and section 3.3 of Hinton's paper report.
+GOALS = (Goal("quick", 0.9756), Goal("paper", 0.9864))
 
 
 @dataclass(frozen=True)
@@ -57,6 +80,7 @@ class Scale:
     samples: int  # training images
     steps: int  # inner steps for each layer in an outer epoch
     epochs: int  # outer epochs
+    preset_fields: dict  # laid over each preset that is trained to an accuracy
 
 
 # Forward products and gradients of both layers (two rows for each sample in the second), and a square.
@@ -73,6 +97,7 @@ FULL = Scale(
     samples=60_000,
     steps=50,
     epochs=2,
+    preset_fields={},
 )
 
 # Enough to see that every worker works; the figures mean nothing.
@@ -83,4 +108,5 @@ QUICK = Scale(
     samples=600,
     steps=3,
     epochs=2,
+    preset_fields={"epochs": 2, "train_limit": 640, "test_limit": 640},
 )

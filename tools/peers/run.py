@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Measures ffwd beside other libraries, all in turns in one run, and writes a table.
 
-    python3 tools/peers/run.py --save peers.json --readme README.md     everything: about 20 minutes on two cores
+    python3 tools/peers/run.py --save peers.json --readme README.md     everything: about 30 minutes on two cores
     python3 tools/peers/run.py --quick                                  small sizes: does every worker work?
     python3 tools/peers/run.py --only products --peers ffwd,mkl,openblas
     python3 tools/peers/run.py --load peers.json --markdown peers.md    the table of an earlier run
 
 Products of dense matrices: `ffwd::gemm`, MKL, OpenBLAS, matrixmultiply and gemm in f32, MKL and oneDNN (through
 PyTorch) in bf16. Outer epochs of the Keras example "Using the Forward-Forward Algorithm for Image Classification":
-ffwd, and the same algorithm in TensorFlow (with Keras) and in PyTorch.
+ffwd, and the same algorithm in TensorFlow (with Keras) and in PyTorch. Time to accuracy: presets of ffwd, whose fields
+ffwd tells, and the same mini-batches in PyTorch, epoch after epoch to the end; test images are predicted after each
+epoch, outside the clock, to see when an accuracy is reached.
 
 Each library runs in a process of its own with as many threads as this process has CPUs, and otherwise as it comes;
 between two runs all threads are given time to fall asleep. Operands are uniform in +-1 and made before the clock
@@ -35,7 +37,7 @@ import machine
 import measure
 import table
 from measure import Session, say
-from peers import FULL, NAMES, OURS, QUICK, Peer, Scale
+from peers import FULL, GOALS, NAMES, OURS, QUICK, ROLES, Peer, Scale
 from worker import Worker, WorkerError
 
 SCHEMA = "ffwd/peers/v1"
@@ -46,7 +48,7 @@ def arguments(words: Optional[list] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=lines[0], epilog="\n".join(lines[1:]), formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--only", choices=("products", "epochs"), help="measure one of the two")
+    parser.add_argument("--only", choices=tuple(ROLES), help="measure one of these")
     parser.add_argument("--peers", default=",".join(NAMES), help=f"whom to measure, default all: {','.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything works")
     parser.add_argument("--rounds", type=positive, help=f"runs of each product, default {FULL.rounds}")
@@ -114,11 +116,12 @@ class Comparison:
             "peers": {},
             "products": [],
             "epochs": None,
+            "accuracy": None,
             "notes": [],
         }
 
     def roles(self) -> list:
-        return [self.options.only] if self.options.only else ["products", "epochs"]
+        return [self.options.only] if self.options.only else list(ROLES)
 
     def prepare(self) -> None:
         """Builds and installs what the chosen peers need."""
@@ -147,29 +150,43 @@ class Comparison:
             say(role)
             session = Session(measure.chosen(role, self.options.peers), self.start, self.note)
             try:
-                if role == "products":
-                    self.report["products"] = measure.products(session, self.scale)
-                else:
-                    self.report["epochs"] = self.epochs(session)
+                self.report[role] = getattr(self, role)(session)
+            except WorkerError as error:
+                self.note(f"{role}: {error}")
             finally:
                 session.stop()
             self.report["peers"].update(session.versions)
         return self.report
 
-    def epochs(self, session: Session) -> Optional[dict]:
+    def products(self, session: Session) -> list:
+        return measure.products(session, self.scale)
+
+    def epochs(self, session: Session) -> dict:
         """Outer epochs on the data set that ffwd finds by its name."""
-        try:
-            data = self.locate()
-        except WorkerError as error:
-            self.note(f"outer epochs: {error}")
-            return None
+        data = self.ask_ours(self.data)
         rows = measure.epochs(session, self.scale, data["directory"])
         return {"data": data["name"], "samples": self.scale.samples, "steps": self.scale.steps, "rows": rows}
 
-    def locate(self) -> dict:
+    def accuracy(self, session: Session) -> dict:
+        """Presets whose fields ffwd tells, on the data set that it finds by its name."""
+        data = self.ask_ours(self.data)
+        goals = []
+        for goal in GOALS:
+            preset = {**self.ask_ours(f"preset {goal.preset}")["preset"], **self.scale.preset_fields}
+            rows = measure.accuracy(session, preset, data["directory"])
+            goals.append({"preset": preset, "accuracy": goal.accuracy, "rows": rows})
+        return {"data": data["name"], "goals": goals}
+
+    @property
+    def data(self) -> str:
+        """The command that finds the data set."""
+        return f"data {self.options.data or ('digits' if self.options.quick else 'mnist')}"
+
+    def ask_ours(self, command: str) -> dict:
+        """What ffwd's worker answers to a command that only it knows."""
         worker = self.start(OURS)
         try:
-            return worker.ask(f"data {self.options.data or ('digits' if self.options.quick else 'mnist')}")
+            return worker.ask(command)
         finally:
             worker.stop()
 

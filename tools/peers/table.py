@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Optional
 
-from peers import EPOCHS, OURS, PRODUCTS, Peer
+from peers import EPOCHS, OURS, PRODUCTS, ROLES, Peer
 
 BEGIN, END = "<!-- peers -->", "<!-- /peers -->"
 
@@ -22,6 +22,8 @@ def markdown(report: dict) -> str:
         parts.append(products_table(report["products"]))
     if report["epochs"]:
         parts.append(epochs_table(report["epochs"]))
+    if report.get("accuracy"):
+        parts.append(accuracy_table(report["accuracy"]))
     parts.append(versions(report))
     notes = report["notes"] + loss_note(report)
     if notes:
@@ -96,6 +98,49 @@ def epochs_table(epochs: dict) -> str:
         f"{epochs['steps']} inner steps for each layer, f32:"
     )
     return lead + "\n\n" + table(head, body)
+
+
+def accuracy_table(accuracy: dict) -> str:
+    """A line for each preset and library: the median epoch, the time to an accuracy, also as a multiple of ours in f32,
+    and the accuracy at the end."""
+    head = ["preset, accuracy", "library", "s an epoch", "s to it", "epochs to it", "at the end", "times ffwd's f32"]
+    body = [line for goal in accuracy["goals"] for line in goal_lines(goal)]
+    lead = filled(
+        f"Seconds of training to an accuracy on the test images of {accuracy['data']}: presets of ffwd and the same "
+        "mini-batches in PyTorch, each trained once to the end of its schedule. The test images are predicted after "
+        "each epoch, outside the clock, only to see when the accuracy is reached; nothing is chosen by them:"
+    )
+    return lead + "\n\n" + table(head, body)
+
+
+def goal_lines(goal: dict) -> list:
+    """The lines of one preset."""
+    times = {(row["peer"], row["precision"]): time_to(row, goal["accuracy"]) for row in goal["rows"]}
+    ours = times.get((OURS.name, OURS.dtype))
+    lines = []
+    for row in goal["rows"]:
+        time = times[row["peer"], row["precision"]]
+        lines.append([
+            f"`{goal['preset']['preset']}`, {goal['accuracy']:.2%}",
+            f"{label(row['peer'])} {row['precision']}",
+            f"{median(row['samples_ns']) / 1e9:.3g}",
+            f"{time[0] / 1e9:.3g}" if time else "–",
+            f"{time[1]} of {len(row['samples_ns'])}" if time else "–",
+            f"{row['accuracy'][-1]:.2%}",
+            f"{time[0] / ours[0]:.2f}" if time and ours else "–",
+        ])
+    return lines
+
+
+def time_to(row: dict, accuracy: float) -> Optional[tuple]:
+    """Nanoseconds and number of the epochs up to the first after which the accuracy is reached, if it ever is."""
+    reached = [epoch for epoch, found in enumerate(row["accuracy"], start=1) if found >= accuracy]
+    return (sum(row["samples_ns"][: reached[0]]), reached[0]) if reached else None
+
+
+def label(name: str) -> str:
+    """What the peer of this name is called."""
+    return next(peer.label for peers in ROLES.values() for peer in peers if peer.name == name)
 
 
 def versions(report: dict) -> str:

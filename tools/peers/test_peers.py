@@ -21,6 +21,7 @@ from peers import HERE, QUICK
 from worker import Worker, WorkerError
 
 sys.path.insert(0, str(HERE / "workers"))
+import presets
 from serve import Peer as Served
 from serve import serve
 
@@ -52,6 +53,13 @@ class Pretender(Served):
         self.task = lambda: {"final_loss": self.losses.pop(0) + (0.01 if self.name == "tensorflow" else 0)}
         return {}
 
+    def accuracy(self, directory: str, preset: dict) -> dict:
+        assert directory == "/a directory/with blanks", directory
+        accuracies = [0.9, 0.98]
+        self.task = dict
+        self.afterwards = lambda: {"accuracy": accuracies.pop(0)}
+        return {"precision": preset["by itself"] if preset["precision"] == "auto" else preset["precision"]}
+
     def run(self) -> dict:
         reply = super().run()
         if self.name == "openblas":
@@ -65,7 +73,7 @@ def start(peer) -> Worker:
     return Worker([sys.executable, __file__, "worker", peer.name], dict(os.environ))
 
 
-def report(products: list, epochs: list, notes: list) -> dict:
+def report(products: list, epochs: list, notes: list, goals: tuple = ()) -> dict:
     return {
         "date": "2026-01-31T12:00:00Z",
         "quick": False,
@@ -74,6 +82,7 @@ def report(products: list, epochs: list, notes: list) -> dict:
         "peers": {"ffwd": {"version": "0.1", "detail": "avx9"}, "mkl": {"version": "1.5", "detail": ""}},
         "products": products,
         "epochs": {"data": "mnist", "samples": 600, "steps": 3, "rows": epochs} if epochs else None,
+        "accuracy": {"data": "mnist", "goals": goals} if goals else None,
         "notes": notes,
     }
 
@@ -123,6 +132,30 @@ class Turns(unittest.TestCase):
         self.assertEqual([row["peer"] for row in rows], ["ffwd", "pytorch"])
         self.assertEqual(rows[0], {"peer": "ffwd", "samples_ns": [1_000_000] * 2, "final_loss": [0.7, 0.65]})
 
+    def accuracy(self, by_itself: str) -> list:
+        session = self.session("accuracy", ["ffwd", "pytorch"])
+        preset = {"preset": "quick", "epochs": 2, "precision": "auto", "by itself": by_itself}
+        return measure.accuracy(session, preset, "/a directory/with blanks")
+
+    def test_accuracy_is_kept_with_the_time_of_each_epoch(self) -> None:
+        rows = self.accuracy(by_itself="bf16")
+        libraries = [("ffwd", "f32"), ("pytorch", "f32"), ("ffwd", "bf16"), ("pytorch", "bf16")]
+        self.assertEqual([(row["peer"], row["precision"]) for row in rows], libraries)
+        self.assertEqual((rows[3]["samples_ns"], rows[3]["accuracy"]), ([4_000_000] * 2, [0.9, 0.98]))
+        self.assertEqual(self.notes, [])
+
+    def test_what_takes_f32_by_itself_is_not_measured_twice(self) -> None:
+        rows = self.accuracy(by_itself="f32")
+        libraries = [("ffwd", "f32"), ("pytorch", "f32"), ("pytorch", "bf16")]
+        self.assertEqual([(row["peer"], row["precision"]) for row in rows], libraries)
+
+    def test_what_was_prepared_goes_when_something_else_is(self) -> None:
+        worker = Pretender("ffwd")
+        worker.answer('accuracy ["/a directory/with blanks", {"precision": "f32"}]')
+        self.assertEqual(worker.answer("run"), {"ns": 1_000_000, "accuracy": 0.9})
+        worker.answer("product NN 1 2 3")
+        self.assertEqual(worker.answer("run"), {"ns": 1_000_000})
+
     def test_a_session_of_nobody_measures_nothing(self) -> None:
         self.assertEqual(measure.products(self.session("products", []), QUICK), [])
 
@@ -157,6 +190,24 @@ class Tables(unittest.TestCase):
         self.assertIn("ffwd 0.1 (avx9), MKL 1.5; rustc 1.95. ffwd at commit 0123456789, with changes.", text)
         self.assertNotIn("not the same computation", text)
 
+    def test_accuracy_shows_the_time_to_it_and_the_multiple_of_our_time_in_f32(self) -> None:
+        def row(peer: str, precision: str, seconds: list, accuracy: list) -> dict:
+            samples = [second * 1e9 for second in seconds]
+            return {"peer": peer, "precision": precision, "samples_ns": samples, "accuracy": accuracy}
+
+        rows = [
+            row("ffwd", "f32", [2, 1, 1], [0.96, 0.9756, 0.98]),
+            row("ffwd", "bf16", [0.5, 0.5, 0.5], [0.96, 0.97, 0.9751]),
+            row("pytorch", "f32", [3, 3, 4], [0.96, 0.97, 0.98]),
+        ]
+        goals = [{"preset": {"preset": "quick"}, "accuracy": 0.9756, "rows": rows}]
+        text = table.markdown(report([], [], [], goals))
+        self.assertIn("| `quick`, 97.56% | ffwd f32 | 1 | 3 | 2 of 3 | 98.00% | 1.00 |", text)
+        self.assertIn("| `quick`, 97.56% | ffwd bf16 | 0.5 | – | – | 97.51% | – |", text)
+        self.assertIn("| `quick`, 97.56% | PyTorch f32 | 3 | 10 | 3 of 3 | 98.00% | 3.33 |", text)
+        goals[0]["rows"] = rows[2:]
+        self.assertIn("| 98.00% | – |", table.markdown(report([], [], [], goals)))
+
     def test_losses_that_differ_are_told(self) -> None:
         rows = [
             {"peer": "ffwd", "samples_ns": [2e9], "final_loss": [0.7247]},
@@ -174,6 +225,23 @@ class Tables(unittest.TestCase):
             document.write_text("no markers")
             with self.assertRaisesRegex(ValueError, "README.md: found no"):
                 table.fill(document, "new")
+
+
+class Presets(unittest.TestCase):
+    def test_another_recipe_is_refused(self) -> None:
+        presets.check({**presets.CHOICES, "lr": 0.1})
+        with self.assertRaisesRegex(ValueError, "^shift: found 2, expected 0$"):
+            presets.check({**presets.CHOICES, "shift": 2})
+
+    def test_rates_rise_and_fall_where_they_should(self) -> None:
+        def course(warmup: float, cooldown: float) -> list:
+            preset = {"warmup": warmup, "cooldown": cooldown}
+            return [presets.rate_factor(preset, progress) for progress in (0, 0.25, 0.5, 0.75, 1)]
+
+        self.assertEqual(course(0, 0.5), [1, 1, 1, 0.5, 0])
+        self.assertEqual(course(0.5, 0.25), [0, 0.5, 1, 1, 0])
+        self.assertEqual(course(0, 0), [1] * 5)
+        self.assertEqual(course(0, 1), [1, 0.75, 0.5, 0.25, 0])
 
 
 class Files(unittest.TestCase):

@@ -25,9 +25,18 @@ def parse(content: bytes) -> np.ndarray:
 
 
 def training_set(directory: str, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first `samples` images, f32 in [0, 1] [samples, k], and labels, i64 [samples]."""
-    images = read(Path(directory), "train-images-idx3-ubyte")[:samples]
-    labels = read(Path(directory), "train-labels-idx1-ubyte")[:samples]
+    """The first `samples` images, f32 in [0, 1] [samples, k], and labels, i64 [samples]; all of them for 0."""
+    return labelled(Path(directory), "train", samples)
+
+
+def test_set(directory: str, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same of the test images."""
+    return labelled(Path(directory), "t10k", samples)
+
+
+def labelled(directory: Path, part: str, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = read(directory, f"{part}-images-idx3-ubyte"), read(directory, f"{part}-labels-idx1-ubyte")
     if len(labels) < samples:
         raise ValueError(f"{directory}: found {len(labels)} images, expected {samples}")
-    return images.reshape(samples, -1).astype(np.float32) / 255, labels.astype(np.int64)
+    count = samples or len(labels)
+    return images[:count].reshape(count, -1).astype(np.float32) / 255, labels[:count].astype(np.int64)

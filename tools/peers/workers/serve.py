@@ -5,8 +5,15 @@ A worker is a process that holds one library. It reads one command a line and an
     hello                           {"version": "1.2", "detail": "how it works here"}
     product OPERATION M K N         {"deviation": 1e-7}; makes operands, multiplies once, checks three elements
     epochs SAMPLES STEPS DIRECTORY  {}; reads the images and makes a network
-    run                             {"ns": 123}; multiplies once or trains one outer epoch, then with "final_loss"
+    accuracy [DIRECTORY, PRESET]    {"precision": "f32"}; the same as a preset says; what follows the word is JSON
+    run                             {"ns": 123}; multiplies once or trains one epoch
     quit                            no answer: the process ends
+
+An epoch of `epochs` is answered with "final_loss" besides, and an epoch of `accuracy` with the "accuracy" on the test
+images after it, which are predicted when the time has been taken. Two commands are for ffwd's worker alone:
+
+    data SPEC                       {"directory": "/d", "name": "mnist"}; finds what `fast-train --data` takes
+    preset NAME                     {"preset": {"layers": [500, 500]}}; all fields of a preset
 
 What goes wrong is answered as {"error": "one line"}. Preparing anew drops what was prepared before.
 """
@@ -25,6 +32,7 @@ class Peer:
 
     def __init__(self) -> None:
         self.task: Optional[Callable[[], dict]] = None
+        self.afterwards: Callable[[], dict] = dict
 
     def hello(self) -> dict:
         raise NotImplementedError
@@ -37,27 +45,34 @@ class Peer:
         """Prepares a network and sets `task`."""
         raise ValueError("trains no network")
 
+    def accuracy(self, directory: str, preset: dict) -> dict:
+        """Prepares a network and sets `task` and `afterwards`."""
+        raise ValueError("trains no network")
+
     def run(self) -> dict:
-        """Runs the task once: the reply with its time."""
+        """Runs the task once, and what comes afterwards: the reply with the task's time."""
         if self.task is None:
             raise ValueError("nothing is prepared")
         start = time.perf_counter_ns()
         outcome = self.task()
-        return {"ns": time.perf_counter_ns() - start, **outcome}
+        elapsed = time.perf_counter_ns() - start
+        return {"ns": elapsed, **outcome, **self.afterwards()}
 
     def answer(self, line: str) -> dict:
-        command, *words = line.split(" ", 3 if line.startswith("epochs ") else -1)
+        command, _, rest = line.partition(" ")
         if command == "hello":
             return self.hello()
         if command == "run":
             return self.run()
-        self.task = None
+        self.task, self.afterwards = None, dict
         if command == "product":
-            operation, *sizes = words
+            operation, *sizes = rest.split(" ")
             return self.product(operation, *map(int, sizes))
         if command == "epochs":
-            samples, steps, directory = words
+            samples, steps, directory = rest.split(" ", 2)
             return self.epochs(int(samples), int(steps), directory)
+        if command == "accuracy":
+            return self.accuracy(*json.loads(rest))
         raise ValueError(f"{line!r}: not a command")
 
 

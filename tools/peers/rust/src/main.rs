@@ -18,8 +18,8 @@ type Task = Box<dyn FnMut() -> Result<Sample>>;
 /// One run of a task.
 struct Sample {
     elapsed: Duration,
-    /// Of an outer epoch.
-    final_loss: Option<f64>,
+    /// What an epoch is answered with besides, and its name.
+    outcome: Option<(&'static str, f64)>,
 }
 
 /// A library and what it was told to do.
@@ -34,11 +34,18 @@ impl Worker {
         match command {
             "hello" => hello(&self.name),
             "data" => training::locate(rest),
+            "preset" => training::preset(rest),
             "product" => self.product(rest),
             "epochs" => {
                 self.task = None;
                 self.task = Some(training::epochs(rest)?);
                 Ok(json!({}))
+            }
+            "accuracy" => {
+                self.task = None;
+                let (task, precision) = training::accuracy(rest)?;
+                self.task = Some(task);
+                Ok(json!({ "precision": precision }))
             }
             "run" => self.run(),
             _ => bail!("{line:?}: not a command"),
@@ -52,16 +59,16 @@ impl Worker {
         let mut product = Product::parse(words)?;
         library.multiply(&mut product);
         let deviation = product.deviation();
-        self.task = Some(Box::new(move || Ok(Sample { elapsed: library.multiply(&mut product), final_loss: None })));
+        self.task = Some(Box::new(move || Ok(Sample { elapsed: library.multiply(&mut product), outcome: None })));
         Ok(json!({ "deviation": deviation }))
     }
 
     fn run(&mut self) -> Result<Value> {
         let task = self.task.as_mut().context("run: nothing is prepared")?;
-        let Sample { elapsed, final_loss } = task()?;
+        let Sample { elapsed, outcome } = task()?;
         let mut reply = json!({ "ns": elapsed.as_nanos() as u64 });
-        if let Some(loss) = final_loss {
-            reply["final_loss"] = json!(loss);
+        if let Some((name, value)) = outcome {
+            reply[name] = json!(value);
         }
         Ok(reply)
     }

@@ -1,16 +1,17 @@
-//! Outer epochs of the reference network 784-500-500, as `fast-train` trains it by default.
+//! Training as `fast-train` trains: outer epochs of the Keras example, and whole presets with their accuracy.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use ffwd::backend::Backend;
 use ffwd::backends;
-use ffwd::config::{Config, PrecisionName};
-use ffwd::data::{Dataset, Places};
+use ffwd::config::Config;
+use ffwd::data::{Dataset, Places, Split};
 use ffwd::network::Network;
+use ffwd::predict::Evaluation;
 use ffwd::tier::Tier;
-use ffwd::train::{Trainer, TrainingSet, TrainingState};
+use ffwd::train::{EpochReport, Trainer, TrainingSet, TrainingState};
 use serde_json::{Value, json};
 
 use crate::{Sample, Task};
@@ -27,35 +28,125 @@ pub fn locate(spec: &str) -> Result<Value> {
     }))
 }
 
+/// All fields of the preset `name`.
+pub fn preset(name: &str) -> Result<Value> {
+    let config = Config::resolve(None, format!("preset = {name:?}").parse()?)?;
+    Ok(json!({ "preset": config }))
+}
+
 /// Outer epochs from `SAMPLES STEPS DIRECTORY`: so many images as one batch, so many inner steps for each layer.
-///
-/// Each run is the next outer epoch. The first one's time includes what a [`Trainer`] does once.
 pub fn epochs(words: &str) -> Result<Task> {
     let words: Vec<_> = words.splitn(3, ' ').collect();
     let &[samples, steps, directory] = words.as_slice() else { bail!("expected SAMPLES STEPS DIRECTORY") };
     let (samples, steps): (usize, usize) = (samples.parse().context("SAMPLES")?, steps.parse().context("STEPS")?);
-    let fields = format!("preset = \"keras\"\ninner_steps = {steps}\ntrain_limit = {samples}");
-    let config = Config::resolve(None, fields.parse()?)?;
-    // A process trains one network, so what it borrows may live as long as the process.
-    let config: &'static Config = Box::leak(Box::new(config));
-    let dataset: &'static Dataset = Box::leak(Box::new(Dataset::open(Path::new(directory), "data", config.classes)?));
-    let backend = backends::choose(config.backend, PrecisionName::F32, Tier::from_environment()?)?;
-    let backend: &'static dyn Backend = Box::leak(backend);
-    let (images, labels) = (&dataset.train.images, dataset.train.labels.values());
-    if samples == 0 || samples > labels.len() {
-        bail!("{directory}: found {} images, expected at least {samples}, and these above zero", labels.len());
-    }
-    let (rows, cols) = (images.rows(), images.cols());
-    let set = TrainingSet { pixels: &images.pixels()[..samples * rows * cols], labels: &labels[..samples] };
-    let mut trainer = None;
+    let fields = format!("preset = \"keras\"\ninner_steps = {steps}\ntrain_limit = {samples}\nprecision = \"f32\"");
+    let mut run = Run::new(Config::resolve(None, fields.parse()?)?, directory)?;
     Ok(Box::new(move || {
+        let (elapsed, report) = run.epoch()?;
+        Ok(Sample { elapsed, outcome: Some(("final_loss", report.final_loss)) })
+    }))
+}
+
+/// Epochs of a preset from `[DIRECTORY, PRESET]` in JSON, the latter as [`preset`] gives it, with the accuracy on the
+/// test images after each, outside its time; and the precision that was chosen.
+pub fn accuracy(request: &str) -> Result<(Task, &'static str)> {
+    let (directory, config): (String, Config) =
+        serde_json::from_str(request).context("expected [DIRECTORY, PRESET]")?;
+    let mut run = Run::new(config, &directory)?;
+    let precision = run.backend.precision();
+    let task: Task = Box::new(move || {
+        let (elapsed, _) = run.epoch()?;
+        let accuracy = run.accuracy().context("no test images")?;
+        Ok(Sample { elapsed, outcome: Some(("accuracy", accuracy)) })
+    });
+    Ok((task, precision))
+}
+
+/// A network in training.
+struct Run {
+    config: Config,
+    backend: Box<dyn Backend>,
+    /// Height and width of an image.
+    size: (usize, usize),
+    train: Labelled,
+    test: Labelled,
+    /// From the first epoch on.
+    trainer: Option<Trainer<'static>>,
+}
+
+/// Images, one after another, and their labels.
+struct Labelled {
+    pixels: &'static [u8],
+    labels: &'static [u8],
+}
+
+impl Labelled {
+    /// The first `limit` images of `split`, where 0 is all.
+    fn first(limit: usize, split: &'static Split) -> Result<Self> {
+        let (pixels, labels) = (split.images.pixels(), split.labels.values());
+        if limit > labels.len() {
+            bail!("found {} images, expected at least {limit}", labels.len());
+        }
+        let count = if limit == 0 { labels.len() } else { limit };
+        Ok(Self { pixels: &pixels[..count * split.images.pixels_per_image()], labels: &labels[..count] })
+    }
+}
+
+impl Run {
+    /// What trains as `config` says on the data set in `directory`.
+    fn new(config: Config, directory: &str) -> Result<Self> {
+        let dataset = Dataset::open(Path::new(directory), "data", config.classes)?;
+        // A process trains few networks, so what they borrow may live as long as the process.
+        let dataset: &'static Dataset = Box::leak(Box::new(dataset));
+        let Dataset { train, test, .. } = dataset;
+        Ok(Self {
+            backend: backends::choose(config.backend, config.precision, Tier::from_environment()?)?,
+            size: (train.images.rows(), train.images.cols()),
+            train: Labelled::first(config.train_limit, train).with_context(|| directory.to_owned())?,
+            test: Labelled::first(config.test_limit, test).with_context(|| directory.to_owned())?,
+            trainer: None,
+            config,
+        })
+    }
+
+    /// Trains the next epoch. The first one's time includes what a [`Trainer`] does once.
+    fn epoch(&mut self) -> Result<(Duration, EpochReport)> {
         let start = Instant::now();
+        let Self { config, backend, size: (rows, cols), train, trainer, .. } = self;
+        let set = TrainingSet { pixels: train.pixels, labels: train.labels };
         let trainer = trainer.get_or_insert_with(|| {
             let initial = config.initial();
-            let network = Network::new(rows, cols, config.classes, &config.layers, initial, config.seed);
-            Trainer::new(TrainingState::new(network, config), config, backend, set)
+            let network = Network::new(*rows, *cols, config.classes, &config.layers, initial, config.seed);
+            Trainer::new(TrainingState::new(network, config), config, &**backend, set)
         });
         let report = trainer.epoch(&false.into()).context("stopped")?;
-        Ok(Sample { elapsed: start.elapsed(), final_loss: Some(report.final_loss) })
-    }))
+        Ok((start.elapsed(), report))
+    }
+
+    /// The share of the test images that is predicted right, after an epoch.
+    fn accuracy(&self) -> Option<f64> {
+        let (network, Labelled { pixels, labels }) = (self.trainer.as_ref()?.network(), &self.test);
+        Evaluation::new(network, &self.config.recipe(), &*self.backend, pixels, labels).accuracy()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preset_is_told_whole_and_taken_back() {
+        let told = preset("quick").unwrap();
+        let config: Config = serde_json::from_value(told["preset"].clone()).unwrap();
+        assert_eq!((config.preset.as_str(), config.layers.as_slice()), ("quick", [500, 500].as_slice()));
+        assert!(preset("x").is_err());
+    }
+
+    #[test]
+    fn requests_without_a_directory_or_a_preset_are_errors() {
+        let whole = json!(["no such directory", preset("quick").unwrap()["preset"]]).to_string();
+        for request in ["", "[]", "{}", r#"["."]"#, r#"[".", {"preset": "quick"}]"#, whole.as_str()] {
+            assert!(accuracy(request).is_err(), "{request}");
+        }
+    }
 }
