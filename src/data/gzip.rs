@@ -1,13 +1,13 @@
-//! `.gz` files: unpacked once into the cache, by streaming, and never beyond the size their IDX header announces.
+//! Files packed by gzip, whatever their names: unpacked once into the cache, by streaming, and never beyond the size their IDX header announces.
 //!
 //! Relies on `flate2` for the decoder and on `sha2` for a name that changes when the archive does.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use sha2::{Digest, Sha256};
 
 use super::idx::{Header, Kind, MAX_HEADER};
@@ -15,9 +15,59 @@ use crate::error::{Error, IdxProblem, Result};
 use crate::files::write_atomically;
 use crate::hex::hex;
 
-/// Whether the name ends in `.gz`.
-pub(super) fn is_gz(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "gz")
+/// What every gzip member begins with.
+const MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Whether the file begins as gzip does.
+///
+/// # Errors
+///
+/// [`Error::Io`] when it cannot be read.
+pub(super) fn is_packed(path: &Path) -> Result<bool> {
+    let mut file = File::open(path).map_err(Error::io(path, "open"))?;
+    let mut start = [0; 2];
+    let read = fill(&mut file, &mut start).map_err(Error::io(path, "read"))?;
+    Ok(start[..read] == MAGIC)
+}
+
+/// What is packed in the members of an archive, one after the other. Zeros behind a member, which tapes and object
+/// stores leave, are no part of it.
+struct Members<R: BufRead> {
+    /// Absent behind the last one.
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let read = member.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let rest = self.member.take().map(GzDecoder::into_inner);
+            self.member = rest.map(next_member).transpose()?.flatten();
+        }
+        Ok(0)
+    }
+}
+
+/// The member that follows, or `None` where nothing does but zeros.
+fn next_member<R: BufRead>(mut rest: R) -> io::Result<Option<GzDecoder<R>>> {
+    loop {
+        let bytes = rest.fill_buf()?;
+        match bytes.iter().position(|&byte| byte != 0) {
+            None if bytes.is_empty() => return Ok(None),
+            None => {
+                let count = bytes.len();
+                rest.consume(count);
+            }
+            Some(zeros) if bytes[zeros] == MAGIC[0] => {
+                rest.consume(zeros);
+                return Ok(Some(GzDecoder::new(rest)));
+            }
+            Some(_) => return Err(io::Error::new(ErrorKind::InvalidData, "trailing bytes after the gzip stream")),
+        }
+    }
 }
 
 /// A reader of what is packed in the archive.
@@ -27,7 +77,7 @@ pub(super) fn is_gz(path: &Path) -> bool {
 /// [`Error::Io`] when it cannot be opened.
 pub(super) fn reader(gz: &Path) -> Result<impl Read> {
     let file = File::open(gz).map_err(Error::io(gz, "open"))?;
-    Ok(MultiGzDecoder::new(BufReader::new(file)))
+    Ok(Members { member: Some(GzDecoder::new(BufReader::new(file))) })
 }
 
 /// The unpacked form of an archive, made in `cache` unless it is there already.

@@ -106,7 +106,7 @@ impl Mapped {
         if !fs::metadata(path).map_err(Error::io(path, "open"))?.is_file() {
             return Err(Error::Idx { path: path.to_path_buf(), problem: IdxProblem::NotAFile });
         }
-        if !gzip::is_gz(path) {
+        if !gzip::is_packed(path)? {
             return Self::open_unpacked(path, path, kind);
         }
         match Self::open_unpacked(path, &gzip::unpack_once(path, kind, cache)?, kind) {
@@ -142,7 +142,7 @@ pub struct IdxImages(Mapped);
 impl IdxImages {
     /// Opens an IDX file of unsigned bytes with 3 dimensions (n x rows x cols) or 2 (n x pixels, read as one row each).
     ///
-    /// A file whose name ends in `.gz` is unpacked into `cache` the first time.
+    /// A file packed by gzip is unpacked into `cache` the first time.
     ///
     /// # Errors
     ///

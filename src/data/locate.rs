@@ -153,7 +153,7 @@ fn name_of(files: &layout::Files) -> Option<&'static str> {
     let [_, _, _, labels] = files;
     let mut content = Vec::new();
     let limit = known::TEST_LABELS_BYTES + 1;
-    if gzip::is_gz(labels) {
+    if gzip::is_packed(labels).ok()? {
         gzip::reader(labels).ok()?.take(limit).read_to_end(&mut content).ok()?;
     } else {
         fs::File::open(labels).ok()?.take(limit).read_to_end(&mut content).ok()?;

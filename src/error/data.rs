@@ -21,7 +21,12 @@ pub enum IdxProblem {
         expected: u64,
     },
     /// The first two bytes are not zero, so this is no IDX file at all.
-    #[error("bad magic number: found {:02x} {:02x}, expected an IDX file, which starts with 00 00", found[0], found[1])]
+    #[error(
+        "bad magic number: found {:02x} {:02x}{}, expected an IDX file, which starts with 00 00",
+        found[0],
+        found[1],
+        as_known(*found)
+    )]
     Magic {
         /// The first two bytes.
         found: [u8; 2],
@@ -76,6 +81,21 @@ pub enum IdxProblem {
         /// What the decoder says.
         reason: String,
     },
+}
+
+/// What a file is that starts with these two bytes, in words to be put behind them.
+fn as_known(start: [u8; 2]) -> &'static str {
+    match &start {
+        b"<!" | b"<h" | b"<H" | b"<?" => ", the start of a web page",
+        b"PK" => ", the start of a zip archive",
+        b"BZ" => ", the start of a bzip2 file",
+        [0xfd, 0x37] => ", the start of an xz file",
+        [0x28, 0xb5] => ", the start of a zstd file",
+        [0x93, 0x4e] => ", the start of a NumPy array",
+        [0x89, 0x50] => ", the start of a PNG picture",
+        [0xff, 0xd8] => ", the start of a JPEG picture",
+        _ => "",
+    }
 }
 
 /// How four sound files fail to be a data set.

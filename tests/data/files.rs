@@ -160,9 +160,9 @@ mod idx_files {
 
     #[test]
     fn a_magic_number_that_is_not_zero() {
-        let result = Desk::new().images(b"\x1f\x8b\x08\x03 and so on, long enough");
-        let problem = idx_problem(result, "images", &["found 1f 8b", "starts with 00 00"]);
-        assert_eq!(problem, IdxProblem::Magic { found: [0x1f, 0x8b] });
+        let result = Desk::new().images(b"<!DOCTYPE html> and so on, long enough");
+        let problem = idx_problem(result, "images", &["found 3c 21, the start of a web page", "starts with 00 00"]);
+        assert_eq!(problem, IdxProblem::Magic { found: *b"<!" });
     }
 
     #[test]
@@ -343,6 +343,39 @@ mod gz_files {
             &["damaged gzip stream"],
         );
         assert!(matches!(problem, IdxProblem::Gzip { .. }));
+    }
+
+    #[test]
+    fn what_is_in_a_file_counts_and_not_its_name() {
+        let desk = Desk::new();
+        let plain = idx_bytes(&[3], &[1, 2, 3]);
+        for (name, content) in [("labels", gz(&plain)), ("labels.gz", plain)] {
+            let labels = IdxLabels::open_with(&desk.file(name, &content), &desk.cache()).unwrap();
+            assert_eq!(labels.values(), [1, 2, 3], "{name}");
+        }
+        let page = desk.file("labels.gz", b"<html>Not found</html>");
+        idx_problem(IdxLabels::open_with(&page, &desk.cache()), "labels.gz", &["the start of a web page"]);
+    }
+
+    #[test]
+    fn zeros_behind_an_archive_are_padding_and_anything_else_is_not() {
+        let desk = Desk::new();
+        let content = idx_bytes(&[3], &[1, 2, 3]);
+        let members = [gz(&content[..9]), gz(&content[9..])].concat();
+        for packed in [gz(&content), members] {
+            for zeros in [0, 1, 512, 100_000] {
+                let padded = [packed.clone(), vec![0; zeros]].concat();
+                let labels = IdxLabels::open_with(&desk.file("labels.gz", &padded), &desk.cache()).unwrap();
+                assert_eq!(labels.values(), [1, 2, 3], "{zeros} zeros");
+            }
+            for rest in [b"\0\0\0more".as_slice(), b"more", b"\x1f", b"\0\x1f\x8b"] {
+                let padded = [packed.clone(), rest.to_vec()].concat();
+                let result = IdxLabels::open_with(&desk.file("labels.gz", &padded), &desk.cache());
+                let problem = idx_problem(result, "labels.gz", &["damaged gzip stream"]);
+                let IdxProblem::Gzip { reason } = problem else { panic!("{problem:?}") };
+                assert!(rest.contains(&0x1f) || reason == "trailing bytes after the gzip stream", "{reason}");
+            }
+        }
     }
 
     #[test]
