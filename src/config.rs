@@ -4,7 +4,10 @@
 //! before, so that a mistake is blamed on its source. The resolved configuration is stored with the run in the same
 //! form, so that a run's `config.toml` can be given back with `--config`.
 
+mod every;
 mod presets;
+
+pub use every::CheckpointEvery;
 
 pub use presets::{PRESETS, Preset};
 
@@ -95,6 +98,8 @@ pub struct Config {
     pub layers: Vec<usize>,
     /// Outer epochs.
     pub epochs: usize,
+    /// How often the state of the run is stored.
+    pub checkpoint_every: CheckpointEvery,
     /// What the layers learn from.
     pub learning: Learning,
     /// Optimiser steps each layer takes on a batch.
@@ -106,6 +111,7 @@ pub struct Config {
     /// Number of labels.
     pub classes: usize,
     /// Decides initial weights, negatives and the order of samples.
+    #[serde(with = "seed")]
     pub seed: u64,
     /// Use only the first this many training images; 0 is all.
     pub train_limit: usize,
@@ -192,6 +198,9 @@ pub struct Config {
     /// Data set name or directory; absent, MNIST if it can be had, else the built-in digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
+    /// The model whose weights the run begins with; absent, weights are drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// Run directory, or `none`; absent, `runs/PRESET-DATASET-SEED`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out: Option<String>,
@@ -219,8 +228,29 @@ impl Config {
         Ok(config)
     }
 
+    /// Checks that a run of `stored` can go on as this one says: the fields that its result depends on are the same.
+    ///
+    /// # Errors
+    ///
+    /// The first field that is not.
+    pub fn check_continues(&self, stored: &Self) -> Result<()> {
+        /// Where the data lie, how long the run is, and what changes nothing but what is told of it.
+        const FREE: [&str; 8] =
+            ["data", "out", "threads", "epochs", "checkpoint_every", "validate_every", "target_accuracy", "test_limit"];
+        let table = |config: &Self| Table::try_from(config).expect("plain values serialise");
+        let (now, before) = (table(self), table(stored));
+        match now.iter().find(|(field, value)| !FREE.contains(&field.as_str()) && before.get(*field) != Some(value)) {
+            None => Ok(()),
+            Some((field, found)) => {
+                let expected = before.get(field).map_or_else(|| "nothing".to_owned(), toml::Value::to_string);
+                let expected = format!("{expected}, with which the run began");
+                Err(Error::config(Source::Given.name(field), found, expected))
+            }
+        }
+    }
+
     /// Puts what was found and chosen in place of what was asked for, as a run stores it: `data` finds the data set
-    /// again from any directory, `backend` is the one that computes, and `out` is absent, because a run that repeats
+    /// again from any directory, `from` the model, `backend` is the one that computes, and `out` is absent, because a run that repeats
     /// this one has a directory of its own.
     ///
     /// # Panics
@@ -229,6 +259,9 @@ impl Config {
     pub fn settle(&mut self, data: &str, backend: &dyn Backend) {
         self.data = Some(data.to_owned());
         self.out = None;
+        let absolute =
+            |path: String| std::path::absolute(&path).ok().and_then(|path| path.into_os_string().into_string().ok());
+        self.from = self.from.take().and_then(|path| absolute(path.clone()).or(Some(path)));
         self.backend = toml::Value::from(backend.name()).try_into().expect("a name that `backend` takes");
         self.precision = toml::Value::from(backend.precision()).try_into().expect("a name that `precision` takes");
     }
@@ -402,6 +435,29 @@ impl Config {
     /// How the read-out is optimised.
     pub(crate) fn readout_rule(&self) -> Rule {
         Rule::Averaged { lr: self.readout_lr, momentum: self.momentum, decay: self.readout_decay }
+    }
+}
+
+/// A seed as TOML: a whole number, or the digits of one above the largest that TOML has.
+mod seed {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(seed: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        match i64::try_from(*seed) {
+            Ok(number) => serializer.serialize_i64(number),
+            Err(_) => serializer.serialize_str(&seed.to_string()),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let value = toml::Value::deserialize(deserializer)?;
+        let seed = match &value {
+            toml::Value::Integer(number) => u64::try_from(*number).ok(),
+            toml::Value::String(digits) => digits.parse().ok(),
+            _ => None,
+        };
+        seed.ok_or_else(|| D::Error::custom(format!("found {value}, expected a whole number of at most 64 bits")))
     }
 }
 

@@ -47,7 +47,7 @@ pub mod config;
 pub mod data;
 pub mod dropout;
 pub mod error;
-mod files;
+pub mod files;
 mod fused;
 pub mod gemm;
 mod hex;

@@ -31,6 +31,11 @@ impl Activity {
         Self(vec![BEGIN; u])
     }
 
+    /// The running means, one for each unit.
+    pub(crate) fn values(&mut self) -> &mut Vec<f32> {
+        &mut self.0
+    }
+
     /// Takes in the activations of a training batch, (n * v) x u, row-major.
     pub fn learn(&mut self, activations: &[f32]) {
         let u = self.0.len();

@@ -5,14 +5,18 @@
 //! it is called in.
 
 mod backpropagation;
+mod state;
+pub mod stored;
 mod together;
+
+pub use state::TrainingState;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::augment::Augmenter;
 use crate::backend::{Backend, LayerBackend, Use};
@@ -23,11 +27,9 @@ use crate::labels;
 use crate::layer::{InnerSteps, LayerTrainer};
 use crate::memory;
 use crate::network::Network;
-use crate::optimizer::{Optimizer, OptimizerState};
+use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
-use crate::peers::Activity;
 use crate::random::{self, Purpose};
-use crate::readout;
 use crate::recipe::RateFactor;
 use crate::simd::LINE;
 use backpropagation::Backpropagation;
@@ -43,7 +45,7 @@ pub struct TrainingSet<'a> {
 }
 
 /// What one outer epoch did.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
     /// Counted from 1.
     pub epoch: usize,
@@ -68,70 +70,6 @@ pub struct EpochReport {
     /// The share of the validation images predicted right, where they were predicted after this epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
-}
-
-/// All that a run is between two outer epochs: with the same configuration and data, training goes on from it bit for
-/// bit.
-///
-/// Everything random is derived from the seed, the epoch and the batch, so there is no generator in it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrainingState {
-    /// The network.
-    pub network: Network,
-    /// Each layer's moments and step count.
-    pub optimizers: Vec<OptimizerState>,
-    /// The same of the read-out, where there is one.
-    pub readout_optimizer: Option<OptimizerState>,
-    /// What each layer knows of its units' activity; empty without peer normalisation.
-    pub activities: Vec<Activity>,
-    /// The running mean of the weights, where there is to be one.
-    pub average: Option<Network>,
-    /// Outer epochs done.
-    pub epoch: usize,
-    /// The sum, over these epochs, of the mean of all layers' losses: FinalLoss is this by the epochs.
-    pub loss_sum: f64,
-}
-
-impl TrainingState {
-    /// Before the first epoch of `network`, which is trained as `config` says. It gets a read-out of zeros, if there is
-    /// to be one and it has none.
-    pub fn new(mut network: Network, config: &Config) -> Self {
-        if config.readout && network.readout.is_none() {
-            network.readout = Some(Parameters::zeros(readout::features(&network), network.classes, true));
-        }
-        let optimizer = |parameters| OptimizerState::new(config.rule(), parameters);
-        let (readout_optimizer, activities) = together::state_besides(&network, config);
-        let optimizers = network.layers.iter().map(optimizer).collect();
-        let average = (config.weight_average > 0.0).then(|| network.clone());
-        Self { optimizers, readout_optimizer, activities, average, network, epoch: 0, loss_sum: 0.0 }
-    }
-
-    /// What training has come to: the mean of the weights, or the weights themselves.
-    pub fn result(&self) -> &Network {
-        self.average.as_ref().unwrap_or(&self.network)
-    }
-
-    /// The same, training being over.
-    pub fn into_result(self) -> Network {
-        self.average.unwrap_or(self.network)
-    }
-
-    /// Counts the weights that a batch has left in their running mean, which keeps the share `kept` of itself; less at
-    /// first, so that it begins as the mean of all weights so far.
-    fn count_weights(&mut self, kept: f64) {
-        if let Some(average) = &mut self.average {
-            let steps = self.optimizers[0].steps;
-            average.approach(&self.network, (1.0 - kept).max(1.0 / f64::from(steps)) as f32);
-        }
-    }
-
-    /// Counts an epoch's layer losses in and returns FinalLoss: the running mean that the Keras example prints and
-    /// never resets.
-    fn count_epoch(&mut self, layer_loss: &[f64]) -> f64 {
-        self.epoch += 1;
-        self.loss_sum += layer_loss.iter().sum::<f64>() / layer_loss.len() as f64;
-        self.loss_sum / self.epoch as f64
-    }
 }
 
 /// A network in training.
@@ -253,9 +191,18 @@ impl<'a> Trainer<'a> {
     /// Trains one outer epoch with negatives drawn batch by batch. Ends after the running step, with no report, where
     /// `stop` is set meanwhile.
     pub fn epoch(&mut self, stop: &AtomicBool) -> Option<EpochReport> {
-        if !matches!(self.learner, Learner::OneByOne(_)) {
-            return self.epoch_together(stop);
-        }
+        // On a thread of the pool: from any other, each of the thousand pieces of work of an epoch would wait for one.
+        rayon::scope(
+            |_| if self.has_negatives_given() { self.epoch_one_by_one(stop) } else { self.epoch_together(stop) },
+        )
+    }
+
+    /// Whether the negatives of an epoch are drawn before it.
+    fn has_negatives_given(&self) -> bool {
+        matches!(self.learner, Learner::OneByOne(_))
+    }
+
+    fn epoch_one_by_one(&mut self, stop: &AtomicBool) -> Option<EpochReport> {
         let (seed, epoch) = (self.seed, self.state.epoch);
         let permuted =
             |(number, batch)| labels::permuted(batch, &mut random::generator(Purpose::Negatives, seed, epoch, number));
@@ -271,7 +218,7 @@ impl<'a> Trainer<'a> {
     /// There is not a label for each sample, or the layers train together.
     pub fn epoch_with_negatives(&mut self, negatives: &[u8], stop: &AtomicBool) -> Option<EpochReport> {
         assert_eq!(negatives.len(), self.set.labels.len(), "a label for each negative");
-        assert!(matches!(self.learner, Learner::OneByOne(_)), "layers one by one have their negatives given");
+        assert!(self.has_negatives_given(), "layers one by one have their negatives given");
         let start = Instant::now();
         let mut tallies = vec![Tally::default(); self.state.network.layers.len()];
         for first in (0..negatives.len()).step_by(self.batch) {
@@ -459,17 +406,6 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Preset;
-
-    #[test]
-    fn final_loss_is_the_mean_over_layers_and_all_epochs_so_far() {
-        let config = Config::of_preset(&Preset::KERAS);
-        let network = Network { rows: 1, cols: 1, classes: 1, layers: Vec::new(), readout: None };
-        let mut state = TrainingState::new(network, &config);
-        assert_eq!(state.count_epoch(&[1.0, 3.0]), 2.0);
-        assert_eq!(state.count_epoch(&[0.0, 1.0]), 1.25);
-        assert_eq!(state.count_epoch(&[0.25, 0.25]), (2.0 + 0.5 + 0.25) / 3.0);
-    }
 
     #[test]
     fn samples_alike_stand_together_and_none_is_lost() {

@@ -318,8 +318,8 @@ impl Epilogue<'_> {
     ) -> [[f32; V]; ROWS] {
         debug_assert!(matches!(self.layer.units, ColumnOrder::Natural(_)), "columns are units");
         let mut sums = [[0.0; V]; ROWS];
-        for i in 0..ROWS {
-            for v in 0..V {
+        for (i, sums) in sums.iter_mut().enumerate() {
+            for (v, sum) in sums.iter_mut().enumerate() {
                 let mask = dropout.of_sample(self.rows.batch_row(r + i, v) / TRAINING_VARIANTS);
                 let mut squares = simd.splat(0.0);
                 for j in 0..self.layer.panels {
@@ -332,7 +332,7 @@ impl Epilogue<'_> {
                     simd.store(h, left);
                     squares = simd.mul_add(left, left, squares);
                 }
-                sums[i][v] = simd.sum(squares);
+                *sum = simd.sum(squares);
             }
         }
         sums

@@ -5,6 +5,7 @@ mod cli;
 mod compare;
 mod compare_page;
 mod reports;
+mod resume;
 
 use std::path::Path;
 use std::process::Command;

@@ -10,7 +10,7 @@ use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueE
 use serde::Serialize;
 
 /// The options for which the environment does not stand in. `FFWD_DATA` is a place where data sets are looked for.
-const FLAGS_ONLY: [&str; 3] = ["data", "json", "quiet"];
+const FLAGS_ONLY: [&str; 4] = ["data", "json", "quiet", "resume"];
 
 /// Trains a Forward-Forward network (Hinton 2022) on this CPU.
 #[derive(Parser)]
@@ -76,6 +76,9 @@ pub struct TrainArguments {
     /// Read options from a TOML file; flags and environment beat it
     #[arg(long, value_name = "FILE.toml")]
     pub config: Option<PathBuf>,
+    /// Go on with the run in this directory, from its last checkpoint; what decides its result cannot be changed
+    #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["config", "out"])]
+    pub resume: Option<PathBuf>,
     /// Print the run's summary as JSON on stdout, and nothing else there
     #[arg(long)]
     pub json: bool,
@@ -103,6 +106,10 @@ pub struct Overrides {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     epochs: Option<u32>,
+    /// How often the state of the run is stored: after N epochs, or 90s, 5m, 1h; 0 is never [quick: 5m]
+    #[arg(long, value_name = "N|TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint_every: Option<String>,
     /// What layers learn from: forward_forward, backpropagation [quick: forward_forward]
     #[arg(long, value_parser = ["forward_forward", "backpropagation"], hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -232,9 +239,9 @@ pub struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none")]
     classes: Option<u32>,
     /// Decides initial weights, negatives and the order of samples [quick: 1]
-    #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seed: Option<i64>,
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "in_digits")]
+    seed: Option<u64>,
     /// Threads; 0 is every core available to the process [quick: 0]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -255,10 +262,19 @@ pub struct Overrides {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     test_limit: Option<u32>,
+    /// Begin with the weights of a model
+    #[arg(long, value_name = "M.safetensors", value_parser = NonEmptyStringValueParser::new())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
     /// Directory for the run's files, or none [default: runs/PRESET-DATASET-SEED]
     #[arg(long, value_name = "DIR|none", value_parser = NonEmptyStringValueParser::new())]
     #[serde(skip_serializing_if = "Option::is_none")]
     out: Option<String>,
+}
+
+/// A whole number as text: TOML has none of 64 bits without a sign.
+fn in_digits<S: serde::Serializer>(number: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&number.unwrap_or_default())
 }
 
 #[derive(Args)]

@@ -35,6 +35,9 @@ fn main() -> ExitCode {
         say("warning: this is a debug build, many times slower than `cargo run --release`");
     }
     run(arguments).unwrap_or_else(|error| {
+        if is_closed_pipe(&error) {
+            return ExitCode::SUCCESS;
+        }
         say(format!("error: {error:#}").replace('\n', " "));
         match error.downcast_ref() {
             Some(ffwd::Error::Config { .. }) => ExitCode::from(USAGE),
@@ -43,7 +46,13 @@ fn main() -> ExitCode {
     })
 }
 
-/// Writes a line to stdout; a reader that has gone away ends the program with an error, not a panic.
+/// Whether all that went wrong is that nobody reads stdout any more, as behind `| head`.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let reason = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    reason.is_some_and(|reason| reason.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Writes a line to stdout; a reader that has gone away ends the program, quietly.
 fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
     writeln!(std::io::stdout().lock(), "{line}").context("writing to stdout")
 }

@@ -1,11 +1,12 @@
 //! `fast-train eval` and `fast-train predict`: what a stored model says.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use ffwd::backend::Backend;
-use ffwd::checkpoint::Origin;
+use ffwd::checkpoint::{Model, Origin};
 use ffwd::config::{BackendName, Config, Learning, PrecisionName, Preset};
 use ffwd::data::IdxImages;
 use ffwd::error::DatasetProblem;
@@ -46,7 +47,8 @@ fn predictor(asked: Option<Predictor>, network: &Network, config: &Config) -> ff
 /// Measures a model's accuracy, on the data set it was trained on where none is named.
 pub fn eval(arguments: &EvalArguments) -> Result<ExitCode> {
     let backend = backend()?;
-    let (network, origin) = checkpoint::load(&arguments.model)?;
+    let Model { network, origin, is_checked } = checkpoint::load(&arguments.model)?;
+    note_unchecked(&arguments.model, is_checked);
     let spec = arguments.data.clone().or_else(|| trained_on(&origin)).ok_or_else(|| {
         Error::config("--data", "nothing", "a data set, because the model does not say which it was trained on")
     })?;
@@ -78,6 +80,13 @@ pub fn eval(arguments: &EvalArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Says of a model without a sum that nothing tells whether it is as it was written.
+fn note_unchecked(model: &Path, is_checked: bool) {
+    if !is_checked {
+        say(format!("note: {} holds no SHA-256 of its content and was not checked for damage", model.display()));
+    }
+}
+
 /// The data set a model was trained on: a name or an absolute path.
 fn trained_on(origin: &Origin) -> Option<String> {
     let config: toml::Table = origin.config.parse().ok()?;
@@ -93,7 +102,8 @@ fn configuration(origin: &Origin) -> Config {
 /// Prints the label of each image.
 pub fn predict(arguments: &PredictArguments) -> Result<ExitCode> {
     let backend = backend()?;
-    let (network, origin) = checkpoint::load(&arguments.model)?;
+    let Model { network, origin, is_checked } = checkpoint::load(&arguments.model)?;
+    note_unchecked(&arguments.model, is_checked);
     let images = IdxImages::open(&arguments.images)?;
     check_size(&images, (network.rows, network.cols))?;
     let config = configuration(&origin);
@@ -108,9 +118,10 @@ pub fn predict(arguments: &PredictArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Checks that the images are of the size the model was trained on.
+/// Checks that the images are of the size the model was trained on; rows of pixels without a shape may be.
 fn check_size(images: &IdxImages, (rows, cols): (usize, usize)) -> ffwd::Result<()> {
-    if images.pixels_per_image() == rows * cols {
+    let is_flat = images.rows() == 1 && images.cols() == rows * cols;
+    if is_flat || (images.rows(), images.cols()) == (rows, cols) {
         return Ok(());
     }
     let problem = DatasetProblem::ImageSize { found: (images.rows(), images.cols()), expected: (rows, cols) };

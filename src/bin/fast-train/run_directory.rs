@@ -1,13 +1,15 @@
 //! The directory of a run: what was asked for, what happened, what came out.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use ffwd::checkpoint::{self, Origin};
 use ffwd::config::Config;
+use ffwd::files;
 use ffwd::network::Network;
 use ffwd::train::EpochReport;
+use ffwd::train::stored::StoredState;
 use ffwd::{Error, Result};
 
 use crate::plots::{self, Sample};
@@ -16,7 +18,7 @@ use crate::summary::Summary;
 /// The file that tells that a directory holds a finished run.
 const SUMMARY: &str = "summary.json";
 /// The file that tells that a directory holds a run.
-const CONFIG: &str = "config.toml";
+pub const CONFIG: &str = "config.toml";
 /// The file of one line for each epoch.
 const METRICS: &str = "metrics.jsonl";
 
@@ -63,15 +65,51 @@ impl RunDirectory {
             }
             Place::Default => create_numbered(&format!("{}-{dataset}-{}", config.preset, config.seed))?,
         };
-        let config_path = path.join(CONFIG);
-        match File::create_new(&config_path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(occupied(&path)),
-            created => created.and_then(|mut file| file.write_all(config.to_toml().as_bytes())),
+        match files::create_atomically(&path.join(CONFIG), config.to_toml().as_bytes()) {
+            Err(Error::Io { reason, .. }) if reason.kind() == ErrorKind::AlreadyExists => return Err(occupied(&path)),
+            created => created?,
         }
-        .map_err(Error::io(&config_path, "write"))?;
-        let metrics = path.join(METRICS);
-        let metrics = File::create(&metrics).map_err(Error::io(&metrics, "create"))?;
-        Ok(Some(Self { path, metrics, failure: None }))
+        Ok(Some(Self::open(&path)?))
+    }
+
+    /// Opens the directory of a run, which is this process's own from now on.
+    pub fn open(path: &Path) -> Result<Self> {
+        let of_metrics = path.join(METRICS);
+        let opened = OpenOptions::new().read(true).append(true).create(true).open(&of_metrics);
+        let metrics = opened.map_err(Error::io(&of_metrics, "open"))?;
+        lock(&metrics, path)?;
+        remove_leftovers(path);
+        Ok(Self { path: path.to_path_buf(), metrics, failure: None })
+    }
+
+    /// The reports of the first `epochs` epochs, with which the metrics end from now on.
+    pub fn reports(&mut self, epochs: usize) -> Result<Vec<EpochReport>> {
+        let of_metrics = self.path.join(METRICS);
+        let mut text = String::new();
+        self.metrics.read_to_string(&mut text).map_err(Error::io(&of_metrics, "read"))?;
+        let lines: Vec<&str> = text.split_inclusive('\n').take(epochs).collect();
+        let reports: Vec<EpochReport> = lines.iter().map_while(|line| serde_json::from_str(line).ok()).collect();
+        if reports.len() < epochs {
+            let place = format!("{}: line {}", of_metrics.display(), reports.len() + 1);
+            return Err(Error::config(place, "no report of an epoch", format!("one for each of the {epochs} epochs")));
+        }
+        let kept: usize = lines.iter().map(|line| line.len()).sum();
+        self.metrics.set_len(kept as u64).map_err(Error::io(&of_metrics, "write"))?;
+        Ok(reports)
+    }
+
+    /// Writes what the run can go on from, after the metrics of its epochs; says whether that could be done.
+    pub fn checkpoint(&mut self, stored: &mut StoredState) -> bool {
+        let synchronised = self.metrics.sync_data().map_err(Error::io(self.path.join(METRICS), "write"));
+        let written = synchronised.and_then(|()| stored.save_in(&self.path));
+        let is_done = written.is_ok();
+        self.remember(written);
+        is_done
+    }
+
+    /// The first thing that could not be written, if any.
+    pub fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref()
     }
 
     /// Where the run is kept.
@@ -132,6 +170,28 @@ pub struct Results<'a> {
     pub samples: Vec<Sample<'a>>,
     /// How often each true label (row) was predicted as each label (column).
     pub confusion: Vec<Vec<usize>>,
+}
+
+/// Keeps a run's directory to this process while the file is open.
+fn lock(metrics: &File, path: &Path) -> Result<()> {
+    match metrics.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let found = format!("{}, in which another process is training", path.display());
+            Err(Error::config("run directory", found, "one that no other process uses"))
+        }
+        // Some file systems have no locks; runs there are as safe as they were without.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
+/// Removes what a process left that was killed while it wrote.
+fn remove_leftovers(path: &Path) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(files::TEMPORARY) {
+            // What stays is in nobody's way.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn holds_run(path: &Path) -> bool {

@@ -1,20 +1,23 @@
 //! The default command: trains a network, evaluates it and writes the run.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use ffwd::Error;
 use ffwd::backend::Backend;
 use ffwd::backends;
 use ffwd::checkpoint::{self, Origin};
-use ffwd::config::Config;
+use ffwd::config::{CheckpointEvery, Config};
 use ffwd::data::Dataset;
 use ffwd::network::Network;
 use ffwd::parameters::Parameters;
 use ffwd::predict::Evaluation;
 use ffwd::tier::Tier;
+use ffwd::train::stored::StoredState;
 use ffwd::train::{EpochReport, Trainer, TrainingSet, TrainingState};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{SeedableRng, seq};
@@ -23,7 +26,7 @@ use crate::arguments::TrainArguments;
 use crate::dataset;
 use crate::plots::Sample;
 use crate::progress::Progress;
-use crate::run_directory::{Place, Results, RunDirectory};
+use crate::run_directory::{CONFIG, Place, Results, RunDirectory};
 use crate::summary::{self, DatasetSummary, Summary};
 use crate::{INTERRUPTED, print, say, threads_or_available};
 
@@ -31,21 +34,34 @@ const SHOWN_SAMPLES: usize = 4;
 
 pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
     let given = toml::Table::try_from(&arguments.overrides).context("options as a TOML table")?;
-    let mut config = Config::resolve(arguments.config.as_deref(), given)?;
+    let resume = arguments.resume.as_deref();
+    let file = resume.map(|directory| directory.join(CONFIG)).or(arguments.config);
+    let mut config = Config::resolve(file.as_deref(), given)?;
     let backend = backends::choose(config.backend, config.precision, Tier::from_environment()?)?;
     let pool = thread_pool(config.threads)?;
-    let place = Place::of(&config)?;
+    let place = if resume.is_some() { Place::Nowhere } else { Place::of(&config)? };
     let (dataset, located) = dataset::open(config.data.as_deref(), config.classes, arguments.quiet)?;
     config.settle(&located.spec, &*backend);
     let run = TrainingRun { config, dataset: &dataset, backend: &*backend };
     run.check_validation()?;
     run.check_shift()?;
-    let mut directory = RunDirectory::create(place, &run.config, &dataset.name)?;
+    let (mut directory, begin) = match resume {
+        Some(path) => {
+            let mut directory = RunDirectory::open(path)?;
+            let begin = run.resume(&mut directory)?;
+            (Some(directory), begin)
+        }
+        None => {
+            let begin = run.begin()?;
+            (RunDirectory::create(place, &run.config, &dataset.name)?, begin)
+        }
+    };
     let stop = stop_on_interrupt(arguments.quiet)?;
     let progress = Progress::new(run.config.epochs, arguments.quiet);
 
     progress.note(&run.title(located.found_in, pool.current_num_threads()));
-    let summary = pool.install(|| run.train_and_evaluate(progress, directory.as_mut(), &stop))?;
+    begin.notes.iter().for_each(|note| progress.note(note));
+    let summary = pool.install(|| run.train_and_evaluate(begin, progress, directory.as_mut(), &stop))?;
 
     if arguments.json {
         print(serde_json::to_string(&summary).expect("plain values serialise"))?;
@@ -67,7 +83,7 @@ fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
     rayon::ThreadPoolBuilder::new().num_threads(threads_or_available(threads)).build().context("starting the threads")
 }
 
-/// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.
+/// A flag that Ctrl-C, SIGTERM and SIGHUP set; a second one ends the program at once.
 fn stop_on_interrupt(quiet: bool) -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
@@ -79,13 +95,88 @@ fn stop_on_interrupt(quiet: bool) -> Result<Arc<AtomicBool>> {
             say("interrupted: evaluating and writing the run (again to end at once)");
         }
     })
-    .context("handling Ctrl-C")?;
+    .context("handling signals")?;
     Ok(stop)
 }
 
 /// The first `limit` of `count`, where 0 is all.
 fn limited(limit: usize, count: usize) -> usize {
     if limit == 0 { count } else { limit.min(count) }
+}
+
+/// What a run begins with, or goes on from.
+struct Begin {
+    state: TrainingState,
+    /// The epochs that are done.
+    epochs: Vec<EpochReport>,
+    /// Seconds that they took, validation included.
+    train_seconds: f64,
+    /// What the user is to know.
+    notes: Vec<String>,
+}
+
+/// What training came to.
+struct Trained {
+    network: Network,
+    epochs: Vec<EpochReport>,
+    train_seconds: f64,
+}
+
+/// Keeps what a run can go on from: its state after the last whole epoch, in memory, and from time to time in its
+/// directory.
+struct Keeper<'a> {
+    directory: Option<&'a mut RunDirectory>,
+    /// Absent where no checkpoint is ever written.
+    stored: Option<StoredState>,
+    /// When it was last written.
+    written: Instant,
+    /// Whether it has been written.
+    is_written: bool,
+}
+
+impl<'a> Keeper<'a> {
+    /// What keeps the state of `run`, which begins with `state` after so many seconds of training.
+    fn new(
+        run: &TrainingRun<'_>,
+        directory: Option<&'a mut RunDirectory>,
+        state: &TrainingState,
+        train_seconds: f64,
+    ) -> Self {
+        let is_kept = directory.is_some() && run.config.checkpoint_every != CheckpointEvery::Never;
+        let stored = is_kept.then(|| StoredState {
+            state: state.clone(),
+            origin: run.origin(),
+            train_seconds,
+            products: run.backend.products().to_owned(),
+        });
+        Self { directory, stored, written: Instant::now(), is_written: false }
+    }
+
+    /// Takes in the state after an epoch.
+    fn take(&mut self, state: &TrainingState, train_seconds: f64) {
+        if let Some(stored) = &mut self.stored {
+            (stored.state, stored.train_seconds) = (state.clone(), train_seconds);
+            self.is_written = false;
+        }
+    }
+
+    /// Whether the state is to be written now.
+    fn is_due(&self, every: CheckpointEvery) -> bool {
+        let epoch = self.stored.as_ref().map_or(0, |stored| stored.state.epoch);
+        every.is_due(epoch, self.written.elapsed().as_secs_f64())
+    }
+
+    /// Writes the state, unless it is written. Where that fails the run goes on: it may succeed the next time.
+    fn keep(&mut self, progress: &Progress) {
+        let (Some(stored), Some(directory), false) = (&mut self.stored, &mut self.directory, self.is_written) else {
+            return;
+        };
+        self.is_written = directory.checkpoint(stored);
+        self.written = Instant::now();
+        if let (false, Some(error)) = (self.is_written, directory.failure()) {
+            progress.note(&format!("warning: no checkpoint after epoch {}: {error}", stored.state.epoch));
+        }
+    }
 }
 
 /// What a run is made of.
@@ -125,6 +216,71 @@ impl TrainingRun<'_> {
         Err(Error::config("shift", shift, expected).into())
     }
 
+    /// The start of a new run, with the weights of a model where the configuration names one.
+    fn begin(&self) -> Result<Begin> {
+        let Self { config, dataset, .. } = self;
+        let (rows, cols) = (dataset.train.images.rows(), dataset.train.images.cols());
+        let from = config.from.as_deref();
+        let network = match from {
+            None => Network::new(rows, cols, config.classes, &config.layers, config.initial(), config.seed),
+            Some(path) => self.network_from(Path::new(path))?,
+        };
+        let notes = from.map(|path| format!("with the weights of {path}")).into_iter().collect();
+        Ok(Begin { state: TrainingState::new(network, config), epochs: Vec::new(), train_seconds: 0.0, notes })
+    }
+
+    /// The network of the model at `path`, which has to be of this run's shape.
+    fn network_from(&self, path: &Path) -> Result<Network> {
+        let Self { config, dataset, .. } = self;
+        let images = &dataset.train.images;
+        let network = checkpoint::load(path)?.network;
+        let units: Vec<usize> = network.layers.iter().map(|layer| layer.u).collect();
+        let has_bias = network.layers.iter().all(|layer| !layer.bias.is_empty());
+        let require = |field: &str, found: String, expected: String| match found == expected {
+            true => Ok(()),
+            false => Err(Error::config(format!("{}: {field}", path.display()), found, expected)),
+        };
+        let size = |rows: usize, cols: usize| format!("{rows} x {cols}");
+        require("images", size(network.rows, network.cols), size(images.rows(), images.cols()))?;
+        require("classes", network.classes.to_string(), config.classes.to_string())?;
+        require("layers", format!("{units:?}"), format!("{:?}", config.layers))?;
+        require("use_bias", has_bias.to_string(), config.use_bias.to_string())?;
+        if network.readout.is_some() && !config.readout {
+            require("readout", "true".into(), "false".into())?;
+        }
+        Ok(network)
+    }
+
+    /// Takes up the run in `directory`, from its beginning where it was stopped before its first checkpoint.
+    fn resume(&self, directory: &mut RunDirectory) -> Result<Begin> {
+        let Self { config, dataset, backend } = self;
+        let path = directory.path().to_path_buf();
+        if !StoredState::is_in(&path) {
+            directory.reports(0)?;
+            let mut begin = self.begin()?;
+            begin.notes.push(format!("no checkpoint in {}: from the beginning", path.display()));
+            return Ok(begin);
+        }
+        config.check_continues(&StoredState::config_in(&path)?)?;
+        let size = (dataset.train.images.rows(), dataset.train.images.cols());
+        let (stored, damage) = StoredState::load_from(&path, config, size)?;
+        let StoredState { state, origin, train_seconds, products } = stored;
+        if origin.dataset_sha256 != dataset.sha256() {
+            let found = format!("{} of SHA-256 {}", dataset.name, dataset.sha256());
+            let expected = format!("{} of SHA-256 {}, with which the run began", origin.dataset, origin.dataset_sha256);
+            return Err(Error::config("--data", found, expected).into());
+        }
+        let epochs = directory.reports(state.epoch)?;
+        let mut notes: Vec<String> = damage.into_iter().map(|error| format!("note: {error}")).collect();
+        notes.push(format!("going on in {} after epoch {}", path.display(), state.epoch));
+        if products != backend.products() {
+            let now = backend.products();
+            notes
+                .push(format!("note: the run was on {products} so far and goes on on {now}, which rounds differently"));
+        }
+        Ok(Begin { state, epochs, train_seconds, notes })
+    }
+
     /// The share of the validation images that is predicted right.
     fn validate(&self, network: &Network) -> Option<f64> {
         let part = self.training_images()..self.used_images();
@@ -153,13 +309,12 @@ impl TrainingRun<'_> {
 
     fn train_and_evaluate(
         self,
+        begin: Begin,
         progress: Progress,
         mut directory: Option<&mut RunDirectory>,
         stop: &AtomicBool,
     ) -> Result<Summary> {
-        let start = std::time::Instant::now();
-        let (network, epochs) = self.train(progress, directory.as_deref_mut(), stop)?;
-        let train_seconds = start.elapsed().as_secs_f64();
+        let Trained { network, epochs, train_seconds } = self.train(begin, progress, directory.as_deref_mut(), stop)?;
         if let Some(directory) = &mut directory {
             directory.model(&network, &self.origin());
         }
@@ -176,21 +331,24 @@ impl TrainingRun<'_> {
     /// Trains until the last epoch, the accuracy to stop at, the user's interrupt, or a value that is no number.
     fn train(
         &self,
+        begin: Begin,
         mut progress: Progress,
-        mut directory: Option<&mut RunDirectory>,
+        directory: Option<&mut RunDirectory>,
         stop: &AtomicBool,
-    ) -> Result<(Network, Vec<EpochReport>)> {
+    ) -> Result<Trained> {
         let Self { ref config, dataset, backend } = *self;
         let images = &dataset.train.images;
         let set = TrainingSet {
             pixels: &images.pixels()[..self.training_images() * images.pixels_per_image()],
             labels: &dataset.train.labels.values()[..self.training_images()],
         };
-        let network =
-            Network::new(images.rows(), images.cols(), config.classes, &config.layers, config.initial(), config.seed);
-        let mut trainer = Trainer::new(TrainingState::new(network, config), config, backend, set);
-        let mut epochs: Vec<EpochReport> = Vec::new();
-        let mut best = 0.0;
+        let Begin { state, mut epochs, train_seconds: seconds_before, .. } = begin;
+        let start = Instant::now();
+        let seconds = || seconds_before + start.elapsed().as_secs_f64();
+        let mut keeper = Keeper::new(self, directory, &state, seconds_before);
+        keeper.keep(&progress);
+        let mut best = epochs.iter().filter_map(|report| report.validation_accuracy).fold(0.0, f64::max);
+        let mut trainer = Trainer::new(state, config, backend, set);
         while epochs.len() < config.epochs && !reached(&epochs, config.target_accuracy) {
             let mut report = trainer.epoch(stop);
             let number = epochs.len() + 1;
@@ -199,25 +357,33 @@ impl TrainingRun<'_> {
                 if config.validation > 0 && is_due {
                     report.validation_accuracy = self.validate(trainer.network());
                 }
-                if let (Some(accuracy), Some(directory)) = (report.validation_accuracy, &mut directory)
+                if let (Some(accuracy), Some(directory)) = (report.validation_accuracy, &mut keeper.directory)
                     && accuracy > best
                 {
                     best = accuracy;
                     directory.best_model(trainer.network(), &self.origin());
                 }
                 progress.epoch(report);
-                if let Some(directory) = &mut directory {
+                if let Some(directory) = &mut keeper.directory {
                     directory.epoch(report);
                 }
             }
-            check_converging(number, report.as_ref(), trainer.network(), config).inspect_err(|_| progress.finish())?;
-            match report {
-                Some(report) => epochs.push(report),
-                None => break,
+            let sound = check_converging(number, report.as_ref(), trainer.network(), config);
+            if sound.is_err() {
+                keeper.keep(&progress);
+                progress.finish();
+            }
+            sound?;
+            let Some(report) = report else { break };
+            epochs.push(report);
+            keeper.take(trainer.state(), seconds());
+            if keeper.is_due(config.checkpoint_every) {
+                keeper.keep(&progress);
             }
         }
+        keeper.keep(&progress);
         progress.finish();
-        Ok((trainer.into_state().into_result(), epochs))
+        Ok(Trained { network: trainer.into_state().into_result(), epochs, train_seconds: seconds() })
     }
 
     fn summary(

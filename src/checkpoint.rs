@@ -1,0 +1,11 @@
+//! Networks and training states in files: safetensors in and out, and the sum that tells whether a file is as it was
+//! written.
+//!
+//! `model.rs` is a network that predicts; the state of a run that goes on (`crate::train::stored`) is kept in the same
+//! form (`file.rs`).
+
+mod file;
+mod model;
+
+pub(crate) use file::{TensorFile, TensorMut, write};
+pub use model::{Model, Origin, load, save, weights_sha256};
