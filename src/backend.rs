@@ -66,11 +66,10 @@ pub trait LayerBackend: Send {
         &mut self,
         parameters: &mut Parameters,
         gradient: &mut Parameters,
-        mut outputs: Option<&mut [f32]>,
+        outputs: Option<&mut [f32]>,
         update: Update<'_>,
     ) -> f64 {
-        let loss = self.gradient(parameters, gradient, outputs.as_deref_mut());
-        loss + update.take(parameters, gradient, outputs.as_deref())
+        step_by_gradient(self, parameters, gradient, outputs, update)
     }
 
     /// Leaves activations out of the next gradients, after ReLU: their loss and the activations they write are of what
@@ -95,6 +94,18 @@ pub trait LayerBackend: Send {
 
     /// Forgets the batch and gives its memory back.
     fn end(&mut self);
+}
+
+/// A step by the whole gradient, then the update.
+pub(crate) fn step_by_gradient<L: LayerBackend + ?Sized>(
+    layer: &mut L,
+    parameters: &mut Parameters,
+    gradient: &mut Parameters,
+    mut outputs: Option<&mut [f32]>,
+    update: Update<'_>,
+) -> f64 {
+    let loss = layer.gradient(parameters, gradient, outputs.as_deref_mut());
+    loss + update.take(parameters, gradient, outputs.as_deref())
 }
 
 /// One way of computing layers.

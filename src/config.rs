@@ -18,6 +18,7 @@ use toml::Table;
 
 use crate::augment::Augmentation;
 use crate::backend::Backend;
+use crate::data::Reading;
 use crate::error::{Error, Result};
 use crate::labels::{LabelStyle, LabelValue};
 use crate::network::{Initial, Initializer};
@@ -110,6 +111,10 @@ pub struct Config {
     pub threshold: f64,
     /// Number of labels.
     pub classes: usize,
+    /// The label of the first class in the data set's files.
+    pub label_base: u8,
+    /// Whether rows and columns of all images are exchanged: EMNIST keeps its images transposed.
+    pub transpose: bool,
     /// Decides initial weights, negatives and the order of samples.
     #[serde(with = "seed")]
     pub seed: u64,
@@ -250,8 +255,8 @@ impl Config {
     }
 
     /// Puts what was found and chosen in place of what was asked for, as a run stores it: `data` finds the data set
-    /// again from any directory, `from` the model, `backend` is the one that computes, and `out` is absent, because a run that repeats
-    /// this one has a directory of its own.
+    /// again from any directory, `from` the model, `backend` is the one that computes, and `out` is absent, because a
+    /// run that repeats this one has a directory of its own.
     ///
     /// # Panics
     ///
@@ -288,6 +293,8 @@ impl Config {
         }
         let classes = self.classes;
         require("classes", classes.to_string(), (1..=256).contains(&classes), "1 to 256, because labels are bytes")?;
+        let (base, most) = (self.label_base, 256_usize.saturating_sub(classes));
+        require("label_base", base.to_string(), usize::from(base) <= most, &format!("at most {most}"))?;
         require("threads", self.threads.to_string(), self.threads <= 4096, "at most 4096")?;
         require("out", "nothing".into(), self.out.as_deref() != Some(""), "a directory, or none")?;
         let real = |field, value: f64, holds: fn(f32) -> bool, expected| {
@@ -380,6 +387,11 @@ impl Config {
         require(measured, "target_accuracy", format!("{:?}", self.target_accuracy), expected)
     }
 
+    /// How the data set is read.
+    pub fn reading(&self) -> Reading {
+        Reading { classes: self.classes, label_base: self.label_base, transpose: self.transpose }
+    }
+
     /// How the network starts.
     pub fn initial(&self) -> Initial {
         Initial { use_bias: self.use_bias, kernel: self.kernel_initializer, bias: self.bias_initializer }
@@ -457,7 +469,7 @@ mod seed {
             toml::Value::String(digits) => digits.parse().ok(),
             _ => None,
         };
-        seed.ok_or_else(|| D::Error::custom(format!("found {value}, expected a whole number of at most 64 bits")))
+        seed.ok_or_else(|| D::Error::custom(format!("{value}, expected a whole number of at most 64 bits")))
     }
 }
 
@@ -512,6 +524,7 @@ fn complaint(place: String, message: &str) -> Error {
     let (found, expected) = message.split_once(", expected ").unwrap_or((&message, "a field of a run's config.toml"));
     let expected = match expected {
         "usize" | "u64" => "a whole number",
+        "u8" => "a whole number below 256",
         "f64" => "a number",
         expected => expected,
     };

@@ -37,6 +37,24 @@ pub struct Split {
     pub labels: IdxLabels,
 }
 
+/// How the files of a data set are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Number of classes.
+    pub classes: usize,
+    /// The label of the first class in the files.
+    pub label_base: u8,
+    /// Whether rows and columns of the images are exchanged.
+    pub transpose: bool,
+}
+
+impl Reading {
+    /// Labels from 0 on, and images as they are.
+    pub fn of(classes: usize) -> Self {
+        Self { classes, label_base: 0, transpose: false }
+    }
+}
+
 /// A data set that has passed every check of [`Dataset::open`].
 #[derive(Debug)]
 pub struct Dataset {
@@ -58,21 +76,23 @@ impl Dataset {
     ///
     /// The four files go by the names of MNIST (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
     /// `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`), also with a dot before `idx`, each unpacked or as `.gz`;
-    /// they lie in the directory itself or in torchvision's `MNIST/raw` or `FashionMNIST/raw` below it. `name` is what
-    /// the data set will be called; the name of a public set also chooses among these sub-folders. A `.gz` is unpacked
-    /// into `cache` the first time.
+    /// or by those of EMNIST and QMNIST, which begin with the name of the set
+    /// (`emnist-letters-train-images-idx3-ubyte`, `-test-`); of several sets in a directory, `DIRECTORY/emnist-letters`
+    /// is one. They lie in the directory itself or in torchvision's `MNIST/raw` or `FashionMNIST/raw` below it. `name`
+    /// is what the data set will be called; the name of a public set also chooses among these sub-folders. A `.gz` is
+    /// unpacked into `cache` the first time.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] when a file cannot be read or unpacked, [`Error::Idx`] when one is not a sound IDX file,
-    /// [`Error::Dataset`] when together they are no data set: files missing, counts that differ, a label that is not
-    /// below `classes`, images of two sizes, fewer pixels than classes, nothing to train on.
-    pub fn open_with(directory: &Path, name: &str, classes: usize, cache: &Path) -> Result<Self> {
+    /// [`Error::Dataset`] when together they are no data set: files missing, counts that differ, a label that is no
+    /// class, images of two sizes, fewer pixels than classes, nothing to train on.
+    pub fn open_with(directory: &Path, name: &str, reading: Reading, cache: &Path) -> Result<Self> {
         let (directory, [train_images, train_labels, test_images, test_labels]) =
             layout::resolve(directory, Some(name))?;
-        let train = Split::open(&train_images, &train_labels, classes, cache)?;
-        let test = Split::open(&test_images, &test_labels, classes, cache)?;
-        check_sizes(&train.images, &test.images, classes)?;
+        let train = Split::open(&train_images, &train_labels, reading, cache)?;
+        let test = Split::open(&test_images, &test_labels, reading, cache)?;
+        check_sizes(&train.images, &test.images, reading.classes)?;
         let synthetic = name_by_labels(test.labels.file_bytes()) == Some(digits::NAME);
         Ok(Self { name: name.to_owned(), synthetic, directory, train, test, sha256: OnceLock::new() })
     }
@@ -83,7 +103,7 @@ impl Dataset {
     ///
     /// Those of [`open_with`](Self::open_with).
     pub fn open(directory: &Path, name: &str, classes: usize) -> Result<Self> {
-        Self::open_with(directory, name, classes, &cache::user().directory)
+        Self::open_with(directory, name, Reading::of(classes), &cache::user().directory)
     }
 
     /// One SHA-256 (in hexadecimal) for the whole data set: over the four unpacked files, headers included, one after
@@ -103,17 +123,23 @@ impl Dataset {
 }
 
 impl Split {
-    fn open(images: &Path, labels: &Path, classes: usize, cache: &Path) -> Result<Self> {
+    fn open(images: &Path, labels: &Path, reading: Reading, cache: &Path) -> Result<Self> {
+        let Reading { classes, label_base, transpose } = reading;
         let images = IdxImages::open_with(images, cache)?;
+        let images = if transpose { images.transposed() } else { images };
         let labels = IdxLabels::open_with(labels, cache)?;
         let fail = |problem| Error::Dataset { path: labels.path().to_path_buf(), problem };
         if labels.len() != images.count() {
             let images_path = images.path().to_path_buf();
             return Err(fail(DatasetProblem::Counts { labels: labels.len(), images: images.count(), images_path }));
         }
-        match labels.values().iter().position(|&label| usize::from(label) >= classes) {
-            Some(index) => Err(fail(DatasetProblem::Label { index, found: labels.values()[index], classes })),
-            None => Ok(Self { images, labels }),
+        let base = usize::from(label_base);
+        match labels.values().iter().position(|&label| !(base..base + classes).contains(&usize::from(label))) {
+            Some(index) => {
+                let found = labels.values()[index].into();
+                Err(fail(DatasetProblem::Label { index, found, classes, base }))
+            }
+            None => Ok(Self { images, labels: labels.counted_from(label_base) }),
         }
     }
 }

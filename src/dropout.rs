@@ -29,6 +29,7 @@ impl Dropout {
     }
 
     /// The units left out of sample `sample` of the batch.
+    #[inline(always)]
     pub fn of_sample(&self, sample: usize) -> Mask {
         // One step of SplitMix64: every sample's number is as good as a seed of its own.
         let mut key = self.seed.wrapping_add((sample as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -38,6 +39,7 @@ impl Dropout {
     }
 
     /// What the activations that stay are multiplied with: 1 / (1 - share).
+    #[inline(always)]
     pub fn factor(&self) -> f32 {
         self.factor
     }

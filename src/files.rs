@@ -3,7 +3,7 @@
 //! They are made beside their final place and renamed (`tempfile`), so two processes may write the same file at once.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use tempfile::Builder;
@@ -21,7 +21,7 @@ pub const TEMPORARY: &str = ".ffwd-";
 ///
 /// The error of `fill`, or [`Error::Io`] when the directory or the file cannot be made.
 pub fn write_atomically<E: From<Error>>(path: &Path, fill: impl FnOnce(&mut File) -> Result<(), E>) -> Result<(), E> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = directory_of(path);
     fs::create_dir_all(directory).map_err(Error::io(directory, "create the directory"))?;
     let mut file = builder().tempfile_in(directory).map_err(Error::io(directory, "create a file in it"))?;
     fill(file.as_file_mut())?;
@@ -38,7 +38,7 @@ pub fn write_atomically<E: From<Error>>(path: &Path, fill: impl FnOnce(&mut File
 ///
 /// [`Error::Io`], of the kind `AlreadyExists` where there is a file already, which then stays.
 pub fn create_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = directory_of(path);
     let mut file = builder().tempfile_in(directory).map_err(Error::io(directory, "create a file in it"))?;
     let written = file.write_all(content).and_then(|()| file.as_file().sync_all());
     written.map_err(Error::io(path, "write"))?;
@@ -54,25 +54,34 @@ pub fn create_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
 pub fn sync_directory(directory: &Path) -> Result<(), Error> {
     // Elsewhere a directory is no file that could be opened.
     #[cfg(unix)]
-    File::open(directory).and_then(|opened| opened.sync_all()).map_err(Error::io(directory, "synchronise"))?;
+    match File::open(directory).and_then(|opened| opened.sync_all()) {
+        // Some file systems synchronise no directories.
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {}
+        synchronised => synchronised.map_err(Error::io(directory, "synchronise"))?,
+    }
     #[cfg(not(unix))]
     let _ = directory;
     Ok(())
 }
 
-/// Replaces the file at `path` by the one at `new`, and keeps the old one, if there is one, at `previous`. Whenever this
-/// is cut off, one of the two is whole.
+/// Replaces the file at `path` by the one at `new`, and keeps the old one, if there is one, at `previous`. Whenever
+/// this is cut off, one of the two is whole.
 ///
 /// # Errors
 ///
 /// [`Error::Io`] when a file cannot be renamed.
 pub fn replace_and_keep(new: &Path, path: &Path, previous: &Path) -> Result<(), Error> {
     match fs::rename(path, previous) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(path, "rename")(error)),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(path, "rename")(error)),
         _ => {}
     }
     fs::rename(new, path).map_err(Error::io(path, "create"))?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
+    sync_directory(directory_of(path))
+}
+
+/// The directory that a file lies in.
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Temporary files that end with the permissions of ordinary ones.

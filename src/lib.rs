@@ -18,8 +18,8 @@
 //! 1. [`data`]: IDX files, mapped into memory and checked.
 //! 2. [`labels`]: what is written over an image's first pixels, and which labels the negatives get.
 //! 3. [`recipe`]: what a layer computes and learns from: normalisation, goodness, loss, schedule.
-//! 4. [`augment`] and [`dropout`]: training images, and the units of a step, changed or left out at random. [`batch`], [`parameters`], [`backend`]: the contract
-//!    between a layer and a backend.
+//! 4. [`augment`] and [`dropout`]: training images, and the units of a step, changed or left out at random. [`batch`],
+//!    [`parameters`], [`backend`]: the contract between a layer and a backend.
 //! 5. The backends: `reference` is the algorithm as plain matrices; `fused` computes the same strip by strip, leaving
 //!    out what is zero, on the vectors of `simd` that [`isa`] finds usable. [`backends`] chooses. [`gemm`] is the
 //!    product of dense matrices, which leaves nothing out: what `fused` is measured against, and what the read-out

@@ -1,8 +1,8 @@
 //! The optimisers a layer can have, updating in place: Adam and SGD with momentum, with the semantics of Keras, and SGD
 //! along a running mean of the gradients.
 //!
-//! Every update is elementwise, so neither the threads nor the cut into blocks can change a bit of it, and a backend may
-//! take the step with each piece of a gradient while it is in cache ([`StepNow::with_kernel`]).
+//! Every update is elementwise, so neither the threads nor the cut into blocks can change a bit of it, and a backend
+//! may take the step with each piece of a gradient while it is in cache ([`StepNow::with_kernel`]).
 
 mod adam;
 mod sgd;
@@ -249,6 +249,25 @@ mod tests {
             let (optimizer, mut state) = (Optimizer::new(isa, ADAM), OptimizerState::new(ADAM, &parameters));
             (0..5).for_each(|_| optimizer.update(&mut state, &mut parameters, &gradient, 1.0));
             assert_eq!(parameters.kernel, [0.25, -0.5], "{isa}");
+        }
+    }
+
+    #[test]
+    fn first_moments_of_units_that_stay_off_end_at_zero_and_not_below_the_normal_numbers() {
+        for isa in Isa::available() {
+            let mut parameters = Parameters::zeros(100, 1, false);
+            let mut gradient = Parameters { kernel: vec![1e-4; 100], ..parameters.clone() };
+            let (optimizer, mut state) = (Optimizer::new(isa, ADAM), OptimizerState::new(ADAM, &parameters));
+            optimizer.update(&mut state, &mut parameters, &gradient, 1.0);
+            gradient.kernel.fill(0.0);
+            for _ in 0..1_000 {
+                optimizer.update(&mut state, &mut parameters, &gradient, 1.0);
+                assert!(state.kernel.first.iter().all(|m| *m == 0.0 || m.is_normal()), "{isa}");
+            }
+            assert!(state.kernel.first.iter().all(|&m| m == 0.0), "{isa}");
+            let gradients: Vec<f64> = std::iter::once(f64::from(1e-4_f32)).chain([0.0; 1_000]).collect();
+            let expected = adam_by_hand(0.0, &gradients);
+            assert!((f64::from(parameters.kernel[99]) - expected).abs() < 1e-6, "{isa}");
         }
     }
 

@@ -107,6 +107,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The square root of each, which is NaN for numbers below zero.
     fn sqrt(self, a: Self::Vector) -> Self::Vector;
 
+    /// Each float whose magnitude is not below `least`, NaN included, and zero in place of the others.
+    fn flush(self, a: Self::Vector, least: Self::Vector) -> Self::Vector;
+
     /// The sum of all `LANES` floats, rounded after each addition. The order is one for each implementation and the
     /// same for all values, so equal vectors have equal sums. Each of the LANES - 1 additions may be off by half a unit
     /// in the last place, so the sum is off by at most `(LANES - 1) * EPSILON / 2` times the sum of the magnitudes, to

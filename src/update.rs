@@ -1,5 +1,5 @@
-//! What a layer does with the gradient of its data loss: the peer term and L2 regularisation are added, and the optimiser
-//! takes its step.
+//! What a layer does with the gradient of its data loss: the peer term and L2 regularisation are added, and the
+//! optimiser takes its step.
 //!
 //! All of it is elementwise in the weights. A backend may do it with a whole gradient ([`Update::take`]), or with each
 //! piece of it while that is in cache (`Update::begin`); the result is the same bit for bit.

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The units of time by their names, in seconds.
+const UNITS: [(&str, f64); 3] = [("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+
 /// How often the state of a run is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "toml::Value", into = "String")]
@@ -33,17 +36,14 @@ impl TryFrom<toml::Value> for CheckpointEvery {
             toml::Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let units = [("s", 1.0), ("m", 60.0), ("h", 3600.0)];
-        let seconds = units
+        let seconds = UNITS
             .iter()
             .find_map(|(unit, seconds)| Some(text.strip_suffix(unit)?.trim().parse::<f64>().ok()? * seconds));
         match (text.parse(), seconds) {
             (Ok(0_usize), _) => Ok(Self::Never),
             (Ok(epochs), _) => Ok(Self::Epochs(epochs)),
             (_, Some(seconds)) if seconds >= 0.0 && seconds.is_finite() => Ok(Self::Seconds(seconds)),
-            _ => Err(format!(
-                "found {text:?}, expected a number of epochs, or of seconds, minutes or hours: 90s, 5m, 1h"
-            )),
+            _ => Err(format!("{text:?}, expected a number of epochs, or of seconds, minutes or hours: 90s, 5m, 1h")),
         }
     }
 }
@@ -53,7 +53,11 @@ impl From<CheckpointEvery> for String {
         match every {
             CheckpointEvery::Never => "0".to_owned(),
             CheckpointEvery::Epochs(epochs) => epochs.to_string(),
-            CheckpointEvery::Seconds(seconds) => format!("{seconds}s"),
+            CheckpointEvery::Seconds(seconds) => {
+                let is_whole = |unit: &&(&str, f64)| seconds > 0.0 && seconds % unit.1 == 0.0;
+                let (unit, size) = UNITS.iter().rev().find(is_whole).unwrap_or(&UNITS[0]);
+                format!("{}{unit}", seconds / size)
+            }
         }
     }
 }
@@ -70,6 +74,8 @@ mod tests {
             ("7", CheckpointEvery::Epochs(7)),
             ("90s", CheckpointEvery::Seconds(90.0)),
             ("0.5 m", CheckpointEvery::Seconds(30.0)),
+            ("0s", CheckpointEvery::Seconds(0.0)),
+            ("0.25s", CheckpointEvery::Seconds(0.25)),
             ("2h", CheckpointEvery::Seconds(7200.0)),
         ] {
             assert_eq!(of(text).unwrap(), every);
@@ -78,6 +84,13 @@ mod tests {
         assert_eq!(CheckpointEvery::try_from(toml::Value::from(3)).unwrap(), CheckpointEvery::Epochs(3));
         for text in ["", "s", "-1", "-1s", "infs", "soon", "5 minutes"] {
             assert!(of(text).unwrap_err().contains("90s"), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_told_in_their_largest_unit() {
+        for (seconds, text) in [(300.0, "5m"), (7_200.0, "2h"), (90.0, "90s"), (0.0, "0s")] {
+            assert_eq!(String::from(CheckpointEvery::Seconds(seconds)), text);
         }
     }
 

@@ -1,4 +1,5 @@
-//! Files packed by gzip, whatever their names: unpacked once into the cache, by streaming, and never beyond the size their IDX header announces.
+//! Files packed by gzip, whatever their names: unpacked once into the cache, by streaming, and never beyond the size
+//! their IDX header announces.
 //!
 //! Relies on `flate2` for the decoder and on `sha2` for a name that changes when the archive does.
 

@@ -13,8 +13,10 @@ use super::{cache, gzip};
 use crate::error::{Error, IdxProblem, Result};
 use crate::files::write_atomically;
 
-/// The element type code of unsigned bytes, the only one read here.
+/// The element type code of unsigned bytes.
 const UNSIGNED_BYTE: u8 = 0x08;
+/// The element type code of 32-bit integers, in which QMNIST keeps labels and what else it knows of each image.
+const INTEGER: u8 = 0x0c;
 /// Bytes of the longest header: the magic number and three dimensions.
 pub(super) const MAX_HEADER: usize = 16;
 
@@ -26,9 +28,15 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn check_rank(self, found: u8) -> std::result::Result<(), IdxProblem> {
+    /// Checks the number of dimensions, and returns the bytes of an element.
+    fn check(self, element: u8, found: u8) -> std::result::Result<usize, IdxProblem> {
+        match (self, element, found) {
+            (Self::Labels, INTEGER, 2) => return Ok(size_of::<u32>()),
+            (_, UNSIGNED_BYTE, _) => {}
+            _ => return Err(IdxProblem::ElementType { found: element }),
+        }
         match (self, found) {
-            (Self::Images, 2 | 3) | (Self::Labels, 1) => Ok(()),
+            (Self::Images, 2 | 3) | (Self::Labels, 1) => Ok(1),
             (Self::Images, _) => Err(IdxProblem::Rank { found, expected: "3 (images, rows, columns) or 2" }),
             (Self::Labels, _) => Err(IdxProblem::Rank { found, expected: "1 (labels)" }),
         }
@@ -43,6 +51,8 @@ pub(super) struct Header {
     cols: usize,
     /// Bytes of the header.
     start: usize,
+    /// Bytes of an element.
+    element_bytes: usize,
     /// Bytes the whole file must have.
     pub(super) file_bytes: u64,
 }
@@ -55,10 +65,7 @@ impl Header {
         if [zero0, zero1] != [0, 0] {
             return Err(IdxProblem::Magic { found: [zero0, zero1] });
         }
-        if element != UNSIGNED_BYTE {
-            return Err(IdxProblem::ElementType { found: element });
-        }
-        kind.check_rank(rank)?;
+        let element_bytes = kind.check(element, rank)?;
         let start = 4 + 4 * usize::from(rank);
         let sizes = rest.get(..start - 4).ok_or_else(|| truncated(start as u64))?;
         let mut sizes = sizes.chunks_exact(4).map(|size| u32::from_be_bytes([size[0], size[1], size[2], size[3]]));
@@ -70,15 +77,17 @@ impl Header {
         if rows == 0 || cols == 0 {
             return Err(IdxProblem::NoPixels { rows, cols });
         }
-        Self::sized([count, rows, cols], start).ok_or(IdxProblem::TooLarge { dimensions: [count, rows, cols] })
+        Self::sized([count, rows, cols], start, element_bytes)
+            .ok_or(IdxProblem::TooLarge { dimensions: [count, rows, cols] })
     }
 
     /// `None` when the sizes overflow.
-    fn sized([count, rows, cols]: [u32; 3], start: usize) -> Option<Self> {
+    fn sized([count, rows, cols]: [u32; 3], start: usize, element_bytes: usize) -> Option<Self> {
         let [count, rows, cols] =
             [usize::try_from(count).ok()?, usize::try_from(rows).ok()?, usize::try_from(cols).ok()?];
-        let file_bytes = count.checked_mul(rows)?.checked_mul(cols)?.checked_add(start)?;
-        Some(Self { count, rows, cols, start, file_bytes: u64::try_from(file_bytes).ok()? })
+        let elements = count.checked_mul(rows)?.checked_mul(cols)?;
+        let file_bytes = elements.checked_mul(element_bytes)?.checked_add(start)?;
+        Some(Self { count, rows, cols, start, element_bytes, file_bytes: u64::try_from(file_bytes).ok()? })
     }
 
     /// Compares the length the header announces with the one the file has.
@@ -137,7 +146,11 @@ impl Mapped {
 
 /// Images of one size, one byte per pixel, mapped into memory.
 #[derive(Debug)]
-pub struct IdxImages(Mapped);
+pub struct IdxImages {
+    file: Mapped,
+    /// The images with rows and columns exchanged, where they were asked for so.
+    transposed: Option<Vec<u8>>,
+}
 
 impl IdxImages {
     /// Opens an IDX file of unsigned bytes with 3 dimensions (n x rows x cols) or 2 (n x pixels, read as one row each).
@@ -148,7 +161,7 @@ impl IdxImages {
     ///
     /// [`Error::Idx`] for a file that is not such a file, [`Error::Io`] for one that cannot be opened or unpacked.
     pub fn open_with(path: &Path, cache: &Path) -> Result<Self> {
-        Mapped::open(path, Kind::Images, cache).map(Self)
+        Ok(Self { file: Mapped::open(path, Kind::Images, cache)?, transposed: None })
     }
 
     /// [`open_with`](Self::open_with) the user's cache directory.
@@ -160,19 +173,37 @@ impl IdxImages {
         Self::open_with(path, &cache::user().directory)
     }
 
+    /// The same images with rows and columns exchanged, as EMNIST needs it, which keeps its images transposed.
+    pub fn transposed(self) -> Self {
+        if self.transposed.is_some() {
+            return Self { transposed: None, ..self };
+        }
+        let (rows, cols) = (self.rows(), self.cols());
+        let mut pixels = vec![0; self.pixels().len()];
+        let images = pixels.chunks_exact_mut(rows * cols).zip(self.pixels().chunks_exact(rows * cols));
+        for (to, image) in images {
+            for (column, to) in to.chunks_exact_mut(rows).enumerate() {
+                to.iter_mut().zip(image[column..].iter().step_by(cols)).for_each(|(to, from)| *to = *from);
+            }
+        }
+        Self { transposed: Some(pixels), ..self }
+    }
+
     /// The number of images, n.
     pub fn count(&self) -> usize {
-        self.0.header.count
+        self.file.header.count
     }
 
     /// Rows of each image, at least 1.
     pub fn rows(&self) -> usize {
-        self.0.header.rows
+        let Header { rows, cols, .. } = self.file.header;
+        if self.transposed.is_some() { cols } else { rows }
     }
 
     /// Columns of each image, at least 1.
     pub fn cols(&self) -> usize {
-        self.0.header.cols
+        let Header { rows, cols, .. } = self.file.header;
+        if self.transposed.is_some() { rows } else { cols }
     }
 
     /// Rows times columns, at least 1.
@@ -182,7 +213,7 @@ impl IdxImages {
 
     /// All pixels, n x (rows x cols), row-major, 0 to 255.
     pub fn pixels(&self) -> &[u8] {
-        self.0.elements()
+        self.transposed.as_deref().unwrap_or_else(|| self.file.elements())
     }
 
     /// The pixels of image `i`, rows x cols, row-major.
@@ -197,29 +228,55 @@ impl IdxImages {
 
     /// The file as it was given, `.gz` included.
     pub fn path(&self) -> &Path {
-        &self.0.path
+        &self.file.path
     }
 
     /// The whole unpacked file, header included.
     pub(super) fn file_bytes(&self) -> &[u8] {
-        &self.0.map
+        &self.file.map
     }
 }
 
 /// Labels, one byte each, mapped into memory.
 #[derive(Debug)]
-pub struct IdxLabels(Mapped);
+pub struct IdxLabels {
+    file: Mapped,
+    /// The labels, where they are not what the file holds byte by byte.
+    changed: Option<Vec<u8>>,
+}
 
 impl IdxLabels {
-    /// Opens an IDX file of unsigned bytes with 1 dimension (n).
+    /// Opens an IDX file of unsigned bytes with 1 dimension (n), or of 32-bit integers with 2 (n x fields, of which the
+    /// first is the label: QMNIST).
     ///
-    /// A file whose name ends in `.gz` is unpacked into `cache` the first time.
+    /// A file packed by gzip is unpacked into `cache` the first time.
     ///
     /// # Errors
     ///
     /// [`Error::Idx`] for a file that is not such a file, [`Error::Io`] for one that cannot be opened or unpacked.
     pub fn open_with(path: &Path, cache: &Path) -> Result<Self> {
-        Mapped::open(path, Kind::Labels, cache).map(Self)
+        let file = Mapped::open(path, Kind::Labels, cache)?;
+        let Header { element_bytes, cols: fields, .. } = file.header;
+        if element_bytes == 1 {
+            return Ok(Self { file, changed: None });
+        }
+        let records = file.elements().chunks_exact(element_bytes * fields).enumerate();
+        let label = |(index, record): (usize, &[u8])| {
+            let label = u32::from_be_bytes([record[0], record[1], record[2], record[3]]);
+            let problem = IdxProblem::LabelTooLarge { index, found: label };
+            u8::try_from(label).map_err(|_| Error::Idx { path: path.to_path_buf(), problem })
+        };
+        let changed = records.map(label).collect::<Result<Vec<u8>>>()?;
+        Ok(Self { changed: Some(changed), file })
+    }
+
+    /// The same labels, none of which is below `base`, counted from it on: `base` becomes 0.
+    pub(super) fn counted_from(self, base: u8) -> Self {
+        if base == 0 {
+            return self;
+        }
+        let changed = self.values().iter().map(|label| label - base).collect();
+        Self { changed: Some(changed), ..self }
     }
 
     /// [`open_with`](Self::open_with) the user's cache directory.
@@ -233,7 +290,7 @@ impl IdxLabels {
 
     /// The number of labels, n.
     pub fn len(&self) -> usize {
-        self.0.header.count
+        self.file.header.count
     }
 
     /// Whether there is no label at all.
@@ -243,17 +300,17 @@ impl IdxLabels {
 
     /// All labels, n bytes.
     pub fn values(&self) -> &[u8] {
-        self.0.elements()
+        self.changed.as_deref().unwrap_or_else(|| self.file.elements())
     }
 
     /// The file as it was given, `.gz` included.
     pub fn path(&self) -> &Path {
-        &self.0.path
+        &self.file.path
     }
 
     /// The whole unpacked file, header included.
     pub(super) fn file_bytes(&self) -> &[u8] {
-        &self.0.map
+        &self.file.map
     }
 }
 

@@ -31,6 +31,45 @@ fn spelling_of(directory: &Path, name: &str) -> Option<PathBuf> {
     spellings.into_iter().map(|spelling| directory.join(spelling)).find(|path| path.is_file())
 }
 
+/// What the names of a published set's training images end with, behind its prefix (`emnist-letters`, `qmnist`).
+const TRAIN_IMAGES: &str = "-train-images-idx3-ubyte";
+
+/// The four files that begin with `prefix`, as EMNIST and QMNIST are published; `None` where one is missing.
+fn files_with(directory: &Path, prefix: &str) -> Option<Files> {
+    let images = |part| spelling_of(directory, &format!("{prefix}-{part}-images-idx3-ubyte"));
+    let labels = |part| {
+        let of = |ending| spelling_of(directory, &format!("{prefix}-{part}-labels-{ending}"));
+        of("idx1-ubyte").or_else(|| of("idx2-int"))
+    };
+    Some([images("train")?, labels("train")?, images("test")?, labels("test")?])
+}
+
+/// The prefixes of all published sets in a directory, in order.
+fn prefixes_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut prefixes: Vec<String> = names
+        .filter_map(|name| {
+            let name = name.strip_suffix(".gz").unwrap_or(&name).replace(".idx", "-idx");
+            Some(name.strip_suffix(TRAIN_IMAGES)?.to_owned())
+        })
+        .filter(|prefix| files_with(directory, prefix).is_some())
+        .collect();
+    prefixes.sort();
+    prefixes.dedup();
+    prefixes
+}
+
+/// Whether the path is a directory and the name of one of several published sets in it: `DIRECTORY/emnist-letters`.
+pub(super) fn is_published(path: &Path) -> bool {
+    published(path).is_some()
+}
+
+/// The files of a published set by a directory and its name.
+fn published(path: &Path) -> Option<Files> {
+    files_with(path.parent()?, path.file_name()?.to_str()?)
+}
+
 /// Where torchvision keeps a data set below its root: `ROOT/MNIST/raw`; `None` for a set it does not know.
 pub(super) fn torchvision(root: &Path, name: &str) -> Option<PathBuf> {
     known::set(name).map(|set| root.join(set.torchvision).join("raw"))
@@ -45,18 +84,27 @@ pub(super) fn torchvision(root: &Path, name: &str) -> Option<PathBuf> {
 /// [`Error::Io`] when the directory cannot be read, [`Error::Dataset`] when files are missing or it is not clear
 /// which sub-folder is meant.
 pub(super) fn resolve(directory: &Path, name: Option<&str>) -> Result<(PathBuf, Files)> {
+    if let (false, Some(files)) = (directory.exists(), published(directory)) {
+        return Ok((directory.to_path_buf(), files));
+    }
     fs::read_dir(directory).map_err(Error::io(directory, "open the directory"))?;
     let fail = |problem| Error::Dataset { path: directory.to_path_buf(), problem };
     let missing = match files_in(directory) {
         Ok(files) => return Ok((directory.to_path_buf(), files)),
         Err(missing) => missing,
     };
+    match prefixes_in(directory).as_slice() {
+        [] => {}
+        [prefix] => return Ok((directory.to_path_buf(), files_with(directory, prefix).expect("just found"))),
+        prefixes => return Err(fail(DatasetProblem::Ambiguous { found: prefixes.to_vec() })),
+    }
     let wanted = |set: &&known::KnownSet| name.is_none_or(|name| known::set(name).is_none() || set.name == name);
     let folders = known::SETS.iter().filter(wanted).filter_map(|set| torchvision(directory, set.name));
     let mut held: Vec<_> = folders.filter_map(|folder| Some((folder.clone(), files_in(&folder).ok()?))).collect();
-    match held.pop() {
-        None => Err(fail(DatasetProblem::MissingFiles { missing })),
-        Some(only) if held.is_empty() => Ok(only),
-        Some(_) => Err(fail(DatasetProblem::Ambiguous)),
+    if held.len() > 1 {
+        let below = |folder: &Path| folder.strip_prefix(directory).unwrap_or(folder).display().to_string();
+        let found = held.iter().map(|(folder, _)| below(folder)).collect();
+        return Err(fail(DatasetProblem::Ambiguous { found }));
     }
+    held.pop().ok_or_else(|| fail(DatasetProblem::MissingFiles { missing }))
 }

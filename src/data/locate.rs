@@ -73,7 +73,9 @@ impl Places {
         match name {
             Some(_) if layout::resolve(&path, name).is_ok() => self.at_path(&path, name),
             Some(name) => self.by_name(name),
-            None if !spec.is_empty() && (spec.contains(std::path::is_separator) || path.is_dir()) => {
+            None if !spec.is_empty()
+                && (spec.contains(std::path::is_separator) || path.is_dir() || layout::is_published(&path)) =>
+            {
                 self.at_path(&path, None)
             }
             None => {

@@ -75,6 +75,14 @@ pub enum IdxProblem {
         /// Bytes by the header.
         expected: u64,
     },
+    /// A label of 32 bits that is none of 256 classes.
+    #[error("found label {found} at index {index}, expected one below 256")]
+    LabelTooLarge {
+        /// Its index.
+        index: usize,
+        /// The label.
+        found: u32,
+    },
     /// A `.gz` that cannot be unpacked.
     #[error("found a damaged gzip stream ({reason}), expected an IDX file packed by gzip")]
     Gzip {
@@ -109,8 +117,11 @@ pub enum DatasetProblem {
         missing: Vec<&'static str>,
     },
     /// More than one sub-folder holds a data set.
-    #[error("found both MNIST/raw and FashionMNIST/raw, expected one data set: name one of these folders")]
-    Ambiguous,
+    #[error("found {}, expected one data set: name one of these", found.join(", "))]
+    Ambiguous {
+        /// What is there, by the names below the directory.
+        found: Vec<String>,
+    },
     /// There are not as many labels as images.
     #[error("found {labels} labels, expected {images}, the number of images in {}", images_path.display())]
     Counts {
@@ -122,14 +133,20 @@ pub enum DatasetProblem {
         images_path: PathBuf,
     },
     /// A label that is no class.
-    #[error("found label {found} at index {index}, expected a label below {classes}")]
+    #[error(
+        "found label {found} at index {index}, expected a label from {base} to {}{}",
+        base + classes - 1,
+        if found == classes && *base == 0 { "; where labels start at 1, say --label-base 1" } else { "" }
+    )]
     Label {
         /// The first index at which there is such a label.
         index: usize,
         /// The label.
-        found: u8,
+        found: usize,
         /// The number of classes.
         classes: usize,
+        /// The first label.
+        base: usize,
     },
     /// The test images have another size than the training images.
     #[error("found images of {found:?} pixels, expected {expected:?} (rows, columns) as in the training images")]

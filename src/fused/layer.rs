@@ -16,7 +16,7 @@ use super::one_step::OneStep;
 use super::packing::{ColumnOrder, ColumnPanels};
 use super::part::{PackedLayer, PartForward, StepRule};
 use super::sparse::SparseLayer;
-use crate::backend::{LayerBackend, Use};
+use crate::backend::{LayerBackend, Use, step_by_gradient};
 use crate::batch::{Input, TRAINING_VARIANTS};
 use crate::dropout::Dropout;
 use crate::parameters::Parameters;
@@ -54,6 +54,8 @@ struct Packed<P: DenseProducts> {
     weights: P::Weights,
     /// Whether the weights of the next step are those that are packed.
     keeps_weights: bool,
+    /// Whether inputs and units are packed as they come, as every batch but one that stays needs them.
+    is_natural: bool,
     /// Weights of the label pixels: classes x u.
     labels: ColumnPanels,
     /// 1 x u.
@@ -61,12 +63,15 @@ struct Packed<P: DenseProducts> {
 }
 
 impl<P: DenseProducts> Packed<P> {
-    /// Takes in the parameters of a step.
-    fn load(&mut self, parameters: &Parameters, (inputs, units): (ColumnOrder<'_>, ColumnOrder<'_>)) {
+    /// Takes in the parameters of a step, of which the packed weights are kept or not.
+    fn load(&mut self, parameters: &Parameters, keeps: bool, (inputs, units): (ColumnOrder<'_>, ColumnOrder<'_>)) {
         let Parameters { u, ref kernel, ref bias, .. } = *parameters;
-        if !std::mem::take(&mut self.keeps_weights) {
+        let is_natural = matches!((inputs, units), (ColumnOrder::Natural(_), ColumnOrder::Natural(_)));
+        if !keeps {
             self.products.load(&mut self.weights, kernel, (inputs, units));
+            self.is_natural = is_natural;
         }
+        debug_assert!(self.is_natural == is_natural, "weights are packed as this batch needs them");
         self.labels.pack(&kernel[..self.labels.rows() * u], units);
         if bias.is_empty() {
             self.bias.fill(0.0);
@@ -108,6 +113,7 @@ impl<P: DenseProducts> FusedLayer<P> {
                 products,
                 weights: products.weights(k, u),
                 keeps_weights: false,
+                is_natural: true,
                 labels: ColumnPanels::zeros(0, u, nr),
                 bias: row(),
             },
@@ -153,7 +159,7 @@ impl<P: DenseProducts> FusedLayer<P> {
         let columns = known.advance(parameters);
         let units = ColumnOrder::Permuted(known.units.order());
         if batch.has_dense() {
-            packed.load(parameters, (known.orders.rows(), units));
+            packed.load(parameters, false, (known.orders.rows(), units));
         }
         let layer = packed.view(units, columns, Some(&known.sparse));
         sums.compute(batch, layer, &known.orders, rule, buffers);
@@ -165,7 +171,8 @@ impl<P: DenseProducts> FusedLayer<P> {
     /// Computes D of a mini-batch, and returns its loss.
     fn differentiate_one(&mut self, parameters: &Parameters, outputs: Option<&mut [f32]>) -> f64 {
         let (loss, units) = (self.loss(), ColumnOrder::Natural(self.u));
-        self.parameters.load(parameters, (ColumnOrder::Natural(self.k), units));
+        let keeps = std::mem::take(&mut self.parameters.keeps_weights);
+        self.parameters.load(parameters, keeps, (ColumnOrder::Natural(self.k), units));
         let layer = self.parameters.view(units, self.u, None);
         let one_step = self.one_step.as_mut().expect("made when the batch began");
         one_step.differentiate(&mut self.batch, layer, loss, &self.buffers, outputs) / loss.rows()
@@ -233,8 +240,7 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
         update: Update<'_>,
     ) -> f64 {
         if !matches!(self.life, Life::OneStep) {
-            let loss = self.gradient(parameters, gradient, outputs.as_deref_mut());
-            return loss + update.take(parameters, gradient, outputs.as_deref());
+            return step_by_gradient(self, parameters, gradient, outputs, update);
         }
         self.assert_gradient(parameters, gradient);
         let loss = self.differentiate_one(parameters, outputs.as_deref_mut());
@@ -254,6 +260,7 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
         parameters.assert_shape(self.k, self.u);
         let wanted = split_outputs(&self.batch, self.u, outputs, goodness);
         let Self { batch, parameters: packed, buffers, life, recipe, k, u, .. } = self;
+        let keeps = std::mem::take(&mut packed.keeps_weights) && !matches!(life, Life::ManySteps(_));
         let (inputs, units, sparse) = match life {
             Life::ManySteps(many) => {
                 let known = &mut many.known;
@@ -263,7 +270,7 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
             _ => (ColumnOrder::Natural(*k), ColumnOrder::Natural(*u), None),
         };
         if batch.has_dense() {
-            packed.load(parameters, (inputs, units));
+            packed.load(parameters, keeps, (inputs, units));
         }
         let layer = packed.view(units, *u, sparse);
         let goodness = recipe.goodness;
@@ -277,7 +284,7 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
     }
 
     fn keep_parameters(&mut self) {
-        self.parameters.keeps_weights = !matches!(self.life, Life::ManySteps(_));
+        self.parameters.keeps_weights = self.parameters.is_natural;
     }
 
     fn end(&mut self) {

@@ -42,9 +42,9 @@ const MOST_PANELS: usize = 4;
 /// Tasks for each thread, where there are as many column panels: a thread that ends early takes over another's.
 const TASKS_PER_THREAD: usize = 2;
 
-/// Rows of weights that are asked for before they are updated. Neighbours in a column lie some kilobytes apart, on pages
-/// of their own, which no hardware prefetcher crosses; a pair of rows of four panels takes some 100 cycles, and L3 several
-/// times that.
+/// Rows of weights that are asked for before they are updated. Neighbours in a column lie some kilobytes apart, on
+/// pages of their own, which no hardware prefetcher crosses; a pair of rows of four panels takes some 100 cycles, and
+/// L3 several times that.
 const AHEAD: usize = 8;
 
 /// The buffers of a mini-batch on one layer.
@@ -309,7 +309,10 @@ impl<P: DenseProducts, T: Step<N>, const N: usize> Kernel for PanelUpdate<'_, P,
         for first in (0..rows).step_by(2) {
             for input in first + AHEAD..rows.min(first + AHEAD + 2) {
                 prefetch_row(simd, kernel.row(input));
-                moments.iter_mut().for_each(|moment| prefetch_row(simd, moment.row(input)));
+                // A loop: a closure that is not inlined is compiled without the instruction set.
+                for moment in &mut moments {
+                    prefetch_row(simd, moment.row(input));
+                }
             }
             for (place, j) in panels.clone().enumerate() {
                 let mut updated = [simd.splat(0.0); 2];

@@ -138,6 +138,7 @@ impl<'a> MatrixMut<'a> {
     }
 
     /// Number of rows.
+    #[inline(always)]
     pub fn rows(&self) -> usize {
         self.rows
     }

@@ -91,6 +91,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn flush(self, a: f32x8, least: f32x8) -> f32x8 {
+        a.abs().simd_lt(least).select(f32x8::ZERO, a)
+    }
+
+    #[inline(always)]
     fn sum(self, a: f32x8) -> f32 {
         a.reduce_add()
     }

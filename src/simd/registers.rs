@@ -98,6 +98,7 @@ impl<S: Simd<One = S>, const N: usize> Simd for Registers<S, N> {
         div(b);
         mul_add(b, c);
         max(b);
+        flush(least);
         sqrt();
     }
 

@@ -107,6 +107,7 @@ elementwise!(Div, div: a, b);
 elementwise!(Max, max: a, b);
 elementwise!(MulAdd, mul_add: a, b, c);
 elementwise!(Sqrt, sqrt: a);
+elementwise!(Flush, flush: a, least);
 
 /// Every choice of `N` of the [`EDGES`], operand by operand, filled up with zeros to whole vectors.
 fn operands<const N: usize>() -> [Vec<f32>; N] {
@@ -155,6 +156,13 @@ fn max_is_the_larger_and_on_x86_the_second_where_neither_is() {
             assert!(is_right, "{vectors}: the larger of {a:e} and {b:e} is not {found:e}");
         }
     }
+}
+
+#[test]
+fn what_is_below_the_least_is_flushed_and_nothing_else() {
+    let [a, least] = operands();
+    let expected = |_, i: usize| if a[i].abs() < least[i] { 0.0 } else { a[i] };
+    check(Flush { a: &a, least: &least }, expected);
 }
 
 /// Whether `mul_add` rounds once, as the trait says of each instruction set.

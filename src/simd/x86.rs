@@ -12,7 +12,7 @@ macro_rules! x86_simd {
     (
         $(#[$doc:meta])* $token:ident, $features:literal, [$($detect:tt),+],
         $vector:ident of $lanes:literal in $registers:literal, $sum:ident, $positive:ident, $load_bf16:ident,
-        $load_some:ident, $store_some:ident,
+        $load_some:ident, $store_some:ident, $flush:ident,
         $set1:ident $loadu:ident $storeu:ident $add:ident $sub:ident $mul:ident $div:ident $fmadd:ident $max:ident
         $sqrt:ident
     ) => {
@@ -114,6 +114,12 @@ macro_rules! x86_simd {
             }
 
             #[inline(always)]
+            fn flush(self, a: $vector, least: $vector) -> $vector {
+                // SAFETY: the token exists, so the CPU has the instructions.
+                unsafe { $flush(a, least) }
+            }
+
+            #[inline(always)]
             fn sum(self, a: $vector) -> f32 {
                 // SAFETY: the token exists, so the CPU has the instruction.
                 unsafe { $sum(a) }
@@ -141,7 +147,7 @@ x86_simd!(
     /// Proof that this CPU has AVX-512F. Vectors hold 16 floats.
     Avx512, "avx512f,avx2,fma", ["avx512f", "avx2", "fma"],
     __m512 of 16 in 32, _mm512_reduce_add_ps, positive_of_sixteen, bf16_of_sixteen,
-    load_some_of_sixteen, store_some_of_sixteen,
+    load_some_of_sixteen, store_some_of_sixteen, flush_sixteen,
     _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
     _mm512_fmadd_ps _mm512_max_ps _mm512_sqrt_ps
 );
@@ -150,7 +156,7 @@ x86_simd!(
     /// Proof that this CPU has AVX2 and FMA3. Vectors hold 8 floats.
     Avx2, "avx2,fma", ["avx2", "fma"],
     __m256 of 8 in 16, sum_of_eight, positive_of_eight, bf16_of_eight,
-    load_some_of_eight, store_some_of_eight,
+    load_some_of_eight, store_some_of_eight, flush_eight,
     _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps
     _mm256_fmadd_ps _mm256_max_ps _mm256_sqrt_ps
 );
@@ -162,6 +168,21 @@ fn sum_of_eight(a: __m256) -> f32 {
     let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
     let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}
+
+/// Those of sixteen floats whose magnitude is not below that of `least`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn flush_sixteen(a: __m512, least: __m512) -> __m512 {
+    _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(_mm512_abs_ps(a), least), a)
+}
+
+/// Those of eight floats whose magnitude is not below that of `least`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn flush_eight(a: __m256, least: __m256) -> __m256 {
+    let magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
+    _mm256_and_ps(_mm256_cmp_ps::<_CMP_NLT_UQ>(magnitude, least), a)
 }
 
 /// Which of sixteen floats are above zero.

@@ -20,6 +20,8 @@ const FORMAT: &str = "ffwd/state/v1";
 const LAST: &str = "checkpoint.safetensors";
 const PREVIOUS: &str = "checkpoint.previous.safetensors";
 const NEW: &str = "checkpoint.new.safetensors";
+/// What the last one is called once it was found not to be as it was written.
+const DAMAGED: &str = "checkpoint.damaged.safetensors";
 
 /// A run between two epochs, as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +44,8 @@ impl StoredState {
     /// [`Error::Model`] when a value is no finite number, [`Error::Io`] when a file cannot be written; what was there
     /// is then still there.
     pub fn save_in(&mut self, directory: &Path) -> Result<()> {
+        // A directory that has gone is not made again: a checkpoint alone is no run.
+        std::fs::metadata(directory).map_err(Error::io(directory, "write a checkpoint into the directory"))?;
         let new = directory.join(NEW);
         self.save(&new)?;
         replace_and_keep(&new, &directory.join(LAST), &directory.join(PREVIOUS))
@@ -57,7 +61,11 @@ impl StoredState {
         match Self::load(&directory.join(LAST), config, size) {
             Ok(stored) => Ok((stored, None)),
             Err(error) => match Self::load(&directory.join(PREVIOUS), config, size) {
-                Ok(stored) => Ok((stored, Some(error))),
+                Ok(stored) => {
+                    // Out of the way, so that it does not take the place of the sound one with the next checkpoint.
+                    let _ = std::fs::rename(directory.join(LAST), directory.join(DAMAGED));
+                    Ok((stored, Some(error)))
+                }
                 Err(_) => Err(error),
             },
         }
@@ -103,6 +111,7 @@ impl StoredState {
             let table =
                 table.map_err(|_| file.wrong("a config that is no TOML".into(), "the configuration of a run"))?;
             Config::resolve(None, table)
+                .map_err(|error| file.wrong(error.to_string(), "a configuration of this version"))
         };
         config_of(&directory.join(LAST)).or_else(|error| config_of(&directory.join(PREVIOUS)).map_err(|_| error))
     }

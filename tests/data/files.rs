@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use ffwd::Error;
 use ffwd::data::idx;
 use ffwd::data::locate::survey;
-use ffwd::data::{Dataset, IdxImages, IdxLabels, Places, digits, known};
+use ffwd::data::{Dataset, IdxImages, IdxLabels, Places, Reading, digits, known};
 use ffwd::error::{DatasetProblem, Finding, IdxProblem};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -60,7 +60,7 @@ impl Desk {
     }
 
     fn open(&self, set: &str) -> ffwd::Result<Dataset> {
-        Dataset::open_with(&self.path(set), "small", 5, &self.cache())
+        Dataset::open_with(&self.path(set), "small", Reading::of(5), &self.cache())
     }
 
     fn places(&self) -> Places {
@@ -455,11 +455,80 @@ mod datasets {
         desk.set("root/FashionMNIST/raw");
         let root = desk.path("root");
         for (name, folder) in [("mnist", "MNIST/raw"), ("fashion-mnist", "FashionMNIST/raw")] {
-            let set = Dataset::open_with(&root, name, 5, &desk.cache()).unwrap();
+            let set = Dataset::open_with(&root, name, Reading::of(5), &desk.cache()).unwrap();
             assert_eq!(set.directory, root.join(folder));
         }
-        let problem = dataset_problem(desk.open("root"), "root", &["both", "expected one"]);
-        assert_eq!(problem, DatasetProblem::Ambiguous);
+        let problem = dataset_problem(desk.open("root"), "root", &["FashionMNIST/raw", "expected one"]);
+        assert_eq!(problem, DatasetProblem::Ambiguous { found: vec!["MNIST/raw".into(), "FashionMNIST/raw".into()] });
+    }
+
+    /// Writes the small set as EMNIST and QMNIST name their files.
+    fn publish(desk: &Desk, directory: &str, prefix: &str, ending: &str) {
+        let [a, b, c, d] = small_set();
+        for (name, content) in [
+            ("train-images-idx3-ubyte".to_owned(), a),
+            (format!("train-labels-{ending}"), b),
+            ("test-images-idx3-ubyte".to_owned(), c),
+            (format!("test-labels-{ending}"), d),
+        ] {
+            desk.file(&format!("{directory}/{prefix}-{name}.gz"), &gz(&content));
+        }
+    }
+
+    #[test]
+    fn published_names_are_known_and_one_of_several_sets_is_named() {
+        let desk = Desk::new();
+        publish(&desk, "emnist", "emnist-letters", "idx1-ubyte");
+        assert_eq!(desk.open("emnist").unwrap().train.labels.len(), 6);
+        publish(&desk, "emnist", "emnist-balanced", "idx1-ubyte");
+        let problem = dataset_problem(desk.open("emnist"), "emnist", &["emnist-balanced, emnist-letters", "one"]);
+        assert!(matches!(problem, DatasetProblem::Ambiguous { .. }));
+        let named = desk.path("emnist/emnist-letters");
+        let located = desk.places().locate(named.to_str().unwrap()).unwrap();
+        assert_eq!((located.name.as_str(), &located.directory), ("emnist-letters", &named));
+        assert_eq!(desk.open("emnist/emnist-letters").unwrap().test.images.count(), 4);
+    }
+
+    #[test]
+    fn labels_of_qmnist_are_the_first_of_each_record() {
+        let desk = Desk::new();
+        publish(&desk, "set", "qmnist", "idx1-ubyte");
+        let records = |labels: &[u32]| {
+            let numbers: Vec<u8> =
+                labels.iter().flat_map(|&label| [label, 77, 1 << 20]).flat_map(u32::to_be_bytes).collect();
+            let mut content = vec![0, 0, 0x0c, 2];
+            [labels.len() as u32, 3].iter().for_each(|size| content.extend(size.to_be_bytes()));
+            content.extend(numbers);
+            content
+        };
+        let name = |part| format!("set/qmnist-{part}-labels-idx2-int");
+        for (part, labels) in [("train", [0, 1, 2, 3, 4, 0].as_slice()), ("test", &[4, 3, 2, 1])] {
+            fs::remove_file(desk.path(&format!("set/qmnist-{part}-labels-idx1-ubyte.gz"))).unwrap();
+            desk.file(&name(part), &records(labels));
+        }
+        let set = desk.open("set").unwrap();
+        assert_eq!((set.train.labels.values(), set.test.labels.values()), (&[0, 1, 2, 3, 4, 0][..], &[4, 3, 2, 1][..]));
+        desk.file(&name("test"), &records(&[4, 3, 256, 1]));
+        idx_problem(desk.open("set"), "labels-idx2-int", &["found label 256 at index 2", "below 256"]);
+    }
+
+    #[test]
+    fn labels_may_start_at_one_and_images_lie_on_their_side() {
+        let desk = Desk::new();
+        desk.set("set");
+        for (file, labels) in [(1, [1, 2, 3, 4, 5, 1].as_slice()), (3, &[5, 4, 3, 2])] {
+            desk.file(&format!("set/{}", NAMES[file]), &idx_bytes(&[labels.len() as u32], labels));
+        }
+        dataset_problem(desk.open("set"), NAMES[1], &["found label 5 at index 4", "from 0 to 4", "--label-base 1"]);
+        let open = |label_base| {
+            let reading = Reading { classes: 5, label_base, transpose: true };
+            Dataset::open_with(&desk.path("set"), "small", reading, &desk.cache())
+        };
+        let set = open(1).unwrap();
+        assert_eq!(set.train.labels.values(), [0, 1, 2, 3, 4, 0]);
+        let images = &set.train.images;
+        assert_eq!((images.rows(), images.cols(), images.image(1)), (3, 2, &[6, 9, 7, 10, 8, 11][..]));
+        dataset_problem(open(2), NAMES[1], &["found label 1 at index 0", "from 2 to 6"]);
     }
 
     #[test]
@@ -491,9 +560,9 @@ mod datasets {
 
     #[test]
     fn a_label_that_is_no_class() {
-        let words = ["found label 5 at index 2", "below 5"];
+        let words = ["found label 5 at index 2", "from 0 to 4"];
         let problem = dataset_problem(with(1, idx_bytes(&[6], &[0, 4, 5, 0, 9, 0])), NAMES[1], &words);
-        assert_eq!(problem, DatasetProblem::Label { index: 2, found: 5, classes: 5 });
+        assert_eq!(problem, DatasetProblem::Label { index: 2, found: 5, classes: 5, base: 0 });
     }
 
     #[test]
@@ -506,7 +575,7 @@ mod datasets {
     #[test]
     fn fewer_pixels_than_classes() {
         let desk = Desk::new();
-        let result = Dataset::open_with(&desk.set("set"), "small", 7, &desk.cache());
+        let result = Dataset::open_with(&desk.set("set"), "small", Reading::of(7), &desk.cache());
         let problem = dataset_problem(result, NAMES[0], &["found images of 6 pixels", "at least 7"]);
         assert_eq!(problem, DatasetProblem::TooFewPixels { found: 6, classes: 7 });
     }
@@ -678,7 +747,7 @@ mod drawn_digits {
         assert_eq!((located.name.as_str(), located.spec.as_str()), ("digits", "digits"));
         assert_eq!(located.found_in, "the user cache");
         assert_eq!(located.directory, digits::directory(&desk.cache()));
-        let set = Dataset::open_with(&located.directory, &located.name, 10, &desk.cache()).unwrap();
+        let set = Dataset::open_with(&located.directory, &located.name, Reading::of(10), &desk.cache()).unwrap();
         assert!(set.synthetic);
         assert_eq!((set.train.images.count(), set.test.images.count()), (60_000, 10_000));
         assert_eq!(set.sha256(), "12177712c294deba515cbdf58254766ef6fca6d28f383af8ced395214e3a824a");

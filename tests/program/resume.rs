@@ -166,6 +166,64 @@ fn more_epochs_are_allowed_and_another_recipe_or_data_set_is_not() {
 }
 
 #[test]
+#[cfg(unix)]
+fn what_is_changed_when_a_run_goes_on_stays_changed() {
+    let place = workplace();
+    short_run(&place, "run");
+    let mut command = resume(&place, "run", &["--epochs", "100000", "--checkpoint-every", "2"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for(&mut child, "epoch 5/100000");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let config = std::fs::read_to_string(place.path().join("run/config.toml")).unwrap();
+    assert!(config.contains("epochs = 100000") && config.contains("checkpoint_every = \"2\""), "{config}");
+    succeeded(&resume(&place, "run", &["--epochs", "5"]).output().unwrap());
+}
+
+#[test]
+fn a_run_without_checkpoints_cannot_go_on_and_is_not_begun_anew() {
+    let place = workplace();
+    succeeded(&train(&place, RUNS[0], "run", &["--epochs", "2", "--checkpoint-every", "0"]).output().unwrap());
+    let before = std::fs::read(place.path().join("run/metrics.jsonl")).unwrap();
+    let said = complaint(resume(&place, "run", &["--epochs", "3"]));
+    assert!(said.contains("run with metrics.jsonl and no checkpoint"), "{said}");
+    assert_eq!(std::fs::read(place.path().join("run/metrics.jsonl")).unwrap(), before);
+    // A run that was killed before its first checkpoint is nothing but its configuration, which still decides.
+    for file in ["metrics.jsonl", "summary.json", "model.safetensors"] {
+        std::fs::remove_file(place.path().join("run").join(file)).unwrap();
+    }
+    let said = complaint(resume(&place, "run", &["--lr", "0.5"]));
+    assert!(said.contains("found 0.5, expected 0.03"), "{said}");
+    succeeded(&resume(&place, "run", &[]).output().unwrap());
+}
+
+#[test]
+fn the_environment_does_not_hinder_a_run_that_goes_on() {
+    let place = workplace();
+    short_run(&place, "run");
+    let mut command = resume(&place, "run", &["--epochs", "3"]);
+    succeeded(&command.env("FFWD_OUT", "elsewhere").env("FFWD_CONFIG", "nothing.toml").output().unwrap());
+    assert_eq!(result(&place, "run").1.len(), 3);
+    let said = complaint(resume(&place, "run", &["--out", "elsewhere"]));
+    assert!(said.contains("--out"), "{said}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_hang_up_does_not_stop_a_run_under_nohup() {
+    let place = workplace();
+    let run = train(&place, RUNS[1], "run", &["--epochs", "400"]);
+    let mut command = Command::new("nohup");
+    command.arg(run.get_program()).args(run.get_args()).current_dir(place.path());
+    command.env("XDG_CACHE_HOME", place.path()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    wait_for(&mut child, "epoch 2/");
+    signal(&child, "-HUP");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(result(&place, "run").1.len(), 400);
+}
+
+#[test]
 fn a_damaged_checkpoint_is_noticed_and_the_one_before_taken() {
     let place = workplace();
     succeeded(&train(&place, RUNS[0], "whole", &["--epochs", "3"]).output().unwrap());
@@ -209,7 +267,7 @@ fn what_is_no_run_or_in_use_is_refused() {
 #[cfg(unix)]
 fn a_directory_that_goes_away_costs_no_training() {
     let place = workplace();
-    let mut command = train(&place, RUNS[1], "gone", &["--epochs", "1000", "--json"]);
+    let mut command = train(&place, RUNS[3], "gone", &["--epochs", "1000", "--json"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_for(&mut child, "epoch 2/");
     std::fs::rename(place.path().join("gone"), place.path().join("elsewhere")).unwrap();
@@ -217,8 +275,25 @@ fn a_directory_that_goes_away_costs_no_training() {
     signal(&child, "-TERM");
     let output = child.wait_with_output().unwrap();
     let summary: Value = serde_json::from_slice(&output.stdout).expect("the summary in spite of it");
-    assert_eq!((output.status.code(), &summary["interrupted"]), (Some(130), &true.into()));
-    assert!(place.path().join("gone/model.safetensors").exists(), "in a directory of the same name");
+    assert_eq!((output.status.code(), &summary["interrupted"]), (Some(1), &true.into()));
+    assert!(place.path().join("gone/model.safetensors").exists(), "the weights, in a directory of the same name");
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_costs_neither_the_run_nor_the_one_before() {
+    let place = workplace();
+    succeeded(&train(&place, RUNS[0], "whole", &["--epochs", "3"]).output().unwrap());
+    short_run(&place, "run");
+    // In the way of the file that is written first.
+    let obstacle = place.path().join("run/checkpoint.new.safetensors");
+    std::fs::create_dir(&obstacle).unwrap();
+    let before = std::fs::read(place.path().join("run/checkpoint.safetensors")).unwrap();
+    let said = complaint(resume(&place, "run", &["--epochs", "3"]));
+    assert!(said.contains("warning: no checkpoint after epoch 3: run/checkpoint.new.safetensors"), "{said}");
+    assert_eq!(std::fs::read(place.path().join("run/checkpoint.safetensors")).unwrap(), before);
+    assert_eq!(result(&place, "run").1, result(&place, "whole").1);
+    std::fs::remove_dir(obstacle).unwrap();
+    succeeded(&resume(&place, "run", &["--epochs", "3"]).output().unwrap());
 }
 
 #[test]

@@ -29,6 +29,12 @@ impl Arguments {
         // The variables are those of a training run; other commands neither use nor check them.
         let first = std::env::args_os().nth(1);
         let trains = first.is_none_or(|first| command.find_subcommand(first).is_none());
+        // A run that goes on has its configuration and its directory.
+        let resumes = std::env::args_os().any(|word| word.to_string_lossy().starts_with("--resume"));
+        let with_variable = |option: Arg| match option.get_long() {
+            Some("config" | "out") if resumes => option,
+            _ => with_variable(option),
+        };
         let matches = if trains { command.mut_args(with_variable) } else { command }.get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
@@ -107,7 +113,7 @@ pub struct Overrides {
     #[serde(skip_serializing_if = "Option::is_none")]
     epochs: Option<u32>,
     /// How often the state of the run is stored: after N epochs, or 90s, 5m, 1h; 0 is never [quick: 5m]
-    #[arg(long, value_name = "N|TIME")]
+    #[arg(long, value_name = "N|TIME", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     checkpoint_every: Option<String>,
     /// What layers learn from: forward_forward, backpropagation [quick: forward_forward]
@@ -238,6 +244,14 @@ pub struct Overrides {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     classes: Option<u32>,
+    /// The label of the first class in the files; 1 for EMNIST's letters [quick: 0]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label_base: Option<u8>,
+    /// Exchange rows and columns of all images; EMNIST keeps them transposed [quick: false]
+    #[arg(long, value_name = "true|false")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transpose: Option<bool>,
     /// Decides initial weights, negatives and the order of samples [quick: 1]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "in_digits")]

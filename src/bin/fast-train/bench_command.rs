@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use ffwd::Error;
 use ffwd::bench::report::{self, Circumstances, Report};
+use ffwd::data::Reading;
 use ffwd::tier::Tier;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -23,7 +24,7 @@ const BUSY: f64 = 0.5;
 pub fn run(arguments: &BenchArguments) -> Result<ExitCode> {
     let tier = Tier::from_environment()?;
     let file = arguments.save.as_deref().map(NewFile::at).transpose()?;
-    let (dataset, _) = dataset::open(Some(&arguments.data), CLASSES, false)?;
+    let (dataset, _) = dataset::open(Some(&arguments.data), Reading::of(CLASSES), false)?;
     let circumstances =
         Circumstances::beginning(threads_or_available(arguments.threads as usize), arguments.seed, arguments.quick);
     warn_of_load(&circumstances);

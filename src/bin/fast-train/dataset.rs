@@ -1,20 +1,20 @@
 //! The data a command works on: what the user named, or MNIST if it can be had, or the built-in digits.
 
 use ffwd::data::locate::IN_VARIABLE;
-use ffwd::data::{Dataset, Located, Places, digits, known};
+use ffwd::data::{Dataset, Located, Places, Reading, digits, known};
 use ffwd::{Error, Result};
 
 use crate::say;
 
 /// Opens the data set called `spec`; with no name given, finds one and says in one line on stderr what was done, unless
 /// it is to be `quiet`. Returns also how it was found.
-pub fn open(spec: Option<&str>, classes: usize, quiet: bool) -> Result<(Dataset, Located)> {
+pub fn open(spec: Option<&str>, reading: Reading, quiet: bool) -> Result<(Dataset, Located)> {
     let places = Places::from_environment();
     let located = match spec {
         Some(spec) => places.locate(spec)?,
         None => default(&places, quiet)?,
     };
-    let dataset = Dataset::open_with(&located.directory, &located.name, classes, &places.cache)?;
+    let dataset = Dataset::open_with(&located.directory, &located.name, reading, &places.cache)?;
     Ok((dataset, located))
 }
 

@@ -35,9 +35,6 @@ fn main() -> ExitCode {
         say("warning: this is a debug build, many times slower than `cargo run --release`");
     }
     run(arguments).unwrap_or_else(|error| {
-        if is_closed_pipe(&error) {
-            return ExitCode::SUCCESS;
-        }
         say(format!("error: {error:#}").replace('\n', " "));
         match error.downcast_ref() {
             Some(ffwd::Error::Config { .. }) => ExitCode::from(USAGE),
@@ -46,15 +43,17 @@ fn main() -> ExitCode {
     })
 }
 
-/// Whether all that went wrong is that nobody reads stdout any more, as behind `| head`.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let reason = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
-    reason.is_some_and(|reason| reason.kind() == std::io::ErrorKind::BrokenPipe)
+/// Writes a line to stdout. A reader that has gone away, as behind `| head`, has seen enough: that is no error.
+fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
+    write_out(&format!("{line}\n"))
 }
 
-/// Writes a line to stdout; a reader that has gone away ends the program, quietly.
-fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
-    writeln!(std::io::stdout().lock(), "{line}").context("writing to stdout")
+/// Writes text to stdout, as [`print`] writes a line.
+fn write_out(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("writing to stdout"),
+    }
 }
 
 /// Writes a line to stderr; a reader that has gone away must not end a run, so it is not missed.

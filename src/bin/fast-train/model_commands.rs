@@ -1,14 +1,13 @@
 //! `fast-train eval` and `fast-train predict`: what a stored model says.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ffwd::backend::Backend;
 use ffwd::checkpoint::{Model, Origin};
 use ffwd::config::{BackendName, Config, Learning, PrecisionName, Preset};
-use ffwd::data::IdxImages;
+use ffwd::data::{IdxImages, Reading};
 use ffwd::error::DatasetProblem;
 use ffwd::network::Network;
 use ffwd::predict::{self as prediction, By, Evaluation};
@@ -19,7 +18,7 @@ use serde_json::json;
 use crate::arguments::{EvalArguments, PredictArguments, Predictor};
 use crate::dataset;
 use crate::summary::DatasetSummary;
-use crate::{print, say};
+use crate::{print, say, write_out};
 
 /// What computes: in f32 unless a tile unit was asked for, so that a model says the same on every CPU, but for
 /// rounding.
@@ -52,13 +51,14 @@ pub fn eval(arguments: &EvalArguments) -> Result<ExitCode> {
     let spec = arguments.data.clone().or_else(|| trained_on(&origin)).ok_or_else(|| {
         Error::config("--data", "nothing", "a data set, because the model does not say which it was trained on")
     })?;
-    let (dataset, _) = dataset::open(Some(&spec), network.classes, false)?;
+    let config = configuration(&origin);
+    let reading = Reading { classes: network.classes, ..config.reading() };
+    let (dataset, _) = dataset::open(Some(&spec), reading, false)?;
     let images = &dataset.test.images;
     check_size(images, (network.rows, network.cols))?;
     if !origin.dataset_sha256.is_empty() && origin.dataset_sha256 != dataset.sha256() {
         say(format!("note: {} is not the data set this model was trained on ({})", dataset.name, origin.dataset));
     }
-    let config = configuration(&origin);
     let by = predictor(arguments.by, &network, &config)?;
     let predicted = prediction::predict(&network, &config.recipe(), &*backend, images.pixels(), by);
     let evaluation = Evaluation::of(dataset.test.labels.values(), &predicted, network.classes);
@@ -104,16 +104,19 @@ pub fn predict(arguments: &PredictArguments) -> Result<ExitCode> {
     let backend = backend()?;
     let Model { network, origin, is_checked } = checkpoint::load(&arguments.model)?;
     note_unchecked(&arguments.model, is_checked);
-    let images = IdxImages::open(&arguments.images)?;
-    check_size(&images, (network.rows, network.cols))?;
     let config = configuration(&origin);
+    let images = IdxImages::open(&arguments.images)?;
+    let images = if config.transpose { images.transposed() } else { images };
+    check_size(&images, (network.rows, network.cols))?;
     let by = predictor(arguments.by, &network, &config)?;
-    let labels = prediction::predict(&network, &config.recipe(), &*backend, images.pixels(), by);
+    let classes = prediction::predict(&network, &config.recipe(), &*backend, images.pixels(), by);
+    // As they are called in the files of the data set.
+    let labels: Vec<u16> = classes.into_iter().map(|class| u16::from(class) + u16::from(config.label_base)).collect();
     if arguments.json {
         print(json!({ "schema": "ffwd/predictions/v1", "predictions": labels }))?;
     } else {
         let lines: String = labels.iter().map(|label| format!("{label}\n")).collect();
-        std::io::stdout().lock().write_all(lines.as_bytes()).context("writing to stdout")?;
+        write_out(&lines)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -25,14 +25,17 @@ enum Form {
 }
 
 impl Progress {
-    /// Progress over `epochs` outer epochs.
-    pub fn new(epochs: usize, quiet: bool) -> Self {
+    /// Progress over `epochs` outer epochs, of which some are `done`.
+    pub fn new(epochs: usize, done: &[EpochReport], quiet: bool) -> Self {
         let form = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Form::Silent,
             (false, false) => Form::Lines,
             (false, true) => on_terminal(bar(epochs)),
         };
-        Self { epochs, seconds: 0.0, form }
+        if let Form::Bar(bar) = &form {
+            bar.set_position(done.len() as u64);
+        }
+        Self { epochs, seconds: done.iter().map(|report| report.seconds).sum(), form }
     }
 
     /// Shows one line that is not an epoch.

@@ -21,6 +21,8 @@ const SUMMARY: &str = "summary.json";
 pub const CONFIG: &str = "config.toml";
 /// The file of one line for each epoch.
 const METRICS: &str = "metrics.jsonl";
+/// The file of the trained network.
+const MODEL: &str = "model.safetensors";
 
 /// Where a run is to be kept.
 pub enum Place {
@@ -50,7 +52,11 @@ impl Place {
 pub struct RunDirectory {
     path: PathBuf,
     metrics: File,
+    /// Whether a line of the metrics could not be written.
+    lacks_metrics: bool,
     failure: Option<Error>,
+    /// Why the last checkpoint could not be written.
+    no_checkpoint: Option<Error>,
 }
 
 impl RunDirectory {
@@ -79,37 +85,70 @@ impl RunDirectory {
         let metrics = opened.map_err(Error::io(&of_metrics, "open"))?;
         lock(&metrics, path)?;
         remove_leftovers(path);
-        Ok(Self { path: path.to_path_buf(), metrics, failure: None })
+        Ok(Self { path: path.to_path_buf(), metrics, lacks_metrics: false, failure: None, no_checkpoint: None })
     }
 
-    /// The reports of the first `epochs` epochs, with which the metrics end from now on.
-    pub fn reports(&mut self, epochs: usize) -> Result<Vec<EpochReport>> {
+    /// Checks that the run in this directory has done nothing yet.
+    pub fn check_untouched(&self) -> Result<()> {
+        let is_there = |name: &str| self.path.join(name).metadata().is_ok_and(|metadata| metadata.len() > 0);
+        match [METRICS, SUMMARY, MODEL].into_iter().find(|name| is_there(name)) {
+            None => Ok(()),
+            Some(name) => {
+                let found = format!("{} with {name} and no checkpoint", self.path.display());
+                Err(Error::config("--resume", found, "a run that keeps checkpoints"))
+            }
+        }
+    }
+
+    /// Writes the configuration with which the run goes on.
+    pub fn rewrite_config(&self, config: &Config) -> Result<()> {
+        let path = self.path.join(CONFIG);
+        files::write_atomically(&path, |file| {
+            file.write_all(config.to_toml().as_bytes()).map_err(Error::io(&path, "write"))
+        })
+    }
+
+    /// The reports of the first `epochs` epochs of `layers` layers, with which the metrics end from now on.
+    pub fn reports(&mut self, epochs: usize, layers: usize) -> Result<Vec<EpochReport>> {
         let of_metrics = self.path.join(METRICS);
         let mut text = String::new();
         self.metrics.read_to_string(&mut text).map_err(Error::io(&of_metrics, "read"))?;
         let lines: Vec<&str> = text.split_inclusive('\n').take(epochs).collect();
-        let reports: Vec<EpochReport> = lines.iter().map_while(|line| serde_json::from_str(line).ok()).collect();
+        let report_of = |(number, line): (usize, &&str)| -> Option<EpochReport> {
+            let report: EpochReport = serde_json::from_str(line).ok()?;
+            (report.epoch == number && report.layer_loss.len() == layers).then_some(report)
+        };
+        let reports: Vec<EpochReport> = (1..).zip(&lines).map_while(report_of).collect();
         if reports.len() < epochs {
             let place = format!("{}: line {}", of_metrics.display(), reports.len() + 1);
-            return Err(Error::config(place, "no report of an epoch", format!("one for each of the {epochs} epochs")));
+            let expected = format!("one line for each of {epochs} epochs");
+            return Err(Error::config(place, "no report of this epoch", expected));
         }
         let kept: usize = lines.iter().map(|line| line.len()).sum();
         self.metrics.set_len(kept as u64).map_err(Error::io(&of_metrics, "write"))?;
         Ok(reports)
     }
 
-    /// Writes what the run can go on from, after the metrics of its epochs; says whether that could be done.
-    pub fn checkpoint(&mut self, stored: &mut StoredState) -> bool {
-        let synchronised = self.metrics.sync_data().map_err(Error::io(self.path.join(METRICS), "write"));
-        let written = synchronised.and_then(|()| stored.save_in(&self.path));
-        let is_done = written.is_ok();
-        self.remember(written);
-        is_done
+    /// Writes what the run can go on from after `epochs`, and their metrics before it; returns why that failed, if it
+    /// did.
+    pub fn checkpoint(&mut self, stored: &mut StoredState, epochs: &[EpochReport]) -> Option<String> {
+        let path = self.path.join(METRICS);
+        let written = self.complete_metrics(epochs).map_err(Error::io(path, "write"));
+        let failed = written.and_then(|()| stored.save_in(&self.path)).err();
+        let reason = failed.as_ref().map(Error::to_string);
+        // One that succeeds later makes up for it.
+        self.no_checkpoint = failed;
+        reason
     }
 
-    /// The first thing that could not be written, if any.
-    pub fn failure(&self) -> Option<&Error> {
-        self.failure.as_ref()
+    /// Waits until the metrics of `epochs` are on disk, which are written anew where a line of them could not be.
+    fn complete_metrics(&mut self, epochs: &[EpochReport]) -> std::io::Result<()> {
+        if self.lacks_metrics {
+            self.metrics.set_len(0)?;
+            epochs.iter().try_for_each(|report| writeln!(self.metrics, "{}", line_of(report)))?;
+            self.lacks_metrics = false;
+        }
+        self.metrics.sync_data()
     }
 
     /// Where the run is kept.
@@ -119,14 +158,14 @@ impl RunDirectory {
 
     /// Adds an epoch to the metrics.
     pub fn epoch(&mut self, report: &EpochReport) {
-        let line = serde_json::to_string(report).expect("plain numbers serialise");
-        let written = writeln!(self.metrics, "{line}").map_err(Error::io(self.path.join(METRICS), "write"));
-        self.remember(written);
+        let written = writeln!(self.metrics, "{}", line_of(report));
+        self.lacks_metrics |= written.is_err();
+        self.remember(written.map_err(Error::io(self.path.join(METRICS), "write")));
     }
 
     /// Writes the trained network, which cannot be had again and so comes before everything else.
     pub fn model(&mut self, network: &Network, origin: &Origin) {
-        self.remember(checkpoint::save(network, origin, &self.path.join("model.safetensors")));
+        self.remember(checkpoint::save(network, origin, &self.path.join(MODEL)));
     }
 
     /// Writes the network that predicts the validation images best so far.
@@ -146,7 +185,7 @@ impl RunDirectory {
 
     /// The first thing that could not be written, if any.
     pub fn close(self) -> Result<()> {
-        self.failure.map_or(Ok(()), Err)
+        self.failure.or(self.no_checkpoint).map_or(Ok(()), Err)
     }
 
     fn write(&mut self, name: &str, content: &str) {
@@ -170,6 +209,11 @@ pub struct Results<'a> {
     pub samples: Vec<Sample<'a>>,
     /// How often each true label (row) was predicted as each label (column).
     pub confusion: Vec<Vec<usize>>,
+}
+
+/// An epoch as a line of the metrics.
+fn line_of(report: &EpochReport) -> String {
+    serde_json::to_string(report).expect("plain numbers serialise")
 }
 
 /// Keeps a run's directory to this process while the file is open.

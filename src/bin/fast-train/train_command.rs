@@ -37,11 +37,15 @@ pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
     let resume = arguments.resume.as_deref();
     let file = resume.map(|directory| directory.join(CONFIG)).or(arguments.config);
     let mut config = Config::resolve(file.as_deref(), given)?;
+    let begun_as = resume.map(|_| Config::resolve(file.as_deref(), toml::Table::new())).transpose()?;
     let backend = backends::choose(config.backend, config.precision, Tier::from_environment()?)?;
     let pool = thread_pool(config.threads)?;
     let place = if resume.is_some() { Place::Nowhere } else { Place::of(&config)? };
-    let (dataset, located) = dataset::open(config.data.as_deref(), config.classes, arguments.quiet)?;
+    let (dataset, located) = dataset::open(config.data.as_deref(), config.reading(), arguments.quiet)?;
     config.settle(&located.spec, &*backend);
+    if let Some(begun_as) = &begun_as {
+        config.check_continues(begun_as)?;
+    }
     let run = TrainingRun { config, dataset: &dataset, backend: &*backend };
     run.check_validation()?;
     run.check_shift()?;
@@ -49,6 +53,7 @@ pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
         Some(path) => {
             let mut directory = RunDirectory::open(path)?;
             let begin = run.resume(&mut directory)?;
+            directory.rewrite_config(&run.config)?;
             (Some(directory), begin)
         }
         None => {
@@ -57,7 +62,7 @@ pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
         }
     };
     let stop = stop_on_interrupt(arguments.quiet)?;
-    let progress = Progress::new(run.config.epochs, arguments.quiet);
+    let progress = Progress::new(run.config.epochs, &begin.epochs, arguments.quiet);
 
     progress.note(&run.title(located.found_in, pool.current_num_threads()));
     begin.notes.iter().for_each(|note| progress.note(note));
@@ -87,6 +92,7 @@ fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
 fn stop_on_interrupt(quiet: bool) -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
+    let hang_up = HangUp::now();
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
@@ -96,7 +102,42 @@ fn stop_on_interrupt(quiet: bool) -> Result<Arc<AtomicBool>> {
         }
     })
     .context("handling signals")?;
+    hang_up.restore();
     Ok(stop)
+}
+
+/// What SIGHUP did when the program began: under `nohup` it is ignored, and is to stay so.
+struct HangUp {
+    #[cfg(target_os = "linux")]
+    is_ignored: bool,
+}
+
+impl HangUp {
+    #[cfg(target_os = "linux")]
+    fn now() -> Self {
+        // SAFETY: all zeros are a valid `sigaction`, which the call only fills.
+        let is_ignored = unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(libc::SIGHUP, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+        };
+        Self { is_ignored }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn restore(self) {
+        if self.is_ignored {
+            // SAFETY: ignoring a signal runs no handler.
+            unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn now() -> Self {
+        Self {}
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn restore(self) {}
 }
 
 /// The first `limit` of `count`, where 0 is all.
@@ -111,6 +152,8 @@ struct Begin {
     epochs: Vec<EpochReport>,
     /// Seconds that they took, validation included.
     train_seconds: f64,
+    /// Whether a checkpoint holds it.
+    is_stored: bool,
     /// What the user is to know.
     notes: Vec<String>,
 }
@@ -166,14 +209,15 @@ impl<'a> Keeper<'a> {
         every.is_due(epoch, self.written.elapsed().as_secs_f64())
     }
 
-    /// Writes the state, unless it is written. Where that fails the run goes on: it may succeed the next time.
-    fn keep(&mut self, progress: &Progress) {
+    /// Writes the state after `epochs`, unless it is written. Where that fails the run goes on: it may succeed the next
+    /// time.
+    fn keep(&mut self, epochs: &[EpochReport], progress: &Progress) {
         let (Some(stored), Some(directory), false) = (&mut self.stored, &mut self.directory, self.is_written) else {
             return;
         };
-        self.is_written = directory.checkpoint(stored);
-        self.written = Instant::now();
-        if let (false, Some(error)) = (self.is_written, directory.failure()) {
+        let failure = directory.checkpoint(stored, epochs);
+        (self.is_written, self.written) = (failure.is_none(), Instant::now());
+        if let Some(error) = failure {
             progress.note(&format!("warning: no checkpoint after epoch {}: {error}", stored.state.epoch));
         }
     }
@@ -226,7 +270,13 @@ impl TrainingRun<'_> {
             Some(path) => self.network_from(Path::new(path))?,
         };
         let notes = from.map(|path| format!("with the weights of {path}")).into_iter().collect();
-        Ok(Begin { state: TrainingState::new(network, config), epochs: Vec::new(), train_seconds: 0.0, notes })
+        Ok(Begin {
+            state: TrainingState::new(network, config),
+            epochs: Vec::new(),
+            train_seconds: 0.0,
+            is_stored: false,
+            notes,
+        })
     }
 
     /// The network of the model at `path`, which has to be of this run's shape.
@@ -256,7 +306,7 @@ impl TrainingRun<'_> {
         let Self { config, dataset, backend } = self;
         let path = directory.path().to_path_buf();
         if !StoredState::is_in(&path) {
-            directory.reports(0)?;
+            directory.check_untouched()?;
             let mut begin = self.begin()?;
             begin.notes.push(format!("no checkpoint in {}: from the beginning", path.display()));
             return Ok(begin);
@@ -270,7 +320,7 @@ impl TrainingRun<'_> {
             let expected = format!("{} of SHA-256 {}, with which the run began", origin.dataset, origin.dataset_sha256);
             return Err(Error::config("--data", found, expected).into());
         }
-        let epochs = directory.reports(state.epoch)?;
+        let epochs = directory.reports(state.epoch, config.layers.len())?;
         let mut notes: Vec<String> = damage.into_iter().map(|error| format!("note: {error}")).collect();
         notes.push(format!("going on in {} after epoch {}", path.display(), state.epoch));
         if products != backend.products() {
@@ -278,7 +328,7 @@ impl TrainingRun<'_> {
             notes
                 .push(format!("note: the run was on {products} so far and goes on on {now}, which rounds differently"));
         }
-        Ok(Begin { state, epochs, train_seconds, notes })
+        Ok(Begin { state, epochs, train_seconds, is_stored: true, notes })
     }
 
     /// The share of the validation images that is predicted right.
@@ -342,11 +392,12 @@ impl TrainingRun<'_> {
             pixels: &images.pixels()[..self.training_images() * images.pixels_per_image()],
             labels: &dataset.train.labels.values()[..self.training_images()],
         };
-        let Begin { state, mut epochs, train_seconds: seconds_before, .. } = begin;
+        let Begin { state, mut epochs, train_seconds: seconds_before, is_stored, .. } = begin;
         let start = Instant::now();
         let seconds = || seconds_before + start.elapsed().as_secs_f64();
         let mut keeper = Keeper::new(self, directory, &state, seconds_before);
-        keeper.keep(&progress);
+        keeper.is_written = is_stored;
+        keeper.keep(&epochs, &progress);
         let mut best = epochs.iter().filter_map(|report| report.validation_accuracy).fold(0.0, f64::max);
         let mut trainer = Trainer::new(state, config, backend, set);
         while epochs.len() < config.epochs && !reached(&epochs, config.target_accuracy) {
@@ -370,7 +421,7 @@ impl TrainingRun<'_> {
             }
             let sound = check_converging(number, report.as_ref(), trainer.network(), config);
             if sound.is_err() {
-                keeper.keep(&progress);
+                keeper.keep(&epochs, &progress);
                 progress.finish();
             }
             sound?;
@@ -378,10 +429,10 @@ impl TrainingRun<'_> {
             epochs.push(report);
             keeper.take(trainer.state(), seconds());
             if keeper.is_due(config.checkpoint_every) {
-                keeper.keep(&progress);
+                keeper.keep(&epochs, &progress);
             }
         }
-        keeper.keep(&progress);
+        keeper.keep(&epochs, &progress);
         progress.finish();
         Ok(Trained { network: trainer.into_state().into_result(), epochs, train_seconds: seconds() })
     }

@@ -78,7 +78,7 @@ impl<P: DenseProducts> Stages<P> {
         let orders = Orders::new(&survey.counts, k, layer.batch.label_pixels > 0, P::ORDERS_INPUTS);
         layer.batch.pack_to_stay(layer.products, recipe, input, (cut, orders.rows()), &mut layer.buffers);
         layer.begin(input, Use::Inference);
-        layer.parameters.load(parameters, (ColumnOrder::Natural(k), ColumnOrder::Natural(u)));
+        layer.parameters.load(parameters, false, (ColumnOrder::Natural(k), ColumnOrder::Natural(u)));
         let nr = layer.nr();
         let result = || PartResult {
             kernel: ColumnPanels::zeros(k.next_multiple_of(P::TILE_ROWS), u, nr),

@@ -76,6 +76,7 @@ impl ColumnPanels {
     }
 
     /// Rows of the matrix.
+    #[inline(always)]
     pub fn rows(&self) -> usize {
         self.rows
     }
@@ -131,6 +132,7 @@ impl ColumnPanels {
     }
 
     /// The first panels, as those of another matrix that `numbers` names.
+    #[inline(always)]
     pub fn panels_of(&mut self, numbers: std::ops::Range<usize>) -> PanelsMut<'_> {
         let size = self.rows * self.nr;
         PanelsMut { first: numbers.start, size, data: &mut self.data_mut()[..numbers.len() * size] }
