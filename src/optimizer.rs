@@ -2,7 +2,7 @@
 //! along a running mean of the gradients.
 //!
 //! Every update is elementwise, so neither the threads nor the cut into blocks can change a bit of it, and a backend
-//! may take the step with each piece of a gradient while it is in cache ([`StepNow::with_kernel`]).
+//! may take the step with each piece of a gradient while it is in cache (`StepNow::with_kernel`).
 
 mod adam;
 mod sgd;
