@@ -11,6 +11,8 @@ mod compare_command;
 mod data_command;
 mod dataset;
 mod info;
+mod interrupt;
+mod keeper;
 mod model_commands;
 mod plots;
 mod presets_command;

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use ffwd::Error;
 use ffwd::backend::Backend;
 use ffwd::backends;
 use ffwd::checkpoint::{self, Origin};
-use ffwd::config::{CheckpointEvery, Config};
+use ffwd::config::Config;
 use ffwd::data::Dataset;
 use ffwd::network::Network;
 use ffwd::parameters::Parameters;
@@ -24,11 +23,13 @@ use rand::{SeedableRng, seq};
 
 use crate::arguments::TrainArguments;
 use crate::dataset;
+use crate::interrupt;
+use crate::keeper::Keeper;
 use crate::plots::Sample;
 use crate::progress::Progress;
 use crate::run_directory::{CONFIG, Place, Results, RunDirectory};
 use crate::summary::{self, DatasetSummary, Summary};
-use crate::{INTERRUPTED, print, say, threads_or_available};
+use crate::{INTERRUPTED, print, threads_or_available};
 
 const SHOWN_SAMPLES: usize = 4;
 
@@ -61,7 +62,7 @@ pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
             (RunDirectory::create(place, &run.config, &dataset.name)?, begin)
         }
     };
-    let stop = stop_on_interrupt(arguments.quiet)?;
+    let stop = interrupt::stop_on_interrupt(arguments.quiet)?;
     let progress = Progress::new(run.config.epochs, &begin.epochs, arguments.quiet);
 
     progress.note(&run.title(located.found_in, pool.current_num_threads()));
@@ -88,58 +89,6 @@ fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
     rayon::ThreadPoolBuilder::new().num_threads(threads_or_available(threads)).build().context("starting the threads")
 }
 
-/// A flag that Ctrl-C, SIGTERM and SIGHUP set; a second one ends the program at once.
-fn stop_on_interrupt(quiet: bool) -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let hang_up = HangUp::now();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-        if !quiet {
-            say("interrupted: evaluating and writing the run (again to end at once)");
-        }
-    })
-    .context("handling signals")?;
-    hang_up.restore();
-    Ok(stop)
-}
-
-/// What SIGHUP did when the program began: under `nohup` it is ignored, and is to stay so.
-struct HangUp {
-    #[cfg(target_os = "linux")]
-    is_ignored: bool,
-}
-
-impl HangUp {
-    #[cfg(target_os = "linux")]
-    fn now() -> Self {
-        // SAFETY: all zeros are a valid `sigaction`, which the call only fills.
-        let is_ignored = unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            libc::sigaction(libc::SIGHUP, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
-        };
-        Self { is_ignored }
-    }
-
-    #[cfg(target_os = "linux")]
-    fn restore(self) {
-        if self.is_ignored {
-            // SAFETY: ignoring a signal runs no handler.
-            unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
-        }
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn now() -> Self {
-        Self {}
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn restore(self) {}
-}
-
 /// The first `limit` of `count`, where 0 is all.
 fn limited(limit: usize, count: usize) -> usize {
     if limit == 0 { count } else { limit.min(count) }
@@ -163,64 +112,6 @@ struct Trained {
     network: Network,
     epochs: Vec<EpochReport>,
     train_seconds: f64,
-}
-
-/// Keeps what a run can go on from: its state after the last whole epoch, in memory, and from time to time in its
-/// directory.
-struct Keeper<'a> {
-    directory: Option<&'a mut RunDirectory>,
-    /// Absent where no checkpoint is ever written.
-    stored: Option<StoredState>,
-    /// When it was last written.
-    written: Instant,
-    /// Whether it has been written.
-    is_written: bool,
-}
-
-impl<'a> Keeper<'a> {
-    /// What keeps the state of `run`, which begins with `state` after so many seconds of training.
-    fn new(
-        run: &TrainingRun<'_>,
-        directory: Option<&'a mut RunDirectory>,
-        state: &TrainingState,
-        train_seconds: f64,
-    ) -> Self {
-        let is_kept = directory.is_some() && run.config.checkpoint_every != CheckpointEvery::Never;
-        let stored = is_kept.then(|| StoredState {
-            state: state.clone(),
-            origin: run.origin(),
-            train_seconds,
-            products: run.backend.products().to_owned(),
-        });
-        Self { directory, stored, written: Instant::now(), is_written: false }
-    }
-
-    /// Takes in the state after an epoch.
-    fn take(&mut self, state: &TrainingState, train_seconds: f64) {
-        if let Some(stored) = &mut self.stored {
-            (stored.state, stored.train_seconds) = (state.clone(), train_seconds);
-            self.is_written = false;
-        }
-    }
-
-    /// Whether the state is to be written now.
-    fn is_due(&self, every: CheckpointEvery) -> bool {
-        let epoch = self.stored.as_ref().map_or(0, |stored| stored.state.epoch);
-        every.is_due(epoch, self.written.elapsed().as_secs_f64())
-    }
-
-    /// Writes the state after `epochs`, unless it is written. Where that fails the run goes on: it may succeed the next
-    /// time.
-    fn keep(&mut self, epochs: &[EpochReport], progress: &Progress) {
-        let (Some(stored), Some(directory), false) = (&mut self.stored, &mut self.directory, self.is_written) else {
-            return;
-        };
-        let failure = directory.checkpoint(stored, epochs);
-        (self.is_written, self.written) = (failure.is_none(), Instant::now());
-        if let Some(error) = failure {
-            progress.note(&format!("warning: no checkpoint after epoch {}: {error}", stored.state.epoch));
-        }
-    }
 }
 
 /// What a run is made of.
@@ -395,8 +286,9 @@ impl TrainingRun<'_> {
         let Begin { state, mut epochs, train_seconds: seconds_before, is_stored, .. } = begin;
         let start = Instant::now();
         let seconds = || seconds_before + start.elapsed().as_secs_f64();
-        let mut keeper = Keeper::new(self, directory, &state, seconds_before);
-        keeper.is_written = is_stored;
+        let (origin, products) = (self.origin(), backend.products().to_owned());
+        let stored = StoredState { state: state.clone(), origin, train_seconds: seconds_before, products };
+        let mut keeper = Keeper::new(directory, config.checkpoint_every, (stored, is_stored));
         keeper.keep(&epochs, &progress);
         let mut best = epochs.iter().filter_map(|report| report.validation_accuracy).fold(0.0, f64::max);
         let mut trainer = Trainer::new(state, config, backend, set);
@@ -428,7 +320,7 @@ impl TrainingRun<'_> {
             let Some(report) = report else { break };
             epochs.push(report);
             keeper.take(trainer.state(), seconds());
-            if keeper.is_due(config.checkpoint_every) {
+            if keeper.is_due() {
                 keeper.keep(&epochs, &progress);
             }
         }

@@ -1,0 +1,60 @@
+//! What ends a run in order: Ctrl-C, SIGTERM and SIGHUP.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+
+use crate::{INTERRUPTED, say};
+
+/// A flag that Ctrl-C, SIGTERM and SIGHUP set; a second one ends the program at once.
+pub fn stop_on_interrupt(quiet: bool) -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let hang_up = HangUp::now();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+        if !quiet {
+            say("interrupted: evaluating and writing the run (again to end at once)");
+        }
+    })
+    .context("handling signals")?;
+    hang_up.restore();
+    Ok(stop)
+}
+
+/// What SIGHUP did when the program began: under `nohup` it is ignored, and is to stay so.
+struct HangUp {
+    #[cfg(target_os = "linux")]
+    is_ignored: bool,
+}
+
+impl HangUp {
+    #[cfg(target_os = "linux")]
+    fn now() -> Self {
+        // SAFETY: all zeros are a valid `sigaction`, which the call only fills.
+        let is_ignored = unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(libc::SIGHUP, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+        };
+        Self { is_ignored }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn restore(self) {
+        if self.is_ignored {
+            // SAFETY: ignoring a signal runs no handler.
+            unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn now() -> Self {
+        Self {}
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn restore(self) {}
+}
