@@ -8,4 +8,5 @@ mod file;
 mod model;
 
 pub(crate) use file::{TensorFile, TensorMut, write};
+pub(crate) use model::names;
 pub use model::{Model, Origin, load, save, weights_sha256};

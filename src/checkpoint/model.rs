@@ -77,10 +77,15 @@ pub fn save(network: &Network, origin: &Origin, path: &Path) -> Result<()> {
     file::write(path, metadata, named(network).flat_map(tensors_of))
 }
 
+/// What the names of each layer's tensors begin with in files, and of the read-out's.
+pub(crate) fn names(network: &Network) -> Vec<String> {
+    let layers = (0..network.layers.len()).map(|index| format!("layer.{index}"));
+    layers.chain(network.readout.iter().map(|_| READOUT.to_owned())).collect()
+}
+
 /// All parameters of a network with the names they have in files.
 fn named(network: &Network) -> impl Iterator<Item = (String, &Parameters)> {
-    let layers = network.layers.iter().enumerate().map(|(index, layer)| (format!("layer.{index}"), layer));
-    layers.chain(network.readout.iter().map(|readout| (READOUT.to_owned(), readout)))
+    names(network).into_iter().zip(network.layers.iter().chain(&network.readout))
 }
 
 fn tensors_of((of, parameters): (String, &Parameters)) -> impl Iterator<Item = Tensor<'_>> {

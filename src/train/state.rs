@@ -1,7 +1,7 @@
 //! What a run is between two outer epochs.
 
 use super::together;
-use crate::checkpoint::TensorMut;
+use crate::checkpoint::{self, TensorMut};
 use crate::config::Config;
 use crate::network::Network;
 use crate::optimizer::{Moments, OptimizerState};
@@ -76,7 +76,7 @@ impl TrainingState {
     pub(super) fn tensors(&mut self) -> Vec<TensorMut<'_>> {
         let Self { network, optimizers, readout_optimizer, activities, average, .. } = self;
         let mut tensors = Vec::new();
-        let names = names(network);
+        let names = checkpoint::names(network);
         let parameters = network.layers.iter_mut().chain(&mut network.readout);
         let learners = parameters.zip(optimizers.iter_mut().chain(readout_optimizer));
         for (name, (parameters, optimizer)) in names.iter().zip(learners) {
@@ -96,12 +96,6 @@ impl TrainingState {
         }
         tensors
     }
-}
-
-/// What the layers and the read-out are called in a checkpoint.
-fn names(network: &Network) -> Vec<String> {
-    let layers = (0..network.layers.len()).map(|index| format!("layer.{index}"));
-    layers.chain(network.readout.iter().map(|_| "readout".to_owned())).collect()
 }
 
 fn add_parameters<'a>(tensors: &mut Vec<TensorMut<'a>>, name: &str, parameters: &'a mut Parameters) {

@@ -289,6 +289,7 @@ impl TrainingRun<'_> {
         let (origin, products) = (self.origin(), backend.products().to_owned());
         let stored = StoredState { state: state.clone(), origin, train_seconds: seconds_before, products };
         let mut keeper = Keeper::new(directory, config.checkpoint_every, (stored, is_stored));
+        // A run that is killed before its next checkpoint is then known to keep some, and begins anew.
         keeper.keep(&epochs, &progress);
         let mut best = epochs.iter().filter_map(|report| report.validation_accuracy).fold(0.0, f64::max);
         let mut trainer = Trainer::new(state, config, backend, set);
