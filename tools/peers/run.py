@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Measures ffwd beside other libraries, all in turns in one run, and writes a table.
 
-    python3 tools/peers/run.py --save peers.json --readme README.md     everything: about 30 minutes on two cores
+    python3 tools/peers/run.py --save peers.json                        everything: about 30 minutes on two cores
+    python3 tools/peers/run.py --only products,epochs --readme README.md
+    python3 tools/peers/run.py --only accuracy --readme docs/recipes.md
     python3 tools/peers/run.py --quick                                  small sizes: does every worker work?
     python3 tools/peers/run.py --only products --peers ffwd,mkl,openblas
     python3 tools/peers/run.py --load peers.json --markdown peers.md    the table of an earlier run
@@ -48,7 +50,7 @@ def arguments(words: Optional[list] = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=lines[0], epilog="\n".join(lines[1:]), formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--only", choices=tuple(ROLES), help="measure one of these")
+    parser.add_argument("--only", default=",".join(ROLES), help=f"what to measure, default all: {','.join(ROLES)}")
     parser.add_argument("--peers", default=",".join(NAMES), help=f"whom to measure, default all: {','.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything works")
     parser.add_argument("--rounds", type=positive, help=f"runs of each product, default {FULL.rounds}")
@@ -61,10 +63,8 @@ def arguments(words: Optional[list] = None) -> argparse.Namespace:
         "--readme", type=Path, metavar="README.md", help=f"put the table between {table.BEGIN} and {table.END}"
     )
     options = parser.parse_args(words)
-    options.peers = options.peers.split(",")
-    unknown = [name for name in options.peers if name not in NAMES]
-    if unknown:
-        parser.error(f"--peers: found {unknown[0]!r}, expected some of {','.join(NAMES)}")
+    options.peers = some_of(parser, "--peers", options.peers, NAMES)
+    options.only = some_of(parser, "--only", options.only, tuple(ROLES))
     if options.quick and options.readme:
         parser.error("--readme: found --quick, whose figures mean nothing")
     try:
@@ -74,6 +74,15 @@ def arguments(words: Optional[list] = None) -> argparse.Namespace:
     except (OSError, ValueError) as error:
         parser.error(str(error))
     return options
+
+
+def some_of(parser: argparse.ArgumentParser, option: str, words: str, names: tuple) -> list:
+    """The words of an option that are separated by commas, each of which has to be one of the names."""
+    found = words.split(",")
+    unknown = [word for word in found if word not in names]
+    if unknown:
+        parser.error(f"{option}: found {unknown[0]!r}, expected some of {','.join(names)}")
+    return found
 
 
 def load(path: Path) -> dict:
@@ -121,7 +130,7 @@ class Comparison:
         }
 
     def roles(self) -> list:
-        return [self.options.only] if self.options.only else list(ROLES)
+        return [role for role in ROLES if role in self.options.only]
 
     def prepare(self) -> None:
         """Builds and installs what the chosen peers need."""
