@@ -1,6 +1,6 @@
 //! The arithmetic of Adam and AdamW.
 
-use super::step::Step;
+use super::step::{LEAST_MOMENT, Step};
 use crate::simd::Simd;
 
 /// What one step multiplies with.
@@ -30,17 +30,12 @@ impl Constants {
     }
 }
 
-/// A first moment below this becomes zero. Those of units that are off fade with every step and would end among the
-/// numbers below the normal ones, where a multiplication takes some CPUs 150 cycles. From here on the next step is
-/// still among the normal numbers, and a weight that is not below 1e-23 is the same without it.
-const LEAST: f32 = 4.0 * f32::MIN_POSITIVE;
-
 /// `m += (g - m)(1 - beta1); v += (g^2 - v)(1 - beta2); w = kept w - alpha m / (sqrt(v) + epsilon)`.
 impl Step<2> for Constants {
     #[inline(always)]
     fn step<S: Simd>(self, simd: S, w: S::Vector, g: S::Vector, [m, v]: [S::Vector; 2]) -> (S::Vector, [S::Vector; 2]) {
         let m = simd.mul_add(simd.sub(g, m), simd.splat(self.first_share), m);
-        let m = simd.flush(m, simd.splat(LEAST));
+        let m = simd.flush(m, simd.splat(LEAST_MOMENT));
         let v = simd.mul_add(simd.sub(simd.mul(g, g), v), simd.splat(self.second_share), v);
         let root = simd.add(simd.sqrt(v), simd.splat(self.epsilon));
         let w = simd.sub(simd.mul(simd.splat(self.kept), w), simd.div(simd.mul(simd.splat(self.alpha), m), root));

@@ -1,6 +1,6 @@
 //! The arithmetic of SGD, with momentum or along a running mean of the gradients.
 
-use super::step::Step;
+use super::step::{LEAST_MOMENT, Step};
 use crate::simd::Simd;
 
 /// `v = momentum v - lr g; w += v`.
@@ -15,6 +15,7 @@ impl Step<1> for Momentum {
     fn step<S: Simd>(self, simd: S, w: S::Vector, g: S::Vector, [v]: [S::Vector; 1]) -> (S::Vector, [S::Vector; 1]) {
         let change = simd.mul(simd.splat(self.lr), g);
         let v = simd.sub(simd.mul(simd.splat(self.momentum), v), change);
+        let v = simd.flush(v, simd.splat(LEAST_MOMENT));
         (simd.add(w, v), [v])
     }
 }
@@ -32,6 +33,7 @@ impl Step<1> for Averaged {
     fn step<S: Simd>(self, simd: S, w: S::Vector, g: S::Vector, [v]: [S::Vector; 1]) -> (S::Vector, [S::Vector; 1]) {
         let Self { lr, momentum, decay } = self;
         let v = simd.mul_add(simd.splat(momentum), v, simd.mul(simd.splat(1.0 - momentum), g));
+        let v = simd.flush(v, simd.splat(LEAST_MOMENT));
         let change = simd.mul_add(simd.splat(decay), w, v);
         (simd.sub(w, simd.mul(simd.splat(lr), change)), [v])
     }
