@@ -500,6 +500,15 @@ mod tests {
     }
 
     #[test]
+    fn options_without_a_use_are_refused_where_they_are_given() {
+        let config = Config::of_preset(&Preset::named("backprop").unwrap());
+        assert!(config.check_uses(&table("lr = 0.1")).is_ok());
+        let message = config.check_uses(&table("lr = 0.1\npeer = 0.2")).unwrap_err().to_string();
+        assert!(message.starts_with("--peer or FFWD_PEER: found 0.2, expected nothing"), "{message}");
+        assert!(Config::of_preset(&Preset::QUICK).check_uses(&table("peer = 0.2")).is_ok());
+    }
+
+    #[test]
     fn a_settled_configuration_says_what_was_used() {
         let mut config = Config::resolve(None, Table::new()).unwrap();
         config.settle("digits", &crate::reference::Reference::new(crate::isa::Isa::best()));

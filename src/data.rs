@@ -106,19 +106,36 @@ impl Dataset {
         Self::open_with(directory, name, Reading::of(classes), &cache::user().directory)
     }
 
+    /// Checks that nobody has written other content into the files since they were opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Idx`] when somebody has: what was learnt from them may then be of either state.
+    pub fn check_unchanged(&self) -> Result<()> {
+        let check = |Split { images, labels }: &Split| images.check_unchanged().and_then(|()| labels.check_unchanged());
+        let changed = check(&self.train).and_then(|()| check(&self.test));
+        // A file that was written to may still say the same.
+        if changed.is_err() && self.sha256.get().is_some_and(|before| *before == self.digest()) {
+            return Ok(());
+        }
+        changed
+    }
+
     /// One SHA-256 (in hexadecimal) for the whole data set: over the four unpacked files, headers included, one after
     /// the other: training images, training labels, test images, test labels. Computed at the first call.
     pub fn sha256(&self) -> &str {
+        self.sha256.get_or_init(|| self.digest())
+    }
+
+    fn digest(&self) -> String {
         let Self { train, test, .. } = self;
-        self.sha256.get_or_init(|| {
-            let hash = Sha256::new()
-                .chain_update(train.images.file_bytes())
-                .chain_update(train.labels.file_bytes())
-                .chain_update(test.images.file_bytes())
-                .chain_update(test.labels.file_bytes())
-                .finalize();
-            hex(&hash)
-        })
+        let hash = Sha256::new()
+            .chain_update(train.images.file_bytes())
+            .chain_update(train.labels.file_bytes())
+            .chain_update(test.images.file_bytes())
+            .chain_update(test.labels.file_bytes())
+            .finalize();
+        hex(&hash)
     }
 }
 
@@ -126,7 +143,7 @@ impl Split {
     fn open(images: &Path, labels: &Path, reading: Reading, cache: &Path) -> Result<Self> {
         let Reading { classes, label_base, transpose } = reading;
         let images = IdxImages::open_with(images, cache)?;
-        let images = if transpose { images.transposed() } else { images };
+        let images = if transpose { images.transposed()? } else { images };
         let labels = IdxLabels::open_with(labels, cache)?;
         let fail = |problem| Error::Dataset { path: labels.path().to_path_buf(), problem };
         if labels.len() != images.count() {

@@ -34,6 +34,33 @@ impl Config {
         }
     }
 
+    /// Checks that this run reads every option that was `given`: nobody is to believe that one had an effect.
+    ///
+    /// # Errors
+    ///
+    /// The first option of the layers' own learning that was given with back-propagation.
+    pub fn check_uses(&self, given: &Table) -> Result<()> {
+        const OF_FORWARD_FORWARD: [&str; 9] = [
+            "negatives",
+            "hardness",
+            "goodness",
+            "loss",
+            "threshold",
+            "temperature",
+            "peer",
+            "kernel_l2",
+            "bias_l2",
+        ];
+        let unused = OF_FORWARD_FORWARD.iter().find_map(|&field| Some((field, given.get(field)?)));
+        match unused.filter(|_| self.learning == Learning::Backpropagation) {
+            None => Ok(()),
+            Some((field, found)) => {
+                let expected = "nothing, because back-propagation does not use it";
+                Err(Error::config(Source::Given.name(field), found, expected))
+            }
+        }
+    }
+
     /// Checks every value, also as the 32-bit float that the kernels will see.
     pub(super) fn check(&self, source: Source<'_>) -> Result<()> {
         let require = |field: &str, found: String, holds: bool, expected: &str| {

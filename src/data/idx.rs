@@ -6,11 +6,12 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use memmap2::Mmap;
 
 use super::{cache, gzip};
-use crate::error::{Error, IdxProblem, Result};
+use crate::error::{DatasetProblem, Error, IdxProblem, Result};
 use crate::files::write_atomically;
 
 /// The element type code of unsigned bytes.
@@ -107,6 +108,9 @@ struct Mapped {
     path: PathBuf,
     header: Header,
     map: Mmap,
+    /// The mapped file, whatever its name stands for by now, and when it had been changed last.
+    file: File,
+    modified: Option<SystemTime>,
 }
 
 impl Mapped {
@@ -131,17 +135,32 @@ impl Mapped {
         let file = File::open(path).map_err(Error::io(path, "open"))?;
         // SAFETY: the map is read-only and private, and this process never writes to a file it has mapped: the files it
         // makes are replaced by renaming, which leaves an existing map on the old file. What cannot be ruled out is
-        // another process that truncates or rewrites the file in place meanwhile; then reads may end in a bus error
-        // or see changed bytes. That is the known price of mapping, the same for every program that maps its input.
+        // another process that truncates or rewrites the file in place meanwhile; then reads end in a bus error, which
+        // the program answers by naming the file, or see changed bytes, which `check_unchanged` notices. No reference
+        // to the bytes is used to derive anything that memory safety depends on.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path, "map into memory"))?;
         let header = Header::parse(&map, kind).map_err(fail)?;
         header.check_length(map.len() as u64).map_err(fail)?;
-        Ok(Self { path: given.to_path_buf(), header, map })
+        let modified = modified(&file);
+        Ok(Self { path: given.to_path_buf(), header, map, file, modified })
+    }
+
+    /// Checks that nobody has written into the file since it was opened.
+    fn check_unchanged(&self) -> Result<()> {
+        if modified(&self.file) == self.modified {
+            return Ok(());
+        }
+        Err(Error::Idx { path: self.path.clone(), problem: IdxProblem::Changed })
     }
 
     fn elements(&self) -> &[u8] {
         &self.map[self.header.start..]
     }
+}
+
+/// When the file was changed last, where the file system tells.
+fn modified(file: &File) -> Option<SystemTime> {
+    file.metadata().and_then(|metadata| metadata.modified()).ok()
 }
 
 /// Images of one size, one byte per pixel, mapped into memory.
@@ -174,9 +193,16 @@ impl IdxImages {
     }
 
     /// The same images with rows and columns exchanged, as EMNIST needs it, which keeps its images transposed.
-    pub fn transposed(self) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Dataset`] when the images have one row: pixels without a shape.
+    pub fn transposed(self) -> Result<Self> {
         if self.transposed.is_some() {
-            return Self { transposed: None, ..self };
+            return Ok(Self { transposed: None, ..self });
+        }
+        if self.rows() == 1 {
+            return Err(Error::Dataset { path: self.path().to_path_buf(), problem: DatasetProblem::Flat });
         }
         let (rows, cols) = (self.rows(), self.cols());
         let mut pixels = vec![0; self.pixels().len()];
@@ -186,7 +212,7 @@ impl IdxImages {
                 to.iter_mut().zip(image[column..].iter().step_by(cols)).for_each(|(to, from)| *to = *from);
             }
         }
-        Self { transposed: Some(pixels), ..self }
+        Ok(Self { transposed: Some(pixels), ..self })
     }
 
     /// The number of images, n.
@@ -231,9 +257,18 @@ impl IdxImages {
         &self.file.path
     }
 
-    /// The whole unpacked file, header included.
-    pub(super) fn file_bytes(&self) -> &[u8] {
+    /// The whole unpacked file as it is mapped, header included.
+    pub fn file_bytes(&self) -> &[u8] {
         &self.file.map
+    }
+
+    /// Checks that nobody has written into the file since it was opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Idx`] when somebody has: what was read of it may then be of either state.
+    pub fn check_unchanged(&self) -> Result<()> {
+        self.file.check_unchanged()
     }
 }
 
@@ -308,9 +343,18 @@ impl IdxLabels {
         &self.file.path
     }
 
-    /// The whole unpacked file, header included.
-    pub(super) fn file_bytes(&self) -> &[u8] {
+    /// The whole unpacked file as it is mapped, header included.
+    pub fn file_bytes(&self) -> &[u8] {
         &self.file.map
+    }
+
+    /// Checks that nobody has written into the file since it was opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Idx`] when somebody has: what was read of it may then be of either state.
+    pub fn check_unchanged(&self) -> Result<()> {
+        self.file.check_unchanged()
     }
 }
 

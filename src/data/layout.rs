@@ -33,18 +33,24 @@ fn spelling_of(directory: &Path, name: &str) -> Option<PathBuf> {
 
 /// What the names of a published set's training images end with, behind its prefix (`emnist-letters`, `qmnist`).
 const TRAIN_IMAGES: &str = "-train-images-idx3-ubyte";
+/// What the names of QMNIST's labels end with.
+const QMNIST_LABELS: &str = "labels-idx2-int";
 
-/// The four files that begin with `prefix`, as EMNIST and QMNIST are published; `None` where one is missing.
-fn files_with(directory: &Path, prefix: &str) -> Option<Files> {
-    let images = |part| spelling_of(directory, &format!("{prefix}-{part}-images-idx3-ubyte"));
-    let labels = |part| {
-        let of = |ending| spelling_of(directory, &format!("{prefix}-{part}-labels-{ending}"));
-        of("idx1-ubyte").or_else(|| of("idx2-int"))
-    };
-    Some([images("train")?, labels("train")?, images("test")?, labels("test")?])
+/// The four files that begin with `prefix`, as EMNIST and QMNIST are published, or the names that are missing.
+fn files_with(directory: &Path, prefix: &str) -> std::result::Result<Files, Vec<String>> {
+    let names = ["train-images-idx3", "train-labels-idx1", "test-images-idx3", "test-labels-idx1"];
+    let names = names.map(|name| format!("{prefix}-{name}-ubyte"));
+    // QMNIST's labels are integers, several of them for each image.
+    let found = names.each_ref().map(|name| {
+        spelling_of(directory, name).or_else(|| spelling_of(directory, &name.replace("labels-idx1-ubyte", QMNIST_LABELS)))
+    });
+    match found {
+        [Some(a), Some(b), Some(c), Some(d)] => Ok([a, b, c, d]),
+        _ => Err(names.into_iter().zip(&found).filter(|(_, path)| path.is_none()).map(|(name, _)| name).collect()),
+    }
 }
 
-/// The prefixes of all published sets in a directory, in order.
+/// The prefixes of the published sets in a directory, whole or not, in order: those of all training images.
 fn prefixes_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
@@ -53,7 +59,6 @@ fn prefixes_in(directory: &Path) -> Vec<String> {
             let name = name.strip_suffix(".gz").unwrap_or(&name).replace(".idx", "-idx");
             Some(name.strip_suffix(TRAIN_IMAGES)?.to_owned())
         })
-        .filter(|prefix| files_with(directory, prefix).is_some())
         .collect();
     prefixes.sort();
     prefixes.dedup();
@@ -67,7 +72,7 @@ pub(super) fn is_published(path: &Path) -> bool {
 
 /// The files of a published set by a directory and its name.
 fn published(path: &Path) -> Option<Files> {
-    files_with(path.parent()?, path.file_name()?.to_str()?)
+    files_with(path.parent()?, path.file_name()?.to_str()?).ok()
 }
 
 /// Where torchvision keeps a data set below its root: `ROOT/MNIST/raw`; `None` for a set it does not know.
@@ -89,14 +94,22 @@ pub(super) fn resolve(directory: &Path, name: Option<&str>) -> Result<(PathBuf, 
     }
     fs::read_dir(directory).map_err(Error::io(directory, "open the directory"))?;
     let fail = |problem| Error::Dataset { path: directory.to_path_buf(), problem };
-    let missing = match files_in(directory) {
+    let missing: Vec<String> = match files_in(directory) {
         Ok(files) => return Ok((directory.to_path_buf(), files)),
-        Err(missing) => missing,
+        Err(missing) => missing.into_iter().map(str::to_owned).collect(),
     };
-    match prefixes_in(directory).as_slice() {
-        [] => {}
-        [prefix] => return Ok((directory.to_path_buf(), files_with(directory, prefix).expect("just found"))),
-        prefixes => return Err(fail(DatasetProblem::Ambiguous { found: prefixes.to_vec() })),
+    let (mut whole, mut incomplete) = (Vec::new(), Vec::new());
+    for prefix in prefixes_in(directory) {
+        match files_with(directory, &prefix) {
+            Ok(files) => whole.push((prefix, files)),
+            Err(missing) => incomplete.push(missing),
+        }
+    }
+    if whole.len() > 1 {
+        return Err(fail(DatasetProblem::Ambiguous { found: whole.into_iter().map(|(prefix, _)| prefix).collect() }));
+    }
+    if let Some((_, files)) = whole.pop() {
+        return Ok((directory.to_path_buf(), files));
     }
     let wanted = |set: &&known::KnownSet| name.is_none_or(|name| known::set(name).is_none() || set.name == name);
     let folders = known::SETS.iter().filter(wanted).filter_map(|set| torchvision(directory, set.name));
@@ -106,5 +119,7 @@ pub(super) fn resolve(directory: &Path, name: Option<&str>) -> Result<(PathBuf, 
         let found = held.iter().map(|(folder, _)| below(folder)).collect();
         return Err(fail(DatasetProblem::Ambiguous { found }));
     }
+    // Of a published set that is there in part, its own names.
+    let missing = incomplete.into_iter().next().unwrap_or(missing);
     held.pop().ok_or_else(|| fail(DatasetProblem::MissingFiles { missing }))
 }

@@ -89,7 +89,10 @@ impl Places {
         let (directory, files) = layout::resolve(path, name)?;
         let name = name_of(&files).map_or_else(|| directory_name(path), str::to_owned);
         let full = std::path::absolute(path).map_err(Error::io(path, "tell the absolute path"))?;
-        Ok(Located { name, directory, spec: full.to_string_lossy().into_owned(), found_in: "the path given" })
+        let spec = full.into_os_string().into_string().map_err(|full| {
+            Error::config("data set", format!("{full:?}"), "a path in UTF-8, because runs and models remember it")
+        })?;
+        Ok(Located { name, directory, spec, found_in: "the path given" })
     }
 
     fn by_name(&self, name: &'static str) -> Result<Located> {

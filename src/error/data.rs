@@ -83,6 +83,9 @@ pub enum IdxProblem {
         /// The label.
         found: u32,
     },
+    /// Somebody has written into the file while it was in use.
+    #[error("found it changed since it was opened, expected it to stay as it is while it is in use")]
+    Changed,
     /// A `.gz` that cannot be unpacked.
     #[error("found a damaged gzip stream ({reason}), expected an IDX file packed by gzip")]
     Gzip {
@@ -114,7 +117,7 @@ pub enum DatasetProblem {
     #[error("found no {}, expected the four IDX files, each as it is or with .gz", missing.join(", no "))]
     MissingFiles {
         /// The names that no spelling was found for.
-        missing: Vec<&'static str>,
+        missing: Vec<String>,
     },
     /// More than one sub-folder holds a data set.
     #[error("found {}, expected one data set: name one of these", found.join(", "))]
@@ -164,6 +167,9 @@ pub enum DatasetProblem {
         /// The number of classes.
         classes: usize,
     },
+    /// Images whose rows and columns are to be exchanged have no rows.
+    #[error("found images of one row each, expected rows and columns, which transpose = true exchanges")]
+    Flat,
     /// There is nothing to train on.
     #[error("found no training image, expected at least one")]
     Empty,

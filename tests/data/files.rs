@@ -490,6 +490,19 @@ mod datasets {
     }
 
     #[test]
+    fn what_is_missing_of_a_published_set_is_called_as_it_is_published() {
+        let desk = Desk::new();
+        publish(&desk, "set", "emnist-letters", "idx1-ubyte");
+        fs::remove_file(desk.path("set/emnist-letters-test-labels-idx1-ubyte.gz")).unwrap();
+        let missing = "emnist-letters-test-labels-idx1-ubyte";
+        let problem = dataset_problem(desk.open("set"), "set", &["found no", missing]);
+        assert_eq!(problem, DatasetProblem::MissingFiles { missing: vec![missing.to_owned()] });
+        // A whole set beside it is taken.
+        publish(&desk, "set", "emnist-balanced", "idx1-ubyte");
+        assert_eq!(desk.open("set").unwrap().train.labels.len(), 6);
+    }
+
+    #[test]
     fn labels_of_qmnist_are_the_first_of_each_record() {
         let desk = Desk::new();
         publish(&desk, "set", "qmnist", "idx1-ubyte");
@@ -538,7 +551,7 @@ mod datasets {
         fs::remove_file(directory.join(NAMES[1])).unwrap();
         fs::remove_file(directory.join(NAMES[2])).unwrap();
         let problem = dataset_problem(desk.open("set"), "set", &[NAMES[1], NAMES[2], "expected the four IDX files"]);
-        assert_eq!(problem, DatasetProblem::MissingFiles { missing: vec![NAMES[1], NAMES[2]] });
+        assert_eq!(problem, DatasetProblem::MissingFiles { missing: vec![NAMES[1].to_owned(), NAMES[2].to_owned()] });
         let error = desk.open("nowhere").unwrap_err();
         says(&error, &["nowhere", "open the directory"]);
     }

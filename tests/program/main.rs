@@ -4,6 +4,7 @@ mod bench;
 mod cli;
 mod compare;
 mod compare_page;
+mod faults;
 mod reports;
 mod resume;
 

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 const EPOCHS: usize = 60;
 
 /// Options of a small run by each way of learning.
-const RUNS: [&str; 5] = [
+pub const RUNS: [&str; 5] = [
     "--preset keras --layers 24,12 --inner-steps 20",
     "--preset quick --layers 24,12 --batch 50 --validation 40 --validate-every 2",
     "--preset paper --layers 24,12,9 --batch 50 --dropout 0.1 --weight-average 0.9 --shift 1",
@@ -23,25 +23,25 @@ const RUNS: [&str; 5] = [
     "--preset backprop --layers 24,12 --batch 50",
 ];
 
-fn train(place: &TempDir, run: &str, out: &str, more: &[&str]) -> Command {
+pub fn train(place: &TempDir, run: &str, out: &str, more: &[&str]) -> Command {
     let mut command = program(place.path());
     command.args(["--data", "set", "--classes", "4", "--epochs", &EPOCHS.to_string(), "--out", out]);
     command.args(["--checkpoint-every", "1"]).args(run.split(' ')).args(more);
     command
 }
 
-fn resume(place: &TempDir, out: &str, more: &[&str]) -> Command {
+pub fn resume(place: &TempDir, out: &str, more: &[&str]) -> Command {
     let mut command = program(place.path());
     command.args(["--resume", out]).args(more);
     command
 }
 
-fn succeeded(output: &Output) {
+pub fn succeeded(output: &Output) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The one line with which a command fails.
-fn complaint(mut command: Command) -> String {
+pub fn complaint(mut command: Command) -> String {
     let output = command.output().unwrap();
     assert!(!output.status.success());
     String::from_utf8(output.stderr).unwrap()
@@ -65,7 +65,7 @@ fn result(place: &TempDir, out: &str) -> (Value, Vec<Value>) {
 }
 
 /// Waits until a line of its progress begins with `words`, or until it ends; whether there was such a line.
-fn wait_for(child: &mut Child, words: &str) -> bool {
+pub fn wait_for(child: &mut Child, words: &str) -> bool {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let found = lines.any(|line| line.unwrap().starts_with(words));
     // What it says later must not end it.
@@ -74,7 +74,7 @@ fn wait_for(child: &mut Child, words: &str) -> bool {
 }
 
 #[cfg(unix)]
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
 

@@ -4,7 +4,7 @@ use ffwd::data::locate::IN_VARIABLE;
 use ffwd::data::{Dataset, Located, Places, Reading, digits, known};
 use ffwd::{Error, Result};
 
-use crate::say;
+use crate::{cut_off, say};
 
 /// Opens the data set called `spec`; with no name given, finds one and says in one line on stderr what was done, unless
 /// it is to be `quiet`. Returns also how it was found.
@@ -15,6 +15,7 @@ pub fn open(spec: Option<&str>, reading: Reading, quiet: bool) -> Result<(Datase
         None => default(&places, quiet)?,
     };
     let dataset = Dataset::open_with(&located.directory, &located.name, reading, &places.cache)?;
+    cut_off::watch(&dataset);
     Ok((dataset, located))
 }
 

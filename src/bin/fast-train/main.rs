@@ -8,6 +8,7 @@
 mod arguments;
 mod bench_command;
 mod compare_command;
+mod cut_off;
 mod data_command;
 mod dataset;
 mod info;

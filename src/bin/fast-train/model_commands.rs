@@ -16,6 +16,7 @@ use ffwd::{Error, backends, checkpoint};
 use serde_json::json;
 
 use crate::arguments::{EvalArguments, PredictArguments, Predictor};
+use crate::cut_off;
 use crate::dataset;
 use crate::summary::DatasetSummary;
 use crate::{print, say, write_out};
@@ -62,6 +63,7 @@ pub fn eval(arguments: &EvalArguments) -> Result<ExitCode> {
     let by = predictor(arguments.by, &network, &config)?;
     let predicted = prediction::predict(&network, &config.recipe(), &*backend, images.pixels(), by);
     let evaluation = Evaluation::of(dataset.test.labels.values(), &predicted, network.classes);
+    dataset.check_unchanged()?;
     if arguments.json {
         let summary = json!({
             "schema": "ffwd/eval/v1",
@@ -106,10 +108,12 @@ pub fn predict(arguments: &PredictArguments) -> Result<ExitCode> {
     note_unchecked(&arguments.model, is_checked);
     let config = configuration(&origin);
     let images = IdxImages::open(&arguments.images)?;
-    let images = if config.transpose { images.transposed() } else { images };
+    cut_off::watch_images(&images);
+    let images = if config.transpose { images.transposed()? } else { images };
     check_size(&images, (network.rows, network.cols))?;
     let by = predictor(arguments.by, &network, &config)?;
     let classes = prediction::predict(&network, &config.recipe(), &*backend, images.pixels(), by);
+    images.check_unchanged()?;
     // As they are called in the files of the data set.
     let labels: Vec<u16> = classes.into_iter().map(|class| u16::from(class) + u16::from(config.label_base)).collect();
     if arguments.json {

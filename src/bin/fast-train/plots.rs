@@ -1,17 +1,19 @@
 //! The pictures of a run, as SVG: the loss curve, four training images, the confusion matrix.
 //!
-//! Relies on `plotters` with its SVG backend; drawing into a string cannot fail.
+//! Relies on `plotters` with its SVG backend, and on `png` for the images in it; drawing into a string cannot fail.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ffwd::train::EpochReport;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 const FONT: &str = "sans-serif";
 
-/// An image with its label.
+/// An image with its label, as the data set's files call it.
 pub struct Sample<'a> {
     pub image: &'a [u8],
-    pub label: u8,
+    pub label: usize,
 }
 
 /// FinalLoss and each layer's loss over the outer epochs, where they are finite.
@@ -51,34 +53,48 @@ fn points(epochs: &[EpochReport], value: impl Fn(&EpochReport) -> f64) -> impl I
     epochs.iter().map(move |report| (report.epoch, value(report))).filter(|(_, value)| value.is_finite())
 }
 
-/// Images of `rows` x `cols` bytes side by side, the label above each. Of a large image every so many-th pixel is
-/// shown.
+/// Images of `rows` x `cols` bytes side by side, the label above each.
 pub fn samples(samples: &[Sample<'_>], (rows, cols): (usize, usize)) -> String {
     const SIDE: usize = 168;
     const TITLE: usize = 30;
-    // Three dots for each pixel shown, at least, and a file of moderate size.
-    const SHOWN: usize = SIDE / 3;
+    let left = |index: usize| index * (SIDE + 12) + 6;
     let width = samples.len().max(1) * (SIDE + 12);
-    let step = rows.max(cols).div_ceil(SHOWN);
-    let cell = SIDE / rows.max(cols).div_ceil(step);
-    let shown = move || (0..rows).step_by(step).flat_map(move |row| (0..cols).step_by(step).map(move |col| (row, col)));
-    draw((width as u32, (SIDE + TITLE + 12) as u32), |area| {
-        for (index, sample) in samples.iter().enumerate() {
-            let left = (index * (SIDE + 12) + 6) as i32;
-            area.draw(&Text::new(format!("Label: {}", sample.label), (left, 8), (FONT, 16)))?;
-            for (row, col) in shown() {
-                let value = sample.image[row * cols + col];
-                let at = (left + (col / step * cell) as i32, (TITLE + row / step * cell) as i32);
-                let to = (at.0 + cell as i32, at.1 + cell as i32);
-                area.draw(&Rectangle::new([at, to], RGBColor(value, value, value).filled()))?;
-            }
-        }
-        Ok(())
-    })
+    let mut svg = draw((width as u32, (SIDE + TITLE + 12) as u32), |area| {
+        (0..).zip(samples).try_for_each(|(index, sample)| {
+            area.draw(&Text::new(format!("Label: {}", sample.label), (left(index) as i32, 8), (FONT, 16)))
+        })
+    });
+    let end = svg.rfind("</svg>").expect("the end of the picture");
+    let scale = SIDE as f64 / rows.max(cols) as f64;
+    let (width, height) = (cols as f64 * scale, rows as f64 * scale);
+    let images: String = samples
+        .iter()
+        .enumerate()
+        .map(|(index, sample)| {
+            let (x, png) = (left(index), STANDARD.encode(png(sample.image, (rows, cols))));
+            format!(
+                "<image x=\"{x}\" y=\"{TITLE}\" width=\"{width:.2}\" height=\"{height:.2}\" \
+                 preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" \
+                 href=\"data:image/png;base64,{png}\"/>\n"
+            )
+        })
+        .collect();
+    svg.insert_str(end, &images);
+    svg
 }
 
-/// How often each true label (row) was predicted as each label (column).
-pub fn confusion(counts: &[Vec<usize>]) -> String {
+/// An image of `rows` x `cols` bytes, black to white, as PNG.
+fn png(image: &[u8], (rows, cols): (usize, usize)) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, cols as u32, rows as u32);
+    encoder.set_color(png::ColorType::Grayscale);
+    let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(image));
+    written.expect("a buffer takes an image of its size");
+    bytes
+}
+
+/// How often each true label (row) was predicted as each label (column), the first of which is `label_base`.
+pub fn confusion(counts: &[Vec<usize>], label_base: u8) -> String {
     const CELL: i32 = 46;
     const MARGIN: i32 = 60;
     let side = (counts.len() as i32 * CELL + MARGIN + 20) as u32;
@@ -89,8 +105,9 @@ pub fn confusion(counts: &[Vec<usize>]) -> String {
         area.draw(&Text::new("true", (22, middle), centred(16)))?;
         for (label, row) in counts.iter().enumerate() {
             let offset = MARGIN + label as i32 * CELL + CELL / 2;
-            area.draw(&Text::new(label.to_string(), (offset, MARGIN - 14), centred(14)))?;
-            area.draw(&Text::new(label.to_string(), (MARGIN - 12, offset), centred(14)))?;
+            let called = (label + usize::from(label_base)).to_string();
+            area.draw(&Text::new(called.clone(), (offset, MARGIN - 14), centred(14)))?;
+            area.draw(&Text::new(called, (MARGIN - 12, offset), centred(14)))?;
             let total = row.iter().sum::<usize>().max(1);
             for (predicted, &count) in row.iter().enumerate() {
                 let at = (MARGIN + predicted as i32 * CELL, MARGIN + label as i32 * CELL);
@@ -140,22 +157,37 @@ mod tests {
         }
     }
 
+    /// The image that an element of a picture embeds.
+    fn embedded(element: &str) -> (usize, usize, Vec<u8>) {
+        let data = element.split_once("base64,").unwrap().1.split('"').next().unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(STANDARD.decode(data).unwrap())).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        (info.height as usize, info.width as usize, pixels)
+    }
+
     #[test]
-    fn an_image_of_any_size_stays_within_its_cell() {
+    fn samples_hold_the_images_as_they_are_within_their_cells() {
         for (rows, cols) in [(1, 1), (28, 28), (1, 784), (57, 3), (500, 400)] {
-            let image = vec![200; rows * cols];
-            let svg = samples(&[Sample { image: &image, label: 3 }], (rows, cols));
-            let far_edge = |position: &str, size: &str| -> Vec<u32> {
-                let number = |rectangle: &str, name: &str| -> u32 {
-                    let text = rectangle.split_once(&format!(" {name}=\"")).unwrap().1;
-                    text.split('"').next().unwrap().parse().unwrap()
-                };
-                let pixels = svg.split("<rect").skip(2);
-                pixels.map(|rectangle| number(rectangle, position) + number(rectangle, size)).collect()
-            };
-            let (right, bottom) = (far_edge("x", "width"), far_edge("y", "height"));
-            assert!(!right.is_empty() && right.len() <= 56 * 56);
-            assert!(right.iter().all(|&x| x <= 180) && bottom.iter().all(|&y| y <= 210), "{rows} x {cols}");
+            let images: Vec<Vec<u8>> = (0..4).map(|seed| (0..rows * cols).map(|i| (i + seed) as u8).collect()).collect();
+            let shown: Vec<Sample<'_>> = (5..).zip(&images).map(|(label, image)| Sample { image, label }).collect();
+            let svg = samples(&shown, (rows, cols));
+            let elements: Vec<&str> = svg.split("<image ").skip(1).collect();
+            assert_eq!(elements.len(), 4);
+            assert!(svg.ends_with("</svg>\n") && svg.contains("Label: 8"));
+            for (element, image) in elements.iter().zip(&images) {
+                assert_eq!(embedded(element), (rows, cols, image.clone()));
+                for name in [" width=\"", " height=\""] {
+                    let size: f64 = element.split_once(name).unwrap().1.split('"').next().unwrap().parse().unwrap();
+                    assert!(size <= 168.0, "{rows} x {cols}: {size}");
+                }
+            }
         }
+    }
+
+    #[test]
+    fn a_confusion_calls_labels_as_the_files_do() {
+        let svg = confusion(&[vec![70, 0], vec![0, 80]], 5);
+        assert!(svg.contains(">\n5\n<") && svg.contains(">\n6\n<"), "{svg}");
     }
 }

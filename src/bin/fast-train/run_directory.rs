@@ -176,11 +176,12 @@ impl RunDirectory {
     /// Writes what a run ends with: the summary, then the plots.
     pub fn finish(&mut self, results: &Results<'_>) {
         let Results { summary, image_size, samples, confusion } = results;
+        let label_base = summary.config.label_base;
         let json = serde_json::to_string_pretty(summary).expect("plain values serialise");
         self.write(SUMMARY, &json);
         self.write("loss.svg", &plots::loss(&summary.epochs));
         self.write("samples.svg", &plots::samples(samples, *image_size));
-        self.write("confusion.svg", &plots::confusion(confusion));
+        self.write("confusion.svg", &plots::confusion(confusion, label_base));
     }
 
     /// The first thing that could not be written, if any.

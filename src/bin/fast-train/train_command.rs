@@ -37,7 +37,8 @@ pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
     let given = toml::Table::try_from(&arguments.overrides).context("options as a TOML table")?;
     let resume = arguments.resume.as_deref();
     let file = resume.map(|directory| directory.join(CONFIG)).or(arguments.config);
-    let mut config = Config::resolve(file.as_deref(), given)?;
+    let mut config = Config::resolve(file.as_deref(), given.clone())?;
+    config.check_uses(&given)?;
     let begun_as = resume.map(|_| Config::resolve(file.as_deref(), toml::Table::new())).transpose()?;
     let backend = backends::choose(config.backend, config.precision, Tier::from_environment()?)?;
     let pool = thread_pool(config.threads)?;
@@ -81,6 +82,7 @@ pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
             print(format!("Written to {}", path.display()))?;
         }
     }
+    dataset.check_unchanged()?;
     Ok(if stop.load(Ordering::Relaxed) { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
 }
 
@@ -262,7 +264,7 @@ impl TrainingRun<'_> {
         let evaluation = self.evaluate(&network);
         let summary = self.summary(&network, epochs, train_seconds, &evaluation);
         if let Some(directory) = directory {
-            let samples = random_samples(self.dataset, self.training_images(), self.config.seed);
+            let samples = self.random_samples();
             let image_size = (network.rows, network.cols);
             directory.finish(&Results { summary: &summary, image_size, samples, confusion: evaluation.confusion });
         }
@@ -319,7 +321,8 @@ impl TrainingRun<'_> {
             }
             sound?;
             let Some(report) = report else { break };
-            epochs.push(report);
+            // The losses of single steps have been checked, and would fill the memory of a long run.
+            epochs.push(EpochReport { step_loss: Vec::new(), ..report });
             keeper.take(trainer.state(), seconds());
             if keeper.is_due() {
                 keeper.keep(&epochs, &progress);
@@ -368,6 +371,15 @@ impl TrainingRun<'_> {
         }
     }
 
+    /// Some of the training images, as the Keras example shows them before it trains.
+    fn random_samples(&self) -> Vec<Sample<'_>> {
+        let (train, count) = (&self.dataset.train, self.training_images());
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.config.seed);
+        let shown = seq::index::sample(&mut rng, count, SHOWN_SAMPLES.min(count));
+        let label = |i: usize| usize::from(train.labels.values()[i]) + usize::from(self.config.label_base);
+        shown.into_iter().map(|i| Sample { image: train.images.image(i), label: label(i) }).collect()
+    }
+
     fn evaluate(&self, network: &Network) -> Evaluation {
         let Self { config, dataset, backend } = self;
         let labels = dataset.test.labels.values();
@@ -405,14 +417,6 @@ fn check_converging(epoch: usize, report: Option<&EpochReport>, network: &Networ
         bail!("epoch {epoch}: the weights of the read-out are no finite numbers; try a smaller --readout-lr");
     }
     Ok(())
-}
-
-/// Some of the first `count` training images, as the Keras example shows them before it trains.
-fn random_samples(dataset: &Dataset, count: usize, seed: u64) -> Vec<Sample<'_>> {
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let shown = seq::index::sample(&mut rng, count, SHOWN_SAMPLES.min(count));
-    let sample = |i| Sample { image: dataset.train.images.image(i), label: dataset.train.labels.values()[i] };
-    shown.into_iter().map(sample).collect()
 }
 
 fn print_result(summary: &Summary) -> Result<()> {
