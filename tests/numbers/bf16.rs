@@ -24,7 +24,7 @@ const CLOSE: f32 = 1.0 / 512.0;
 const AS_BF16: f32 = 1.0 / 64.0;
 
 /// Every tile unit to test, named: those of the machine, unless `FFWD_ISA` asks for one, and decoded arithmetic.
-fn units() -> Vec<(&'static str, Isa, TileTier)> {
+pub fn units() -> Vec<(&'static str, Isa, TileTier)> {
     let restricted = std::env::var_os(ISA_VARIABLE).is_some();
     let mut units: Vec<_> = if restricted {
         let tier = Tier::from_environment().expect("what FFWD_ISA asks for");
@@ -41,7 +41,7 @@ fn units() -> Vec<(&'static str, Isa, TileTier)> {
 }
 
 /// The backends of a unit: as it comes, and with every strip dense, every strip sparse, and some of each.
-fn backends(isa: Isa, tier: TileTier) -> [Fused; 4] {
+pub fn backends(isa: Isa, tier: TileTier) -> [Fused; 4] {
     let fused = Fused::in_bf16(isa, tier);
     [fused, fused.with_sparse_below(0.0), fused.with_sparse_below(2.0), fused.with_sparse_below(0.45)]
 }

@@ -7,6 +7,7 @@ mod backends;
 mod bf16;
 mod common;
 mod dropout;
+mod extremes;
 mod gemm;
 mod golden;
 mod state;
