@@ -2,11 +2,14 @@
 //! written.
 //!
 //! `model.rs` is a network that predicts; the state of a run that goes on (`crate::train::stored`) is kept in the same
-//! form (`file.rs`).
+//! form (`file.rs`), whose header may hold nothing twice (`distinct_keys.rs`).
 
+mod distinct_keys;
 mod file;
 mod model;
 
+#[cfg(feature = "internals")]
+pub use file::with_right_sum;
 pub(crate) use file::{TensorFile, TensorMut, write};
 pub(crate) use model::names;
 pub use model::{Model, Origin, load, save, weights_sha256};

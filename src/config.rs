@@ -242,6 +242,7 @@ impl Config {
         self.out = None;
         let absolute =
             |path: String| std::path::absolute(&path).ok().and_then(|path| path.into_os_string().into_string().ok());
+        // Below a directory whose name is no text, the model is found from there only.
         self.from = self.from.take().and_then(|path| absolute(path.clone()).or(Some(path)));
         self.backend = toml::Value::from(backend.name()).try_into().expect("a name that `backend` takes");
         self.precision = toml::Value::from(backend.precision()).try_into().expect("a name that `precision` takes");

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 pub use data::FailedMirror;
 pub use data::{DatasetProblem, Finding, IdxProblem, SurveyRow};
 
+use crate::text::shortened;
+
 /// The result of everything that reads a file or a user's words.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -116,6 +118,11 @@ fn reasons(attempts: &[FailedMirror]) -> String {
     attempts.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
+/// Words that may come from a file or a user, as part of a message: on one line, and not without end.
+fn words(text: &str) -> String {
+    shortened(text, 2_000)
+}
+
 impl Error {
     /// Wraps an operating system error with the path and the action it belongs to.
     pub fn io(path: impl AsRef<Path>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
@@ -124,7 +131,16 @@ impl Error {
     }
 
     /// A field that holds something it cannot hold.
-    pub fn config(field: impl Into<String>, found: impl ToString, expected: impl Into<String>) -> Self {
-        Self::Config { field: field.into(), found: found.to_string(), expected: expected.into() }
+    pub fn config(field: impl AsRef<str>, found: impl ToString, expected: impl AsRef<str>) -> Self {
+        Self::Config {
+            field: words(field.as_ref()),
+            found: words(&found.to_string()),
+            expected: words(expected.as_ref()),
+        }
+    }
+
+    /// A file that is not the model it should be.
+    pub(crate) fn model(path: &Path, found: &str, expected: &str) -> Self {
+        Self::Model { path: path.to_path_buf(), found: words(found), expected: words(expected) }
     }
 }

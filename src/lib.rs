@@ -30,8 +30,8 @@
 //! 7. `bench`, which is there with the feature `cli`: every kernel with its shapes and operations, the report of a
 //!    measurement, and reports side by side.
 //!
-//! Below all of these lie [`error`], `machine` (what the CPU is; `gemm` asks for its caches), `memory`, `files` and
-//! `hex`, which rely on none of them.
+//! Below all of these lie [`error`], `machine` (what the CPU is; `gemm` asks for its caches), `memory`, `files`, `hex`
+//! and [`text`], which rely on none of them.
 //!
 //! The same seed, instruction set and precision give bit-identical weights on any number of threads: work is cut by the
 //! shape of the batch alone, and partial sums are added in the order of that cut.
@@ -67,6 +67,7 @@ pub mod readout;
 pub mod recipe;
 mod reference;
 mod simd;
+pub mod text;
 pub mod tier;
 mod tile;
 pub mod train;
@@ -78,6 +79,7 @@ pub use error::{Error, Result};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals {
+    pub use crate::checkpoint::with_right_sum;
     pub use crate::fused::Fused;
     pub use crate::fused::packing::MR;
     pub use crate::reference::{Reference, product};

@@ -11,9 +11,11 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
+use super::distinct_keys::DistinctKeys;
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::hex::hex;
+use crate::text::shortened;
 
 /// The key of the sum in the metadata.
 const SUM: &str = "sha256";
@@ -93,6 +95,17 @@ fn sum<'a>(metadata: &Metadata, tensors: impl Iterator<Item = (String, TensorVie
     hex(&hash.finalize())
 }
 
+/// The file in `bytes` with the sum of what it holds; `None` where it is no safetensors file.
+#[cfg(feature = "internals")]
+pub fn with_right_sum(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
+    let tensors = SafeTensors::deserialize(bytes).ok()?;
+    let views = || tensors.iter().map(|(name, tensor)| (name.to_owned(), tensor));
+    let mut metadata: Metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    metadata.insert(SUM.to_owned(), sum(&metadata, views()));
+    safetensors::serialize(views(), Some(metadata.into_iter().collect())).ok()
+}
+
 /// A file being read, with its path for the messages.
 pub struct TensorFile<'a> {
     path: &'a Path,
@@ -108,16 +121,20 @@ impl<'a> TensorFile<'a> {
     ///
     /// [`Error::Model`] when it is no safetensors file, or its sum is not that of its content.
     pub fn new(path: &'a Path, bytes: &'a [u8], what: &str) -> Result<Self> {
-        let no_safetensors = |error| wrong(path, format!("no safetensors file ({error})"), what);
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(no_safetensors)?;
+        let no_safetensors = |error| Error::model(path, &format!("no safetensors file ({error})"), what);
+        let (length, header) = SafeTensors::read_metadata(bytes).map_err(no_safetensors)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(no_safetensors)?;
+        // The length of the header stands in front of it.
+        serde_json::from_slice::<DistinctKeys>(&bytes[size_of::<u64>()..][..length])
+            .map_err(|error| Error::model(path, &format!("a header with {error}"), what))?;
         let metadata: Metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
         let is_checked = metadata.contains_key(SUM);
         if let Some(expected) = metadata.get(SUM) {
             let found = sum(&metadata, tensors.iter().map(|(name, tensor)| (name.to_owned(), tensor)));
             if found != *expected {
                 let found = format!("content of SHA-256 {found}");
-                return Err(wrong(path, found, &format!("{expected}, as it was written: the file is damaged")));
+                let expected = shortened(expected, 64);
+                return Err(Error::model(path, &found, &format!("{expected}, as it was written: the file is damaged")));
             }
         }
         Ok(Self { path, metadata, tensors, is_checked })
@@ -186,17 +203,13 @@ impl<'a> TensorFile<'a> {
 
     /// An error of this file.
     pub fn wrong(&self, found: String, expected: &str) -> Error {
-        wrong(self.path, found, expected)
+        Error::model(self.path, &found, expected)
     }
 }
 
 fn finite(path: &Path, name: &str, values: &[f32]) -> Result<()> {
     match values.iter().find(|value| !value.is_finite()) {
-        Some(value) => Err(wrong(path, format!("{name} with the value {value}"), "finite numbers")),
+        Some(value) => Err(Error::model(path, &format!("{name} with the value {value}"), "finite numbers")),
         None => Ok(()),
     }
-}
-
-fn wrong(path: &Path, found: String, expected: &str) -> Error {
-    Error::Model { path: path.to_path_buf(), found, expected: expected.to_owned() }
 }

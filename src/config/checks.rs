@@ -34,23 +34,14 @@ impl Config {
         }
     }
 
-    /// Checks that this run reads every option that was `given`: nobody is to believe that one had an effect.
+    /// Checks that back-propagation, where it is asked for, reads every option that was `given`.
     ///
     /// # Errors
     ///
     /// The first option of the layers' own learning that was given with back-propagation.
     pub fn check_uses(&self, given: &Table) -> Result<()> {
-        const OF_FORWARD_FORWARD: [&str; 9] = [
-            "negatives",
-            "hardness",
-            "goodness",
-            "loss",
-            "threshold",
-            "temperature",
-            "peer",
-            "kernel_l2",
-            "bias_l2",
-        ];
+        const OF_FORWARD_FORWARD: [&str; 9] =
+            ["negatives", "hardness", "goodness", "loss", "threshold", "temperature", "peer", "kernel_l2", "bias_l2"];
         let unused = OF_FORWARD_FORWARD.iter().find_map(|&field| Some((field, given.get(field)?)));
         match unused.filter(|_| self.learning == Learning::Backpropagation) {
             None => Ok(()),

@@ -108,9 +108,9 @@ struct Mapped {
     path: PathBuf,
     header: Header,
     map: Mmap,
-    /// The mapped file, whatever its name stands for by now, and when it had been changed last.
+    /// The mapped file, whatever its name stands for by now, and what it was like before it was mapped.
     file: File,
-    modified: Option<SystemTime>,
+    state: FileState,
 }
 
 impl Mapped {
@@ -133,21 +133,21 @@ impl Mapped {
     fn open_unpacked(given: &Path, path: &Path, kind: Kind) -> Result<Self> {
         let fail = |problem| Error::Idx { path: given.to_path_buf(), problem };
         let file = File::open(path).map_err(Error::io(path, "open"))?;
+        let state = FileState::of(&file);
         // SAFETY: the map is read-only and private, and this process never writes to a file it has mapped: the files it
-        // makes are replaced by renaming, which leaves an existing map on the old file. What cannot be ruled out is
-        // another process that truncates or rewrites the file in place meanwhile; then reads end in a bus error, which
-        // the program answers by naming the file, or see changed bytes, which `check_unchanged` notices. No reference
-        // to the bytes is used to derive anything that memory safety depends on.
+        // makes are replaced by renaming, which leaves an existing map on the old file. Another process may truncate or
+        // rewrite the file in place all the same: then reads end in a bus error, or see changed bytes. Sizes are copied
+        // out of the header once, and each pixel is read as a number of which any value is valid, so no changed byte
+        // can lead to another access of memory.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io(path, "map into memory"))?;
         let header = Header::parse(&map, kind).map_err(fail)?;
         header.check_length(map.len() as u64).map_err(fail)?;
-        let modified = modified(&file);
-        Ok(Self { path: given.to_path_buf(), header, map, file, modified })
+        Ok(Self { path: given.to_path_buf(), header, map, file, state })
     }
 
-    /// Checks that nobody has written into the file since it was opened.
+    /// Checks that nobody has written into the file since it was opened, by its length and its time of change.
     fn check_unchanged(&self) -> Result<()> {
-        if modified(&self.file) == self.modified {
+        if FileState::of(&self.file) == self.state {
             return Ok(());
         }
         Err(Error::Idx { path: self.path.clone(), problem: IdxProblem::Changed })
@@ -158,12 +158,26 @@ impl Mapped {
     }
 }
 
-/// When the file was changed last, where the file system tells.
-fn modified(file: &File) -> Option<SystemTime> {
-    file.metadata().and_then(|metadata| metadata.modified()).ok()
+/// What a file says of itself without being read.
+#[derive(Debug, PartialEq, Eq)]
+struct FileState {
+    length: Option<u64>,
+    /// When it was changed last, where the file system tells.
+    modified: Option<SystemTime>,
+}
+
+impl FileState {
+    fn of(file: &File) -> Self {
+        let metadata = file.metadata().ok();
+        let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
+        Self { length: metadata.map(|metadata| metadata.len()), modified }
+    }
 }
 
 /// Images of one size, one byte per pixel, mapped into memory.
+///
+/// A file that another process cuts off while it is mapped ends this one with SIGBUS, unless it handles the signal as
+/// `fast-train` does; [`check_unchanged`](Self::check_unchanged) tells whether one has been written to.
 #[derive(Debug)]
 pub struct IdxImages {
     file: Mapped,
@@ -262,7 +276,7 @@ impl IdxImages {
         &self.file.map
     }
 
-    /// Checks that nobody has written into the file since it was opened.
+    /// Checks that nobody has written into the file since it was opened, by its length and its time of change.
     ///
     /// # Errors
     ///
@@ -272,12 +286,11 @@ impl IdxImages {
     }
 }
 
-/// Labels, one byte each, mapped into memory.
+/// Labels, one byte each. They are copied out of their file, so that they stay what they were checked to be.
 #[derive(Debug)]
 pub struct IdxLabels {
     file: Mapped,
-    /// The labels, where they are not what the file holds byte by byte.
-    changed: Option<Vec<u8>>,
+    values: Vec<u8>,
 }
 
 impl IdxLabels {
@@ -293,7 +306,7 @@ impl IdxLabels {
         let file = Mapped::open(path, Kind::Labels, cache)?;
         let Header { element_bytes, cols: fields, .. } = file.header;
         if element_bytes == 1 {
-            return Ok(Self { file, changed: None });
+            return Ok(Self { values: file.elements().to_vec(), file });
         }
         let records = file.elements().chunks_exact(element_bytes * fields).enumerate();
         let label = |(index, record): (usize, &[u8])| {
@@ -301,17 +314,14 @@ impl IdxLabels {
             let problem = IdxProblem::LabelTooLarge { index, found: label };
             u8::try_from(label).map_err(|_| Error::Idx { path: path.to_path_buf(), problem })
         };
-        let changed = records.map(label).collect::<Result<Vec<u8>>>()?;
-        Ok(Self { changed: Some(changed), file })
+        let values = records.map(label).collect::<Result<Vec<u8>>>()?;
+        Ok(Self { values, file })
     }
 
     /// The same labels, none of which is below `base`, counted from it on: `base` becomes 0.
-    pub(super) fn counted_from(self, base: u8) -> Self {
-        if base == 0 {
-            return self;
-        }
-        let changed = self.values().iter().map(|label| label - base).collect();
-        Self { changed: Some(changed), ..self }
+    pub(super) fn counted_from(mut self, base: u8) -> Self {
+        self.values.iter_mut().for_each(|label| *label -= base);
+        self
     }
 
     /// [`open_with`](Self::open_with) the user's cache directory.
@@ -335,7 +345,7 @@ impl IdxLabels {
 
     /// All labels, n bytes.
     pub fn values(&self) -> &[u8] {
-        self.changed.as_deref().unwrap_or_else(|| self.file.elements())
+        &self.values
     }
 
     /// The file as it was given, `.gz` included.
@@ -348,7 +358,7 @@ impl IdxLabels {
         &self.file.map
     }
 
-    /// Checks that nobody has written into the file since it was opened.
+    /// Checks that nobody has written into the file since it was opened, by its length and its time of change.
     ///
     /// # Errors
     ///

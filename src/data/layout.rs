@@ -31,33 +31,36 @@ fn spelling_of(directory: &Path, name: &str) -> Option<PathBuf> {
     spellings.into_iter().map(|spelling| directory.join(spelling)).find(|path| path.is_file())
 }
 
-/// What the names of a published set's training images end with, behind its prefix (`emnist-letters`, `qmnist`).
-const TRAIN_IMAGES: &str = "-train-images-idx3-ubyte";
-/// What the names of QMNIST's labels end with.
-const QMNIST_LABELS: &str = "labels-idx2-int";
+/// What the names of a published set's four files end with, behind its prefix (`emnist-letters`).
+const PUBLISHED: [&str; 4] =
+    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "test-images-idx3-ubyte", "test-labels-idx1-ubyte"];
+/// The same of QMNIST, whose labels are integers, several for each image.
+const QMNIST: [&str; 4] =
+    ["train-images-idx3-ubyte", "train-labels-idx2-int", "test-images-idx3-ubyte", "test-labels-idx2-int"];
 
 /// The four files that begin with `prefix`, as EMNIST and QMNIST are published, or the names that are missing.
 fn files_with(directory: &Path, prefix: &str) -> std::result::Result<Files, Vec<String>> {
-    let names = ["train-images-idx3", "train-labels-idx1", "test-images-idx3", "test-labels-idx1"];
-    let names = names.map(|name| format!("{prefix}-{name}-ubyte"));
-    // QMNIST's labels are integers, several of them for each image.
-    let found = names.each_ref().map(|name| {
-        spelling_of(directory, name).or_else(|| spelling_of(directory, &name.replace("labels-idx1-ubyte", QMNIST_LABELS)))
-    });
-    match found {
-        [Some(a), Some(b), Some(c), Some(d)] => Ok([a, b, c, d]),
-        _ => Err(names.into_iter().zip(&found).filter(|(_, path)| path.is_none()).map(|(name, _)| name).collect()),
-    }
+    let files_of = |endings: [&str; 4]| {
+        let names = endings.map(|ending| format!("{prefix}-{ending}"));
+        let found = names.each_ref().map(|name| spelling_of(directory, name));
+        match found {
+            [Some(a), Some(b), Some(c), Some(d)] => Ok([a, b, c, d]),
+            _ => Err(names.into_iter().zip(&found).filter(|(_, path)| path.is_none()).map(|(name, _)| name).collect()),
+        }
+    };
+    let fewest = |a: Vec<String>, b: Vec<String>| if b.len() < a.len() { b } else { a };
+    files_of(PUBLISHED).or_else(|missing| files_of(QMNIST).map_err(|of_qmnist| fewest(missing, of_qmnist)))
 }
 
-/// The prefixes of the published sets in a directory, whole or not, in order: those of all training images.
+/// The prefixes of the published sets in a directory, whole or not, in order.
 fn prefixes_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let mut prefixes: Vec<String> = names
         .filter_map(|name| {
             let name = name.strip_suffix(".gz").unwrap_or(&name).replace(".idx", "-idx");
-            Some(name.strip_suffix(TRAIN_IMAGES)?.to_owned())
+            let prefix = |ending: &&str| Some(name.strip_suffix(*ending)?.strip_suffix('-')?.to_owned());
+            PUBLISHED.iter().chain(&QMNIST).find_map(prefix)
         })
         .collect();
     prefixes.sort();
@@ -67,12 +70,12 @@ fn prefixes_in(directory: &Path) -> Vec<String> {
 
 /// Whether the path is a directory and the name of one of several published sets in it: `DIRECTORY/emnist-letters`.
 pub(super) fn is_published(path: &Path) -> bool {
-    published(path).is_some()
+    published(path).is_some_and(|files| files.is_ok())
 }
 
-/// The files of a published set by a directory and its name.
-fn published(path: &Path) -> Option<Files> {
-    files_with(path.parent()?, path.file_name()?.to_str()?).ok()
+/// The files of a published set by a directory and its name, or the names that are missing.
+fn published(path: &Path) -> Option<std::result::Result<Files, Vec<String>>> {
+    Some(files_with(path.parent()?, path.file_name()?.to_str()?))
 }
 
 /// Where torchvision keeps a data set below its root: `ROOT/MNIST/raw`; `None` for a set it does not know.
@@ -89,20 +92,28 @@ pub(super) fn torchvision(root: &Path, name: &str) -> Option<PathBuf> {
 /// [`Error::Io`] when the directory cannot be read, [`Error::Dataset`] when files are missing or it is not clear
 /// which sub-folder is meant.
 pub(super) fn resolve(directory: &Path, name: Option<&str>) -> Result<(PathBuf, Files)> {
-    if let (false, Some(files)) = (directory.exists(), published(directory)) {
-        return Ok((directory.to_path_buf(), files));
+    let fail = |problem| Error::Dataset { path: directory.to_path_buf(), problem };
+    if !directory.exists() {
+        match published(directory) {
+            Some(Ok(files)) => return Ok((directory.to_path_buf(), files)),
+            Some(Err(missing)) if missing.len() < NAMES.len() => {
+                return Err(fail(DatasetProblem::MissingFiles { missing }));
+            }
+            _ => {}
+        }
     }
     fs::read_dir(directory).map_err(Error::io(directory, "open the directory"))?;
-    let fail = |problem| Error::Dataset { path: directory.to_path_buf(), problem };
-    let missing: Vec<String> = match files_in(directory) {
+    let mut missing: Vec<String> = match files_in(directory) {
         Ok(files) => return Ok((directory.to_path_buf(), files)),
         Err(missing) => missing.into_iter().map(str::to_owned).collect(),
     };
-    let (mut whole, mut incomplete) = (Vec::new(), Vec::new());
+    let mut whole = Vec::new();
     for prefix in prefixes_in(directory) {
         match files_with(directory, &prefix) {
             Ok(files) => whole.push((prefix, files)),
-            Err(missing) => incomplete.push(missing),
+            // What is missed is the set of which most is there, by its own names.
+            Err(of_prefix) if of_prefix.len() < missing.len() => missing = of_prefix,
+            Err(_) => {}
         }
     }
     if whole.len() > 1 {
@@ -119,7 +130,5 @@ pub(super) fn resolve(directory: &Path, name: Option<&str>) -> Result<(PathBuf, 
         let found = held.iter().map(|(folder, _)| below(folder)).collect();
         return Err(fail(DatasetProblem::Ambiguous { found }));
     }
-    // Of a published set that is there in part, its own names.
-    let missing = incomplete.into_iter().next().unwrap_or(missing);
     held.pop().ok_or_else(|| fail(DatasetProblem::MissingFiles { missing }))
 }

@@ -64,7 +64,7 @@ impl Places {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] when `spec` is neither a known name nor a directory, [`Error::NotFound`] when a known set is
+    /// [`Error::Config`] when `spec` is neither a known name nor a directory, or its absolute path is no UTF-8, [`Error::NotFound`] when a known set is
     /// in none of the places, [`Error::Io`] or [`Error::Dataset`] when a directory given by path cannot be read or
     /// does not hold the files, [`Error::Io`] when `digits` cannot be written.
     pub fn locate(&self, spec: &str) -> Result<Located> {
@@ -90,7 +90,7 @@ impl Places {
         let name = name_of(&files).map_or_else(|| directory_name(path), str::to_owned);
         let full = std::path::absolute(path).map_err(Error::io(path, "tell the absolute path"))?;
         let spec = full.into_os_string().into_string().map_err(|full| {
-            Error::config("data set", format!("{full:?}"), "a path in UTF-8, because runs and models remember it")
+            Error::config("data set", format!("{full:?}"), "a path in UTF-8, in which it can be remembered")
         })?;
         Ok(Located { name, directory, spec, found_in: "the path given" })
     }

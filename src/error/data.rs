@@ -5,6 +5,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::text::one_line;
+
 /// How a file departs from the IDX format, or from the kind of IDX file that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -84,7 +86,10 @@ pub enum IdxProblem {
         found: u32,
     },
     /// Somebody has written into the file while it was in use.
-    #[error("found it changed since it was opened, expected it to stay as it is while it is in use")]
+    #[error(
+        "found it changed since it was opened, expected it to stay as it is while it is in use; \
+         replace a data file by renaming another one over it"
+    )]
     Changed,
     /// A `.gz` that cannot be unpacked.
     #[error("found a damaged gzip stream ({reason}), expected an IDX file packed by gzip")]
@@ -114,13 +119,13 @@ fn as_known(start: [u8; 2]) -> &'static str {
 #[non_exhaustive]
 pub enum DatasetProblem {
     /// Some of the four files are not there.
-    #[error("found no {}, expected the four IDX files, each as it is or with .gz", missing.join(", no "))]
+    #[error("found no {}, expected the four IDX files, each as it is or with .gz", one_line(&missing.join(", no ")))]
     MissingFiles {
         /// The names that no spelling was found for.
         missing: Vec<String>,
     },
     /// More than one sub-folder holds a data set.
-    #[error("found {}, expected one data set: name one of these", found.join(", "))]
+    #[error("found {}, expected one data set: name one of these", one_line(&found.join(", ")))]
     Ambiguous {
         /// What is there, by the names below the directory.
         found: Vec<String>,
@@ -167,7 +172,7 @@ pub enum DatasetProblem {
         /// The number of classes.
         classes: usize,
     },
-    /// Images whose rows and columns are to be exchanged have no rows.
+    /// Images whose rows and columns are to be exchanged are rows of pixels without a shape.
     #[error("found images of one row each, expected rows and columns, which transpose = true exchanges")]
     Flat,
     /// There is nothing to train on.

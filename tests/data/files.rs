@@ -497,9 +497,21 @@ mod datasets {
         let missing = "emnist-letters-test-labels-idx1-ubyte";
         let problem = dataset_problem(desk.open("set"), "set", &["found no", missing]);
         assert_eq!(problem, DatasetProblem::MissingFiles { missing: vec![missing.to_owned()] });
+        dataset_problem(desk.open("set/emnist-letters"), "set/emnist-letters", &["found no", missing]);
         // A whole set beside it is taken.
         publish(&desk, "set", "emnist-balanced", "idx1-ubyte");
         assert_eq!(desk.open("set").unwrap().train.labels.len(), 6);
+
+        publish(&desk, "other", "qmnist", "idx2-int");
+        fs::remove_file(desk.path("other/qmnist-train-images-idx3-ubyte.gz")).unwrap();
+        fs::remove_file(desk.path("other/qmnist-test-labels-idx2-int.gz")).unwrap();
+        let missing = ["qmnist-train-images-idx3-ubyte", "qmnist-test-labels-idx2-int"];
+        let problem = dataset_problem(desk.open("other"), "other", &missing);
+        assert_eq!(problem, DatasetProblem::MissingFiles { missing: missing.map(str::to_owned).to_vec() });
+        // More is there of MNIST's.
+        desk.set("other");
+        fs::remove_file(desk.path(&format!("other/{}", NAMES[3]))).unwrap();
+        dataset_problem(desk.open("other"), "other", &["found no t10k-labels-idx1-ubyte, expected"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Data and recipes at their ends, on every backend, instruction set and precision: all black, all white, one class,
-//! one image, one unit, one pixel, a threshold of zero. Everything stays a finite number, and backends agree.
+//! one image, one unit, one pixel, a threshold of zero. Everything stays a finite number, and all backends begin with
+//! the same losses.
 
 use crate::bf16;
 use crate::common;
@@ -8,7 +9,7 @@ use ffwd::network::Network;
 use ffwd::predict::{self, By};
 use ffwd::train::{EpochReport, Trainer, TrainingSet, TrainingState};
 
-/// Ways of learning, all of them short. The Keras example's steps are as large as it has them.
+/// Ways of learning; the first with the learning rate of the Keras example, which is large.
 const RECIPES: [&str; 7] = [
     "preset = \"keras\"\ninner_steps = 5",
     "preset = \"keras\"\ninner_steps = 3\noptimizer = \"sgd\"\nlr = 0.1\nthreshold = 0.0",
@@ -63,7 +64,8 @@ struct Outcome {
 fn outcome(backend: &dyn Backend, set: &Set, recipe: &str, layers: &str) -> Outcome {
     // With one class there is no wrong label.
     let of_one_class = if set.classes == 1 { "negatives = \"permuted\"\n" } else { "" };
-    let fields = format!("{recipe}\nlayers = {layers}\nclasses = {}\nbatch = 16\nepochs = 3\n{of_one_class}", set.classes);
+    let fields =
+        format!("{recipe}\nlayers = {layers}\nclasses = {}\nbatch = 16\nepochs = 3\n{of_one_class}", set.classes);
     let config = common::config(&fields);
     let network = Network::new(set.size.0, set.size.1, set.classes, &config.layers, config.initial(), 3);
     let training = TrainingSet { pixels: &set.pixels, labels: &set.labels };
@@ -91,7 +93,8 @@ fn check_finite(Outcome { reports, network, predicted }: &Outcome, set: &Set, wh
 
 /// The first epoch's losses, before small differences grow.
 fn check_close(found: &Outcome, expected: &Outcome, tolerance: f64, what: &str) {
-    let losses = |outcome: &Outcome| -> Vec<f64> { outcome.reports[0].step_loss.iter().map(|steps| steps[0]).collect() };
+    let losses =
+        |outcome: &Outcome| -> Vec<f64> { outcome.reports[0].step_loss.iter().map(|steps| steps[0]).collect() };
     for (found, expected) in losses(found).iter().zip(losses(expected)) {
         assert!((found - expected).abs() <= tolerance * expected.abs().max(1.0), "{what}: {found} {expected}");
     }

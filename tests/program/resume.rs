@@ -40,15 +40,17 @@ pub fn succeeded(output: &Output) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The one line with which a command fails.
+/// What a command that fails says; one line of it is the error.
 pub fn complaint(mut command: Command) -> String {
     let output = command.output().unwrap();
     assert!(!output.status.success());
-    String::from_utf8(output.stderr).unwrap()
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{said}");
+    said
 }
 
 /// What a run came to, but for times.
-fn result(place: &TempDir, out: &str) -> (Value, Vec<Value>) {
+pub fn result(place: &TempDir, out: &str) -> (Value, Vec<Value>) {
     let directory = place.path().join(out);
     let read = |name: &str| std::fs::read_to_string(directory.join(name)).unwrap();
     let mut summary: Value = serde_json::from_str(&read("summary.json")).unwrap();

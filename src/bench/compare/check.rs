@@ -11,9 +11,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::text::{is_control, quoted, shortened};
+use super::text::quoted;
 use crate::bench::report::Report;
 use crate::error::Error;
+use crate::text::{is_control, shortened};
 
 const MAX_CHARACTERS: usize = 500;
 /// In each list: enough for every kernel on a hundred shapes, few enough to draw.

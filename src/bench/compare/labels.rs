@@ -1,8 +1,8 @@
 //! What reports are called: a letter in tables and charts, a label in the legend.
 
-use super::text::shortened;
 use super::{Heading, ReportFile};
 use crate::bench::report::Report;
+use crate::text::shortened;
 
 /// Longer names of CPUs and files are cut.
 const MAX_CHARACTERS: usize = 60;

@@ -34,22 +34,6 @@ pub fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-/// At most `limit` characters of `text`, on one line, an ellipsis for what is left out.
-pub fn shortened(text: &str, limit: usize) -> String {
-    let printable = |character| if is_control(character) { '\u{fffd}' } else { character };
-    let mut short: String = text.chars().take(limit).map(printable).collect();
-    if text.chars().nth(limit).is_some() {
-        short.pop();
-        short.push('…');
-    }
-    short
-}
-
-/// Whether a character moves what stands around it instead of being seen: control characters, and marks of direction.
-pub fn is_control(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// `1 thread`, `2 threads`.
 pub fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
@@ -76,12 +60,5 @@ mod tests {
         ] {
             assert_eq!(number(value), text);
         }
-    }
-
-    #[test]
-    fn a_short_text_stays_and_a_long_one_ends_in_an_ellipsis() {
-        assert_eq!(shortened("abc", 3), "abc");
-        assert_eq!(shortened("abcd", 3), "ab…");
-        assert_eq!(shortened("a\nb\u{202e}", 4), "a\u{fffd}b\u{fffd}");
     }
 }

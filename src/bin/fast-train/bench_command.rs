@@ -32,6 +32,7 @@ pub fn run(arguments: &BenchArguments) -> Result<ExitCode> {
     end_on_interrupt(announcer.bar.clone())?;
     let report = report::measure(circumstances, tier, &dataset, &mut announcer.watch())?;
     announcer.bar.finish_and_clear();
+    dataset.check_unchanged()?;
     print(text(&report, arguments.output).trim_end())?;
     if let Some(file) = file {
         file.write(&json(&report))?;

@@ -1,62 +1,75 @@
-//! A mapped file that another process cuts off: one line that names the file, and the end, instead of a bus error
-//! without a word.
+//! A mapped file that cannot be read any more, because another process has cut it off or its device fails: one line
+//! that names the file, and the end, instead of a bus error without a word.
 //!
-//! Whoever reads a page of a map whose file has become too short for it gets SIGBUS. What has been trained until then
-//! is in the run's checkpoint.
+//! What has been trained until then is in the run's checkpoint. Only Linux tells the address of a bus error reliably;
+//! elsewhere the system ends the program.
 
 use ffwd::data::{Dataset, IdxImages};
 
-/// Names the files of a data set, should they be cut off.
-pub fn watch(dataset: &Dataset) {
+/// Makes a bus error say which file it was; to be called before a file is mapped.
+pub fn name_files() {
+    system::handle();
+}
+
+/// Knows the files of a data set by name from now on.
+pub fn know(dataset: &Dataset) {
     for split in [&dataset.train, &dataset.test] {
-        on_linux::watch(split.images.path(), split.images.file_bytes());
-        on_linux::watch(split.labels.path(), split.labels.file_bytes());
+        know_images(&split.images);
+        system::know(split.labels.path(), split.labels.file_bytes());
     }
 }
 
-/// Names a file of images, should it be cut off.
-pub fn watch_images(images: &IdxImages) {
-    on_linux::watch(images.path(), images.file_bytes());
+/// Knows a file of images by name from now on.
+pub fn know_images(images: &IdxImages) {
+    system::know(images.path(), images.file_bytes());
 }
 
 #[cfg(target_os = "linux")]
-mod on_linux {
+mod system {
     use std::ops::Range;
     use std::path::Path;
-    use std::sync::{Once, OnceLock};
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use ffwd::text::one_line;
 
     /// The most maps of one command: the four files of a data set.
     const MOST: usize = 4;
 
-    /// A map, and what is said when it is cut off.
-    struct Watched {
+    /// What is said where the file's name is not known yet.
+    const UNNAMED: &str = "\nerror: a data file: found it unreadable while it was being opened (cut off by another \
+                           process, or its device fails), expected it to stay as it is\n";
+
+    /// A map, and what is said when it cannot be read.
+    struct Known {
         addresses: Range<usize>,
         message: String,
     }
 
-    static WATCHED: [OnceLock<Watched>; MOST] = [const { OnceLock::new() }; MOST];
+    static KNOWN: [OnceLock<Known>; MOST] = [const { OnceLock::new() }; MOST];
+    /// Whether a thread has begun to say so.
+    static IS_SAID: AtomicBool = AtomicBool::new(false);
 
-    pub fn watch(path: &Path, map: &[u8]) {
+    pub fn know(path: &Path, map: &[u8]) {
         let start = map.as_ptr().addr();
+        // Progress may stand in the line on a terminal.
         let message = format!(
-            "error: {}: found it cut off by another process while it was in use, expected it to stay as it is; \
-             a data file is replaced by renaming another one over it\n",
-            path.display()
+            "\nerror: {}: found it unreadable while it was in use (cut off by another process, or its device fails), \
+             expected it to stay as it is; replace a data file by renaming another one over it\n",
+            one_line(&path.display().to_string())
         );
-        let mut watched = Watched { addresses: start..start + map.len(), message };
-        for place in &WATCHED {
-            match place.set(watched) {
+        let mut known = Known { addresses: start..start + map.len(), message };
+        for place in &KNOWN {
+            match place.set(known) {
                 Ok(()) => break,
-                Err(occupied) => watched = occupied,
+                Err(occupied) => known = occupied,
             }
         }
-        static HANDLED: Once = Once::new();
-        HANDLED.call_once(handle);
     }
 
-    fn handle() {
+    pub fn handle() {
         // SAFETY: all zeros are a valid `sigaction`. The handler has the signature that SA_SIGINFO asks for, and does
-        // only what a signal handler may: it reads what has been set before, and calls `write`, `_exit` and `signal`.
+        // only what a signal handler may: it reads what was set before, and calls functions that POSIX allows there.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = on_bus_error as *const () as usize;
@@ -65,25 +78,39 @@ mod on_linux {
         }
     }
 
-    extern "C" fn on_bus_error(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-        // SAFETY: the system passes a valid `siginfo_t` of SIGBUS, which has an address.
-        let address = unsafe { (*info).si_addr() }.addr();
-        if let Some(Watched { message, .. }) =
-            WATCHED.iter().filter_map(OnceLock::get).find(|watched| watched.addresses.contains(&address))
-        {
-            // SAFETY: the bytes of a text that is never freed; `_exit` runs nothing of this process any more.
+    extern "C" fn on_bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+        // SAFETY: the system passes a valid `siginfo_t`.
+        let (code, address) = unsafe { ((*info).si_code, (*info).si_addr()) };
+        // One that another process sent is not about memory, and does what it would have done.
+        if code <= 0 {
+            // SAFETY: the default action runs no code of this process.
             unsafe {
-                libc::write(libc::STDERR_FILENO, message.as_ptr().cast(), message.len());
-                libc::_exit(1);
+                libc::signal(signal, libc::SIG_DFL);
+                libc::raise(signal);
+            }
+            return;
+        }
+        if IS_SAID.swap(true, Ordering::Relaxed) {
+            // Several threads read the file. The first of them ends the program.
+            loop {
+                // SAFETY: it waits for a signal, and touches no memory.
+                unsafe { libc::pause() };
             }
         }
-        // Anything else ends the program as it would have without a handler: at the same access, once this returns.
-        // SAFETY: the default action runs no code of this process.
-        unsafe { libc::signal(libc::SIGBUS, libc::SIG_DFL) };
+        let mut known = KNOWN.iter().filter_map(OnceLock::get);
+        let message = known.find(|known| known.addresses.contains(&address.addr()));
+        let message = message.map_or(UNNAMED, |known| &known.message);
+        // SAFETY: the bytes of a text that is never freed; `_exit` runs nothing of this process any more.
+        unsafe {
+            libc::write(libc::STDERR_FILENO, message.as_ptr().cast(), message.len());
+            libc::_exit(1);
+        }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-mod on_linux {
-    pub fn watch(_: &std::path::Path, _: &[u8]) {}
+mod system {
+    pub fn handle() {}
+
+    pub fn know(_: &std::path::Path, _: &[u8]) {}
 }

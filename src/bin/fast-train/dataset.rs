@@ -9,13 +9,14 @@ use crate::{cut_off, say};
 /// Opens the data set called `spec`; with no name given, finds one and says in one line on stderr what was done, unless
 /// it is to be `quiet`. Returns also how it was found.
 pub fn open(spec: Option<&str>, reading: Reading, quiet: bool) -> Result<(Dataset, Located)> {
+    cut_off::name_files();
     let places = Places::from_environment();
     let located = match spec {
         Some(spec) => places.locate(spec)?,
         None => default(&places, quiet)?,
     };
     let dataset = Dataset::open_with(&located.directory, &located.name, reading, &places.cache)?;
-    cut_off::watch(&dataset);
+    cut_off::know(&dataset);
     Ok((dataset, located))
 }
 

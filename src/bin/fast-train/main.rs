@@ -26,6 +26,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use ffwd::text;
 
 use arguments::{Arguments, Command};
 
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         say("warning: this is a debug build, many times slower than `cargo run --release`");
     }
     run(arguments).unwrap_or_else(|error| {
-        say(format!("error: {error:#}").replace('\n', " "));
+        say(format!("error: {error:#}"));
         match error.downcast_ref() {
             Some(ffwd::Error::Config { .. }) => ExitCode::from(USAGE),
             _ => ExitCode::FAILURE,
@@ -46,9 +47,9 @@ fn main() -> ExitCode {
     })
 }
 
-/// Writes a line to stdout. A reader that has gone away, as behind `| head`, has seen enough: that is no error.
+/// Writes text and a line's end to stdout. A reader that has gone away, as behind `| head`, has seen enough: that is no error.
 fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
-    write_out(&format!("{line}\n"))
+    write_out(&text::lines(&format!("{line}\n")))
 }
 
 /// Writes text to stdout, as [`print`] writes a line.
@@ -61,7 +62,7 @@ fn write_out(text: &str) -> anyhow::Result<()> {
 
 /// Writes a line to stderr; a reader that has gone away must not end a run, so it is not missed.
 fn say(line: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", text::one_line(&line.to_string()));
 }
 
 /// `asked` threads, or, for none, one for each core that affinity and cgroup leave to this process.

@@ -107,8 +107,9 @@ pub fn predict(arguments: &PredictArguments) -> Result<ExitCode> {
     let Model { network, origin, is_checked } = checkpoint::load(&arguments.model)?;
     note_unchecked(&arguments.model, is_checked);
     let config = configuration(&origin);
+    cut_off::name_files();
     let images = IdxImages::open(&arguments.images)?;
-    cut_off::watch_images(&images);
+    cut_off::know_images(&images);
     let images = if config.transpose { images.transposed()? } else { images };
     check_size(&images, (network.rows, network.cols))?;
     let by = predictor(arguments.by, &network, &config)?;

@@ -57,6 +57,7 @@ fn points(epochs: &[EpochReport], value: impl Fn(&EpochReport) -> f64) -> impl I
 pub fn samples(samples: &[Sample<'_>], (rows, cols): (usize, usize)) -> String {
     const SIDE: usize = 168;
     const TITLE: usize = 30;
+    const LEAST: f64 = 3.0;
     let left = |index: usize| index * (SIDE + 12) + 6;
     let width = samples.len().max(1) * (SIDE + 12);
     let mut svg = draw((width as u32, (SIDE + TITLE + 12) as u32), |area| {
@@ -66,7 +67,8 @@ pub fn samples(samples: &[Sample<'_>], (rows, cols): (usize, usize)) -> String {
     });
     let end = svg.rfind("</svg>").expect("the end of the picture");
     let scale = SIDE as f64 / rows.max(cols) as f64;
-    let (width, height) = (cols as f64 * scale, rows as f64 * scale);
+    // Pixels in a row without a shape are still to be seen.
+    let [width, height] = [cols, rows].map(|size| (size as f64 * scale).max(LEAST));
     let images: String = samples
         .iter()
         .enumerate()
@@ -169,7 +171,8 @@ mod tests {
     #[test]
     fn samples_hold_the_images_as_they_are_within_their_cells() {
         for (rows, cols) in [(1, 1), (28, 28), (1, 784), (57, 3), (500, 400)] {
-            let images: Vec<Vec<u8>> = (0..4).map(|seed| (0..rows * cols).map(|i| (i + seed) as u8).collect()).collect();
+            let images: Vec<Vec<u8>> =
+                (0..4).map(|seed| (0..rows * cols).map(|i| (i + seed) as u8).collect()).collect();
             let shown: Vec<Sample<'_>> = (5..).zip(&images).map(|(label, image)| Sample { image, label }).collect();
             let svg = samples(&shown, (rows, cols));
             let elements: Vec<&str> = svg.split("<image ").skip(1).collect();
@@ -179,7 +182,7 @@ mod tests {
                 assert_eq!(embedded(element), (rows, cols, image.clone()));
                 for name in [" width=\"", " height=\""] {
                     let size: f64 = element.split_once(name).unwrap().1.split('"').next().unwrap().parse().unwrap();
-                    assert!(size <= 168.0, "{rows} x {cols}: {size}");
+                    assert!((3.0..=168.0).contains(&size), "{rows} x {cols}: {size}");
                 }
             }
         }

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use ffwd::text::one_line;
 use ffwd::train::EpochReport;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
@@ -43,7 +44,7 @@ impl Progress {
         match &self.form {
             Form::Silent => {}
             Form::Lines => say(line),
-            Form::Bar(bar) => bar.println(line),
+            Form::Bar(bar) => bar.println(one_line(line)),
         }
     }
 

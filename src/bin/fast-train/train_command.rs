@@ -314,7 +314,9 @@ impl TrainingRun<'_> {
                     directory.epoch(report);
                 }
             }
-            let sound = check_converging(number, report.as_ref(), trainer.network(), config);
+            // What an epoch has learnt from changed files is not kept.
+            let unchanged = dataset.check_unchanged().map_err(anyhow::Error::from);
+            let sound = unchanged.and_then(|()| check_converging(number, report.as_ref(), trainer.network(), config));
             if sound.is_err() {
                 keeper.keep(&epochs, &progress);
                 progress.finish();

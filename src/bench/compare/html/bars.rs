@@ -7,7 +7,8 @@ use super::svg::{frame, label, line, px, series};
 use crate::bench::compare::Comparison;
 use crate::bench::compare::rows::{Cell, Row};
 use crate::bench::compare::tables::{layers, variant};
-use crate::bench::compare::text::{number, shortened};
+use crate::bench::compare::text::number;
+use crate::text::shortened;
 
 /// What the charts of kernels show.
 pub const KERNELS_KEY: &str = "The fastest of each report for every kernel and shape, with number format, instruction \

@@ -8,7 +8,8 @@ use super::scale::{LogScale, tick};
 use super::svg::{WIDTH, frame, label, line, marker, polyline, px, series};
 use crate::bench::compare::Comparison;
 use crate::bench::compare::roofline::{Ceiling, Dot, Roofline};
-use crate::bench::compare::text::{number, shortened};
+use crate::bench::compare::text::number;
+use crate::text::shortened;
 
 /// What the charts show.
 pub const KEY: &str = "Each kernel's operations for a byte it has to move, and its rate, on all threads. The slope \

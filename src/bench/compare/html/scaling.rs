@@ -6,7 +6,8 @@ use maud::{Markup, html};
 use super::scale::{LogScale, tick};
 use super::svg::{WIDTH, frame, label, line, marker, polyline, series};
 use crate::bench::compare::Comparison;
-use crate::bench::compare::text::{number, shortened};
+use crate::bench::compare::text::number;
+use crate::text::shortened;
 
 /// What the charts show.
 pub const KEY: &str =
