@@ -47,8 +47,7 @@ fn with_variable(option: Arg) -> Arg {
     if std::env::var_os(&variable).is_some_and(|value| value.is_empty()) {
         return option;
     }
-    // Borrowed by the command for as long as the program runs.
-    option.env(&*variable.leak())
+    option.env(variable)
 }
 
 #[derive(Subcommand)]
