@@ -1,7 +1,8 @@
 //! IDX files, the format of the MNIST family: a short header, then one byte per pixel or label.
 //!
-//! Files are mapped into memory (`memmap2`), never copied; a `.gz` is first unpacked into the cache by the neighbouring
-//! `gzip` module. The header is checked against the file's length before a single pixel is looked at.
+//! Images are mapped into memory (`memmap2`), not copied; labels, a byte for each image, are copied. A `.gz` is first
+//! unpacked into the cache by the neighbouring `gzip` module. The header is checked against the file's length before a
+//! single pixel is looked at.
 
 use std::fs::{self, File};
 use std::io::Write;

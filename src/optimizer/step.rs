@@ -5,8 +5,8 @@ use crate::simd::{Kernel, Simd};
 
 /// A first moment, or a velocity, below this becomes zero. Those of units that are off, and of inputs that are rarely
 /// on, fade with every step and would end among the numbers below the normal ones, where a multiplication takes some
-/// CPUs 150 cycles. From here on the next step is still among the normal numbers, and a weight that is not below 1e-23
-/// is the same without it.
+/// CPUs 150 cycles. From here on the next step is still among the normal numbers where a quarter or more is kept of a
+/// moment. A weight that is not below 1e-23 is the same without it, with an epsilon of 1e-7 or more.
 pub const LEAST_MOMENT: f32 = 4.0 * f32::MIN_POSITIVE;
 
 /// Floats one thread updates at a time: the four streams of Adam take 64 KB, inside L2 and long enough to prefetch.

@@ -71,9 +71,12 @@ fn a_data_file_that_is_written_to_ends_the_run_before_it_learns_more_from_it() {
         assert_eq!(code, Some(1));
         // What it has kept is what it had learnt before: with the old content it goes on as if nothing had happened.
         write(&whole);
-        let epochs = std::fs::read_to_string(place.path().join("run/metrics.jsonl")).unwrap().lines().count() + 3;
-        let epochs = epochs.to_string();
-        succeeded(&resume(&place, "run", &["--epochs", &epochs]).output().unwrap());
+        let kept = std::fs::read_to_string(place.path().join("run/metrics.jsonl")).unwrap().lines().count();
+        let epochs = (kept + 3).to_string();
+        let resumed = resume(&place, "run", &["--epochs", &epochs]).output().unwrap();
+        succeeded(&resumed);
+        let said = String::from_utf8(resumed.stderr).unwrap();
+        assert!(said.contains(&format!("going on in run after epoch {kept}")), "{said}");
         succeeded(&train(&place, RUNS[0], "whole", &["--epochs", &epochs, "--inner-steps", "1"]).output().unwrap());
         assert!(result(&place, "run") == result(&place, "whole"), "{file}");
     }

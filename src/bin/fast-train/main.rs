@@ -47,7 +47,8 @@ fn main() -> ExitCode {
     })
 }
 
-/// Writes text and a line's end to stdout. A reader that has gone away, as behind `| head`, has seen enough: that is no error.
+/// Writes text and a line's end to stdout. A reader that has gone away, as behind `| head`, has seen enough: that is no
+/// error.
 fn print(line: impl std::fmt::Display) -> anyhow::Result<()> {
     write_out(&text::lines(&format!("{line}\n")))
 }

@@ -298,7 +298,9 @@ impl TrainingRun<'_> {
         while epochs.len() < config.epochs && !reached(&epochs, config.target_accuracy) {
             let mut report = trainer.epoch(stop);
             let number = epochs.len() + 1;
-            if let Some(report) = &mut report {
+            // What an epoch has learnt from changed files is not kept.
+            let unchanged = dataset.check_unchanged().map_err(anyhow::Error::from);
+            if let (Some(report), Ok(())) = (&mut report, &unchanged) {
                 let is_due = number.is_multiple_of(config.validate_every) || number == config.epochs;
                 if config.validation > 0 && is_due {
                     report.validation_accuracy = self.validate(trainer.network());
@@ -314,8 +316,6 @@ impl TrainingRun<'_> {
                     directory.epoch(report);
                 }
             }
-            // What an epoch has learnt from changed files is not kept.
-            let unchanged = dataset.check_unchanged().map_err(anyhow::Error::from);
             let sound = unchanged.and_then(|()| check_converging(number, report.as_ref(), trainer.network(), config));
             if sound.is_err() {
                 keeper.keep(&epochs, &progress);
