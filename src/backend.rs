@@ -13,6 +13,7 @@ use crate::batch::Input;
 use crate::dropout::Dropout;
 use crate::isa::Isa;
 use crate::parameters::Parameters;
+use crate::ranks::Share;
 use crate::recipe::Recipe;
 use crate::update::Update;
 
@@ -41,7 +42,17 @@ pub trait LayerBackend: Send {
     /// # Panics
     ///
     /// The batch's shapes do not fit each other or the layer: a programmer's error.
-    fn begin(&mut self, input: &Input<'_>, wanted: Use);
+    fn begin(&mut self, input: &Input<'_>, wanted: Use) {
+        self.begin_share(input, wanted, &Share::whole(input.samples()));
+    }
+
+    /// The same of a share of a batch, the rest of which other ranks take in. Losses and gradients are then those of the
+    /// whole batch, and activations those of the share.
+    ///
+    /// # Panics
+    ///
+    /// As [`LayerBackend::begin`], or `input` has not the samples of the share.
+    fn begin_share(&mut self, input: &Input<'_>, wanted: Use, share: &Share);
 
     /// The batch's mean loss under `parameters`, and its gradient, written over `gradient`.
     ///
@@ -112,6 +123,10 @@ pub(crate) fn step_by_gradient<L: LayerBackend + ?Sized>(
 pub trait Backend: Send + Sync {
     /// The name `--backend` takes.
     fn name(&self) -> &'static str;
+
+    /// The samples of a part of a batch of `samples`, by which sums over it are added up for a layer of `weights`
+    /// weights: decided by this shape alone. Of two layers, one's is a multiple of the other's.
+    fn part_samples(&self, samples: usize, weights: usize, wanted: Use) -> usize;
 
     /// The number format of its products, by a name that `--precision` takes.
     fn precision(&self) -> &'static str;

@@ -3,6 +3,9 @@
 //! A unit is left out of all rows of a sample or of none. The loss of a pair compares the goodness of its two rows, and
 //! units left out of one of them alone would be noise in the difference.
 
+/// What SplitMix64 steps by: 2^64 by the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// The units that one step of a layer leaves out, after ReLU: of each sample some others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
@@ -28,11 +31,16 @@ impl Dropout {
         Self { seed, least: (share * 4_294_967_296.0) as u32, factor: (1.0 / (1.0 - share)) as f32 }
     }
 
+    /// The same for a share of the batch that begins with sample `first`: that one becomes sample 0.
+    pub fn from_sample(self, first: usize) -> Self {
+        Self { seed: self.seed.wrapping_add((first as u64).wrapping_mul(GOLDEN)), ..self }
+    }
+
     /// The units left out of sample `sample` of the batch.
     #[inline(always)]
     pub fn of_sample(&self, sample: usize) -> Mask {
         // One step of SplitMix64: every sample's number is as good as a seed of its own.
-        let mut key = self.seed.wrapping_add((sample as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut key = self.seed.wrapping_add((sample as u64 + 1).wrapping_mul(GOLDEN));
         key = (key ^ key >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         key = (key ^ key >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         Mask { key: (key >> 32) as u32, least: self.least, factor: self.factor }
@@ -79,6 +87,13 @@ mod tests {
                 assert!((both(&pair[0], &pair[1]) - share * share).abs() < 0.06, "samples are independent");
             }
         }
+    }
+
+    #[test]
+    fn a_share_leaves_out_what_the_whole_batch_does() {
+        let dropout = Dropout::new(0.5, 9);
+        let units = |mask: Mask| (0..100).map(move |unit| mask.of(unit)).collect::<Vec<f32>>();
+        assert_eq!(units(dropout.from_sample(70).of_sample(3)), units(dropout.of_sample(73)));
     }
 
     #[test]

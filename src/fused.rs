@@ -69,7 +69,7 @@ mod testing;
 mod units;
 mod z_to_d;
 
-use crate::backend::{Backend, LayerBackend};
+use crate::backend::{Backend, LayerBackend, Use};
 #[cfg(feature = "cli")]
 use crate::batch::Input;
 use crate::isa::Isa;
@@ -167,6 +167,10 @@ impl Backend for Fused {
             Products::F32 => "f32",
             Products::Bf16(_) => "bf16",
         }
+    }
+
+    fn part_samples(&self, samples: usize, weights: usize, wanted: Use) -> usize {
+        with_products!(self, |products| batch::part_samples(samples, weights, dense::rows(products), wanted))
     }
 
     fn isa(&self) -> Isa {

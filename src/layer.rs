@@ -73,6 +73,7 @@ mod tests {
     use crate::dropout::Dropout;
     use crate::isa::Isa;
     use crate::optimizer::Rule;
+    use crate::ranks::Share;
 
     /// A batch that asks for the end during its second step.
     struct Stopping<'a> {
@@ -81,7 +82,7 @@ mod tests {
     }
 
     impl LayerBackend for Stopping<'_> {
-        fn begin(&mut self, _: &Input<'_>, _: Use) {
+        fn begin_share(&mut self, _: &Input<'_>, _: Use, _: &Share) {
             unreachable!("the batch is there")
         }
 

@@ -63,6 +63,7 @@ pub mod parameters;
 pub mod peers;
 pub mod predict;
 mod random;
+pub mod ranks;
 pub mod readout;
 pub mod recipe;
 mod reference;

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::batch::{Input, TRAINING_VARIANTS};
 use crate::labels::Label;
+use crate::ranks::Share;
 use crate::recipe::{Recipe, squared_norm};
 
 /// Share of the running mean kept from batch to batch.
@@ -36,11 +37,11 @@ impl Activity {
         &mut self.0
     }
 
-    /// Takes in the activations of a training batch, (n * v) x u, row-major.
-    pub fn learn(&mut self, activations: &[f32]) {
-        let u = self.0.len();
-        let positive = (activations.len() / u / TRAINING_VARIANTS) as f32;
-        let sums = sums_of_positive(activations, u, |_| 1.0);
+    /// Takes in the activations of a share of a training batch, (n * v) x u, row-major, and what other ranks have of
+    /// theirs.
+    pub fn learn(&mut self, activations: &[f32], share: &Share) {
+        let (u, positive) = (self.0.len(), share.of() as f32);
+        let sums = sums_of_positive(activations, u, share, |_| 1.0);
         let means = self.0.iter_mut().zip(sums);
         means.for_each(|(mean, sum)| *mean = KEPT * *mean + (1.0 - KEPT) * sum / positive);
     }
@@ -80,8 +81,9 @@ impl PeerTerm {
     }
 }
 
-/// The sum of the positive rows of a training batch, normalised: one number for each of the `k` inputs.
-pub fn positive_inputs(recipe: &Recipe, input: &Input<'_>) -> Vec<f32> {
+/// The sum of the positive rows of a training batch, normalised: one number for each of the `k` inputs. `input` is this
+/// rank's share of the batch.
+pub fn positive_inputs(recipe: &Recipe, input: &Input<'_>, share: &Share) -> Vec<f32> {
     match input {
         Input::Images(images) => {
             let mut rows = vec![0.0; images.samples.len() * images.k];
@@ -92,32 +94,41 @@ pub fn positive_inputs(recipe: &Recipe, input: &Input<'_>) -> Vec<f32> {
                 let scale = recipe.normalisation.scale(norm, images.k);
                 row.iter_mut().for_each(|x| *x *= scale);
             });
-            column_sums(&rows, images.k, images.k, |_| 1.0)
+            column_sums(&rows, (images.k, images.k), share, |_| 1.0)
         }
         Input::Activations(activations) => {
             let k = activations.k;
             let scale = |row: &[f32]| recipe.normalisation.scale(squared_norm(row), k);
             let scales: Vec<f32> =
                 activations.rows.par_chunks_exact(TRAINING_VARIANTS * k).map(|pair| scale(&pair[..k])).collect();
-            sums_of_positive(activations.rows, k, |s| scales[s])
+            sums_of_positive(activations.rows, k, share, |s| scales[s])
         }
     }
 }
 
 /// The sums of the columns of the positive rows, (n * v) x columns, each row times a factor of its sample.
-fn sums_of_positive(rows: &[f32], columns: usize, factor: impl Fn(usize) -> f32 + Sync) -> Vec<f32> {
-    column_sums(rows, TRAINING_VARIANTS * columns, columns, factor)
+fn sums_of_positive(rows: &[f32], columns: usize, share: &Share, factor: impl Fn(usize) -> f32 + Sync) -> Vec<f32> {
+    column_sums(rows, (TRAINING_VARIANTS * columns, columns), share, factor)
 }
 
-/// The sums of the first `columns` columns of rows that are `stride` floats apart, each row times its factor. Each
-/// column is summed by one thread, from the first row to the last, so that the threads cannot change a bit of it.
-fn column_sums(rows: &[f32], stride: usize, columns: usize, factor: impl Fn(usize) -> f32 + Sync) -> Vec<f32> {
+/// The sums over the batch of the first `columns` columns of rows that are `stride` floats apart, one for each sample,
+/// each row times its factor. Of a part, each column is summed by one thread, from the first row to the last, so that
+/// the threads cannot change a bit of it.
+fn column_sums(
+    rows: &[f32],
+    (stride, columns): (usize, usize),
+    share: &Share,
+    factor: impl Fn(usize) -> f32 + Sync,
+) -> Vec<f32> {
     let mut sums = vec![0.0; columns];
-    sums.par_chunks_mut(COLUMNS).enumerate().for_each(|(block, sums)| {
-        for (number, row) in rows.chunks_exact(stride).enumerate() {
-            let (factor, row) = (factor(number), &row[block * COLUMNS..][..sums.len()]);
-            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += factor * x);
-        }
+    share.sum([&mut sums], |samples, [sums]| {
+        sums.par_chunks_mut(COLUMNS).enumerate().for_each(|(block, sums)| {
+            sums.fill(0.0);
+            for number in samples.clone() {
+                let (factor, row) = (factor(number), &rows[number * stride + block * COLUMNS..][..sums.len()]);
+                sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += factor * x);
+            }
+        });
     });
     sums
 }
@@ -131,7 +142,7 @@ mod tests {
     #[test]
     fn activity_is_a_running_mean_over_positive_rows() {
         let mut activity = Activity::new(2);
-        activity.learn(&[1.0, 0.0, 9.0, 9.0, 3.0, 2.0, 9.0, 9.0]);
+        activity.learn(&[1.0, 0.0, 9.0, 9.0, 3.0, 2.0, 9.0, 9.0], &Share::whole(2));
         assert_eq!(activity.0, [0.9 * 0.5 + (1.0 - KEPT) * 2.0, 0.9 * 0.5 + (1.0 - KEPT) * 1.0]);
     }
 
@@ -142,7 +153,7 @@ mod tests {
         let input = Input::Activations(Activations { rows: &rows, k: 4, variants: TRAINING_VARIANTS });
         let activity = Activity(vec![0.1, 0.4, 1.0]);
         let mut gradient = Parameters::zeros(4, 3, true);
-        let term = activity.term(positive_inputs(&recipe, &input), (0.03, 6));
+        let term = activity.term(positive_inputs(&recipe, &input, &Share::whole(3)), (0.03, 6));
         term.add_to_kernel(&mut gradient.kernel);
         term.add_to_bias(&mut gradient.bias);
         for unit in 0..3 {
@@ -167,7 +178,7 @@ mod tests {
             classes: 2,
             overlay: Overlay::Labels(&labels),
         };
-        let sums = positive_inputs(&recipe, &Input::Images(images));
+        let sums = positive_inputs(&recipe, &Input::Images(images), &Share::whole(2));
         let half = std::f32::consts::FRAC_1_SQRT_2;
         assert!(sums.iter().zip([half; 4]).all(|(sum, expected)| (sum - expected).abs() < 1e-4), "{sums:?}");
     }

@@ -7,6 +7,7 @@ use crate::backend::{Backend, LayerBackend, Use};
 use crate::batch::{Activations, Images, Input, Overlay};
 use crate::gemm::Workspace;
 use crate::network::Network;
+use crate::ranks::{Ranks, Share};
 use crate::readout::{self, Features};
 use crate::recipe::Recipe;
 
@@ -96,6 +97,26 @@ pub fn predict(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels
     scores.chunks_exact(network.classes).map(best_label).collect()
 }
 
+/// As [`predict`], by `ranks` that all have the images and the network: each predicts its share of the images, and all
+/// get all labels.
+///
+/// # Panics
+///
+/// As [`predict`].
+pub fn predict_on(
+    ranks: &Ranks,
+    network: &Network,
+    recipe: &Recipe,
+    backend: &dyn Backend,
+    pixels: &[u8],
+    by: By,
+) -> Vec<u8> {
+    let k = network.pixels();
+    let own = Share::new(ranks, pixels.len() / k, 1).own();
+    let predicted = predict(network, recipe, backend, &pixels[own.start * k..own.end * k], by);
+    ranks.gather(predicted).concat()
+}
+
 /// The probability of each label of each image, as the read-out gives it: n x classes, row-major.
 ///
 /// # Panics
@@ -151,7 +172,22 @@ impl Evaluation {
     ///
     /// When there is not one label for each whole image.
     pub fn new(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8], labels: &[u8]) -> Self {
-        let predicted = predict(network, recipe, backend, pixels, By::default_of(network));
+        Self::on(&Ranks::alone(), network, recipe, backend, (pixels, labels))
+    }
+
+    /// The same by `ranks` that share the images.
+    ///
+    /// # Panics
+    ///
+    /// As [`Evaluation::new`].
+    pub fn on(
+        ranks: &Ranks,
+        network: &Network,
+        recipe: &Recipe,
+        backend: &dyn Backend,
+        (pixels, labels): (&[u8], &[u8]),
+    ) -> Self {
+        let predicted = predict_on(ranks, network, recipe, backend, pixels, By::default_of(network));
         Self::of(labels, &predicted, network.classes)
     }
 

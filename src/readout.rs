@@ -15,6 +15,7 @@ use crate::memory::fitted;
 use crate::network::Network;
 use crate::optimizer::{Optimizer, OptimizerState};
 use crate::parameters::Parameters;
+use crate::ranks::Share;
 use crate::recipe::{Normalisation, Recipe, squared_norm};
 
 /// Which of `layers` layers the read-out sees: all but the first, or the only one.
@@ -147,26 +148,26 @@ impl Trainer {
         }
     }
 
-    /// The probabilities of the classes before the last step, n x c, row-major.
+    /// The probabilities of the classes before the last step, n x c of the whole batch, row-major.
     pub fn probabilities(&self) -> &[f32] {
         &self.probabilities
     }
 
-    /// The derivative of the mean loss after the logits, n x c, row-major, of the last batch.
+    /// The derivative of the mean loss after the logits, n x c, row-major, of this rank's share of the last batch.
     pub fn slopes(&self) -> &[f32] {
         &self.slopes
     }
 
-    /// Takes one step of softmax cross-entropy on `features` with their n true `labels`; returns the mean loss before
-    /// it.
+    /// Takes one step of softmax cross-entropy on a share of a batch: its `features`, and all of the batch's true
+    /// `labels`. Returns the mean loss before it.
     pub fn train(
         &mut self,
         (parameters, state): (&mut Parameters, &mut OptimizerState),
         features: &Features,
-        labels: &[u8],
+        (labels, share): (&[u8], &Share),
         rate: f64,
     ) -> f64 {
-        let loss = self.differentiate(parameters, features, labels);
+        let loss = self.differentiate(parameters, features, (labels, share));
         self.update((parameters, state), rate);
         loss
     }
@@ -176,27 +177,35 @@ impl Trainer {
         self.optimizer.update(state, parameters, &self.gradient, rate);
     }
 
-    /// The mean cross-entropy on `features` with their n true `labels`; its gradient is kept for a step.
-    pub fn differentiate(&mut self, parameters: &Parameters, features: &Features, labels: &[u8]) -> f64 {
+    /// The mean cross-entropy on a batch of whose share `features` are, with all of its n true `labels`; its gradient is
+    /// kept for a step.
+    pub fn differentiate(
+        &mut self,
+        parameters: &Parameters,
+        features: &Features,
+        (labels, share): (&[u8], &Share),
+    ) -> f64 {
         let Self { isa, gradient, probabilities: rows, slopes, workspace, .. } = self;
-        probabilities(*isa, parameters, features, rows, workspace);
-        let (x, c, n) = (features.matrix(), parameters.u, labels.len());
-        slopes.clear();
-        slopes.extend_from_slice(rows);
-        let mut loss = 0.0;
+        probabilities(*isa, parameters, features, slopes, workspace);
+        share.gather(slopes, parameters.u, rows);
+        let (x, k, c, n) = (features.matrix(), parameters.k, parameters.u, labels.len());
+        let loss = |(row, &label): (&[f32], &u8)| -f64::from(row[usize::from(label)].max(f32::MIN_POSITIVE)).ln();
+        let losses = rows.chunks_exact(c).zip(labels).map(loss).sum::<f64>();
         // The derivative is (p - true) / n.
-        for (row, &label) in slopes.chunks_exact_mut(c).zip(labels) {
-            loss -= f64::from(row[usize::from(label)].max(f32::MIN_POSITIVE)).ln();
+        for (row, &label) in slopes.chunks_exact_mut(c).zip(&labels[share.own()]) {
             row[usize::from(label)] -= 1.0;
             row.iter_mut().for_each(|slope| *slope /= n as f32);
         }
-        let (slopes, kernel) = (Matrix::new(slopes, n, c), MatrixMut::new(&mut gradient.kernel, parameters.k, c));
-        gemm::sgemm(*isa, 1.0, x.transposed(), slopes, 0.0, kernel, workspace);
-        gradient.bias.fill(0.0);
-        for row in self.slopes.chunks_exact(c) {
-            gradient.bias.iter_mut().zip(row).for_each(|(sum, slope)| *sum += slope);
-        }
-        loss / n as f64
+        share.sum([&mut gradient.kernel, &mut gradient.bias], |samples, [kernel, bias]| {
+            let slopes = &slopes[samples.start * c..samples.end * c];
+            let (dz, kernel) = (Matrix::new(slopes, samples.len(), c), MatrixMut::new(kernel, k, c));
+            gemm::sgemm(*isa, 1.0, x.block(samples, 0..k).transposed(), dz, 0.0, kernel, workspace);
+            bias.fill(0.0);
+            for row in slopes.chunks_exact(c) {
+                bias.iter_mut().zip(row).for_each(|(sum, slope)| *sum += slope);
+            }
+        });
+        losses / n as f64
     }
 }
 
@@ -272,7 +281,7 @@ mod tests {
         let mut trained = parameters.clone();
         let mut state = OptimizerState::new(rule, &parameters);
         let mut trainer = Trainer::new(isa, Optimizer::new(isa, rule), &parameters);
-        let loss = trainer.train((&mut trained, &mut state), &features, &labels, 1.0);
+        let loss = trainer.train((&mut trained, &mut state), &features, (&labels, &Share::whole(2)), 1.0);
         assert!((loss - loss_of(&parameters)).abs() < 1e-6);
         let step = 1e-2;
         for i in 0..15 {

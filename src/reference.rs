@@ -12,6 +12,7 @@ use crate::batch::{Images, Input, TRAINING_VARIANTS};
 use crate::dropout::Dropout;
 use crate::isa::Isa;
 use crate::parameters::Parameters;
+use crate::ranks::Share;
 use crate::recipe::{Polarity, Recipe, squared_norm};
 
 /// Batch rows of one product call: enough work (512 rows x 784 x 500) to make handing it to a thread cheap. Products
@@ -42,6 +43,10 @@ impl Backend for Reference {
 
     fn precision(&self) -> &'static str {
         "f32"
+    }
+
+    fn part_samples(&self, samples: usize, _: usize, _: Use) -> usize {
+        samples.max(1)
     }
 
     fn isa(&self) -> Isa {
@@ -129,8 +134,12 @@ fn overlaid(images: &Images<'_>, recipe: &Recipe, x: &mut [f32]) {
 }
 
 impl LayerBackend for ReferenceLayer {
-    fn begin(&mut self, input: &Input<'_>, _: Use) {
+    /// # Panics
+    ///
+    /// Other ranks have the rest of the batch: its sums are not those of parts.
+    fn begin_share(&mut self, input: &Input<'_>, _: Use, share: &Share) {
         input.assert_shapes();
+        assert_eq!(share.ranks().count(), 1, "the reference backend computes in one process");
         assert_eq!(input.k(), self.k, "a batch of the layer's inputs");
         let (k, recipe) = (self.k, self.recipe);
         self.variants = input.variants();

@@ -11,8 +11,9 @@ mod together;
 
 pub use state::TrainingState;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
@@ -30,6 +31,7 @@ use crate::network::Network;
 use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
 use crate::random::{self, Purpose};
+use crate::ranks::{Ranks, Share};
 use crate::recipe::RateFactor;
 use crate::simd::LINE;
 use backpropagation::Backpropagation;
@@ -67,6 +69,9 @@ pub struct EpochReport {
     pub active: Vec<f64>,
     /// Wall time.
     pub seconds: f64,
+    /// Of this, what the rank that reports spent sending to other ranks and waiting for them, where there are others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comm_seconds: Option<f64>,
     /// The share of the validation images predicted right, where they were predicted after this epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
@@ -88,9 +93,12 @@ pub struct Trainer<'a> {
     epochs: usize,
     seed: u64,
     /// Each sample's place in an order in which neighbours look alike.
-    places: Vec<u32>,
+    places: Places<'a>,
     /// Memory for the activations that go from one layer to the next.
     activations: [Vec<f32>; 2],
+    /// The processes that train together.
+    ranks: Ranks,
+    backend: &'a dyn Backend,
 }
 
 /// How the layers of a network learn.
@@ -136,7 +144,7 @@ impl<'a> Trainer<'a> {
     ///
     /// When the images are not of the network's size, the counts differ, the set is empty, or the state's parts are not
     /// of one network.
-    pub fn new(state: TrainingState, config: &Config, backend: &dyn Backend, set: TrainingSet<'a>) -> Self {
+    pub fn new(state: TrainingState, config: &Config, backend: &'a dyn Backend, set: TrainingSet<'a>) -> Self {
         let network = &state.network;
         assert!(!set.labels.is_empty(), "a training set has images");
         assert_eq!(set.pixels.len(), set.labels.len() * network.pixels(), "one label for each whole image");
@@ -155,12 +163,11 @@ impl<'a> Trainer<'a> {
                 Learner::OneByOne(network.layers.iter().map(layer).collect())
             }
         };
-        let places = kd_order::places(set.pixels, network.rows, network.cols);
         Self {
             learner,
             augmenter: Augmenter::new(config.augmentation()),
             shuffle: config.shuffle,
-            places,
+            places: Places::new(set.pixels, (network.rows, network.cols)),
             set,
             inner_steps: config.inner_steps,
             batch: if config.batch == 0 { set.labels.len() } else { config.batch },
@@ -169,8 +176,26 @@ impl<'a> Trainer<'a> {
             epochs: config.epochs,
             seed: config.seed,
             activations: Default::default(),
+            ranks: Ranks::alone(),
+            backend,
             state,
         }
+    }
+
+    /// The same as one of `ranks`, all of which have the same state, configuration and set, and the same kind of
+    /// backend. What comes of it is the same bit for bit as without the others.
+    pub fn with_ranks(self, ranks: Ranks) -> Self {
+        Self { ranks, ..self }
+    }
+
+    /// This rank's share of a batch of `samples`.
+    fn share(&self, samples: usize) -> Share {
+        let wanted = if self.has_negatives_given() { Use::training(self.inner_steps) } else { Use::OneStep };
+        let of_layer = |layer: &Parameters| self.backend.part_samples(samples, layer.k * layer.u, wanted);
+        let unit = self.state.network.layers.iter().map(of_layer).max().unwrap_or(1);
+        // Back-propagation writes the sums of each part to memory: it has fewer of them.
+        let parts_in_one = if matches!(self.learner, Learner::Backpropagation(_)) { 2 } else { 1 };
+        Share::new(&self.ranks, samples, parts_in_one * unit)
     }
 
     /// What training has come to by now.
@@ -197,6 +222,11 @@ impl<'a> Trainer<'a> {
         )
     }
 
+    /// The beginning of an epoch: now.
+    fn start(&self) -> Start {
+        Start { instant: Instant::now(), waited: self.ranks.waited() }
+    }
+
     /// Whether the negatives of an epoch are drawn before it.
     fn has_negatives_given(&self) -> bool {
         matches!(self.learner, Learner::OneByOne(_))
@@ -219,7 +249,7 @@ impl<'a> Trainer<'a> {
     pub fn epoch_with_negatives(&mut self, negatives: &[u8], stop: &AtomicBool) -> Option<EpochReport> {
         assert_eq!(negatives.len(), self.set.labels.len(), "a label for each negative");
         assert!(self.has_negatives_given(), "layers one by one have their negatives given");
-        let start = Instant::now();
+        let start = self.start();
         let mut tallies = vec![Tally::default(); self.state.network.layers.len()];
         for first in (0..negatives.len()).step_by(self.batch) {
             let batch = first..negatives.len().min(first + self.batch);
@@ -233,7 +263,7 @@ impl<'a> Trainer<'a> {
 
     /// An epoch in which all layers take a step on each batch.
     fn epoch_together(&mut self, stop: &AtomicBool) -> Option<EpochReport> {
-        let start = Instant::now();
+        let start = self.start();
         let (seed, epoch, count) = (self.seed, self.state.epoch, self.set.labels.len());
         let mut order: Vec<u32> = (0..u32::try_from(count).expect("fewer than 2^32 images")).collect();
         if self.shuffle {
@@ -256,22 +286,28 @@ impl<'a> Trainer<'a> {
 
     /// Takes a step of every layer, and of the read-out, on the given samples; returns the read-out's loss before it.
     fn train_mini_batch(&mut self, samples: &[u32], place: Place, tallies: &mut [Tally]) -> Option<f64> {
+        let share = &self.share(samples.len());
         let Self { state, learner, augmenter, set, places, .. } = self;
         let Network { rows, cols, classes, .. } = state.network;
         let truth: Vec<u8> = samples.iter().map(|&s| set.labels[s as usize]).collect();
-        let likeness: Vec<u32> = samples.iter().map(|&s| places[s as usize]).collect();
+        let likeness: Vec<u32> = samples.iter().map(|&s| places.of(s)).collect();
         let rng = &mut random::generator(Purpose::Augmentation, place.seed, place.epoch, place.number);
         let (pixels, samples) = augmenter.change((set.pixels, (rows, cols)), samples, rng);
         let images = Images { pixels, k: rows * cols, samples, classes, overlay: Overlay::Neutral };
         match learner {
             Learner::OneByOne(_) => unreachable!("layers one by one have no mini-batches of all layers"),
-            Learner::Together(together) => together.train_batch(state, &images, (&truth, &likeness), place, tallies),
-            Learner::Backpropagation(trainer) => Some(trainer.train_batch(state, &images, &truth, place.rate, tallies)),
+            Learner::Together(together) => {
+                together.train_batch(state, &images, (&truth, &likeness, share), place, tallies)
+            }
+            Learner::Backpropagation(trainer) => {
+                Some(trainer.train_batch(state, &images, (&truth, share), place.rate, tallies))
+            }
         }
     }
 
     /// What an epoch that began at `start` did, which is counted with it.
-    fn report(&mut self, tallies: Vec<Tally>, readout_loss: Option<f64>, start: Instant) -> EpochReport {
+    fn report(&mut self, mut tallies: Vec<Tally>, readout_loss: Option<f64>, start: Start) -> EpochReport {
+        tallies.iter_mut().for_each(|tally| tally.add_up(&self.ranks));
         let layer_loss: Vec<f64> = tallies.iter().map(|tally| mean(&tally.losses)).collect();
         EpochReport {
             final_loss: self.state.count_epoch(&layer_loss),
@@ -281,25 +317,33 @@ impl<'a> Trainer<'a> {
             pair_accuracy: tallies.iter().map(Tally::pair_accuracy).collect(),
             active: tallies.iter().map(Tally::active_share).collect(),
             step_loss: tallies.into_iter().map(|tally| tally.losses).collect(),
-            seconds: start.elapsed().as_secs_f64(),
+            seconds: start.instant.elapsed().as_secs_f64(),
+            comm_seconds: (self.ranks.count() > 1).then(|| (self.ranks.waited() - start.waited).as_secs_f64()),
             validation_accuracy: None,
         }
     }
 
+    /// Of the samples `batch` in their order of likeness, those with the numbers `own`. Only blocks of samples are
+    /// ordered, and so only those in which there are some of `own` are looked at.
+    fn ordered(&mut self, batch: Range<usize>, negatives: &[u8], own: &Range<usize>) -> Vec<u32> {
+        let Self { places, set, .. } = self;
+        let mut ordered = Vec::with_capacity(own.len());
+        for first in (own.start / BLOCK * BLOCK..own.end).step_by(BLOCK) {
+            let block = batch.start + first..batch.end.min(batch.start + first + BLOCK);
+            let all: Vec<u32> = block.clone().map(|s| u32::try_from(s).expect("fewer than 2^32 images")).collect();
+            let likeness: Vec<u32> = all.iter().map(|&s| places.of(s)).collect();
+            let order = in_order_of_likeness((&set.labels[block.clone()], &negatives[block]), &likeness);
+            let wanted = own.start.max(first) - first..own.end.min(first + all.len()) - first;
+            ordered.extend(order[wanted].iter().map(|&i| all[i]));
+        }
+        ordered
+    }
+
     /// Trains layer after layer on the samples `batch`.
-    fn train_batch(
-        &mut self,
-        batch: std::ops::Range<usize>,
-        negatives: &[u8],
-        tallies: &mut [Tally],
-        stop: &AtomicBool,
-    ) {
-        let all: Vec<u32> = batch.map(|s| u32::try_from(s).expect("fewer than 2^32 images")).collect();
-        let pick = |samples: &[u32], labels: &[u8]| samples.iter().map(|&s| labels[s as usize]).collect::<Vec<u8>>();
-        let likeness: Vec<u32> = all.iter().map(|&s| self.places[s as usize]).collect();
-        let order = in_order_of_likeness((&pick(&all, self.set.labels), &pick(&all, negatives)), &likeness);
-        let samples: Vec<u32> = order.into_iter().map(|i| all[i]).collect();
-        let pick = |labels: &[u8]| pick(&samples, labels);
+    fn train_batch(&mut self, batch: Range<usize>, negatives: &[u8], tallies: &mut [Tally], stop: &AtomicBool) {
+        let share = self.share(batch.len());
+        let samples = self.ordered(batch, negatives, &share.own());
+        let pick = |labels: &[u8]| samples.iter().map(|&s| labels[s as usize]).collect::<Vec<u8>>();
         let labels: [Vec<u8>; 2] = [pick(self.set.labels), pick(negatives)];
         let images = Images {
             pixels: self.set.pixels,
@@ -322,7 +366,7 @@ impl<'a> Trainer<'a> {
                 0 => Input::Images(images),
                 _ => Input::Activations(Activations { rows: inputs, k: parameters.k, variants: TRAINING_VARIANTS }),
             };
-            layer.backend.begin(&input, wanted);
+            layer.backend.begin_share(&input, wanted, &share);
             if wanted == Use::ManySteps {
                 // The layer has packed them, and rows of a whole data set are large.
                 *inputs = Vec::new();
@@ -340,6 +384,44 @@ impl<'a> Trainer<'a> {
             }
             std::mem::swap(inputs, outputs);
         }
+    }
+}
+
+/// When an epoch began, and what its rank had waited for others by then.
+struct Start {
+    instant: Instant,
+    waited: Duration,
+}
+
+/// The samples that are ordered among themselves, by place and in a batch that stays: a multiple of its parts, so that a
+/// rank with some of them reads no others. 100 MB of MNIST's images are fewer than the fewest that anybody has to share.
+const BLOCK: usize = 1 << 17;
+
+/// The samples' places in an order in which neighbours look alike, block by block, found when they are first asked for.
+struct Places<'a> {
+    pixels: &'a [u8],
+    size: (usize, usize),
+    /// Of each block; empty before it is asked for.
+    blocks: Vec<Vec<u32>>,
+}
+
+impl<'a> Places<'a> {
+    /// The places of the images `pixels`, of so many rows and columns.
+    fn new(pixels: &'a [u8], size: (usize, usize)) -> Self {
+        let count = pixels.len() / (size.0 * size.1);
+        Self { pixels, size, blocks: vec![Vec::new(); count.div_ceil(BLOCK)] }
+    }
+
+    /// The place of sample `sample` in its block, behind those of the blocks before.
+    fn of(&mut self, sample: u32) -> u32 {
+        let Self { pixels, size: (rows, cols), blocks } = self;
+        let (number, first) = (sample as usize / BLOCK, sample as usize / BLOCK * BLOCK);
+        let block = &mut blocks[number];
+        if block.is_empty() {
+            let images = pixels.chunks(BLOCK * *rows * *cols).nth(number).expect("a sample of the set");
+            *block = kd_order::places(images, *rows, *cols);
+        }
+        first as u32 + block[sample as usize - first]
     }
 }
 
@@ -392,6 +474,13 @@ impl Tally {
         self.pairs += pairs.len() as u64;
         let is_right = |pair: &[f32]| sum_of_squares(&pair[..u]) > sum_of_squares(&pair[u..]);
         self.told_apart += pairs.map(|pair| u64::from(is_right(pair))).sum::<u64>();
+    }
+
+    /// Becomes what all ranks have counted.
+    fn add_up(&mut self, ranks: &Ranks) {
+        let Self { active, activations, told_apart, pairs, .. } = self;
+        [*active, *activations, *told_apart, *pairs] =
+            ranks.sum_of_counts([*active, *activations, *told_apart, *pairs]);
     }
 
     fn pair_accuracy(&self) -> Option<f64> {

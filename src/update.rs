@@ -4,9 +4,11 @@
 //! All of it is elementwise in the weights. A backend may do it with a whole gradient ([`Update::take`]), or with each
 //! piece of it while that is in cache (`Update::begin`); the result is the same bit for bit.
 
+use crate::batch::TRAINING_VARIANTS;
 use crate::optimizer::{Optimizer, OptimizerState, StepNow};
 use crate::parameters::Parameters;
 use crate::peers::{Activity, PeerTerm};
+use crate::ranks::Share;
 
 /// L2 regularisation as Keras defines it: `kernel * sum(W^2) + bias * sum(b^2)` is added to the loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -25,6 +27,8 @@ pub struct Peers<'a> {
     pub inputs: Vec<f32>,
     /// How strongly units are drawn to the layer's mean.
     pub strength: f32,
+    /// Which samples of the batch the activations are of.
+    pub share: &'a Share,
 }
 
 /// A step that is to be taken with a gradient that is not there yet.
@@ -64,18 +68,18 @@ pub(crate) struct Terms {
 }
 
 impl<'a> Update<'a> {
-    /// Begins the step. `outputs` are the rows of activations of the batch, (n * v) x u, which peer normalisation
-    /// needs.
+    /// Begins the step. `outputs` are the rows of activations of this rank's share of the batch, (n * v) x u, which peer
+    /// normalisation needs.
     ///
     /// # Panics
     ///
     /// Peer normalisation has no activations.
     pub(crate) fn begin(self, parameters: &Parameters, outputs: Option<&[f32]>) -> Begun<'a> {
         let Self { optimizer, state, rate, l2, peers } = self;
-        let peers = peers.map(|Peers { activity, inputs, strength }| {
+        let peers = peers.map(|Peers { activity, inputs, strength, share }| {
             let outputs = outputs.expect("peer normalisation needs the activations");
-            activity.learn(outputs);
-            activity.term(inputs, (strength, outputs.len() / parameters.u))
+            activity.learn(outputs, share);
+            activity.term(inputs, (strength, share.of() * TRAINING_VARIANTS))
         });
         let (kernel_slope, kernel_loss) = regularisation(l2.kernel, &parameters.kernel);
         let (bias_slope, bias_loss) = regularisation(l2.bias, &parameters.bias);

@@ -10,15 +10,17 @@ use super::packing::ColumnOrder;
 use super::strip::{self, Strip};
 use crate::backend::Use;
 use crate::batch::{Input, Overlay};
+use crate::ranks::{Parts, Ranks, Share};
 use crate::recipe::Recipe;
 
-/// Parts of a batch that stays, each of which has gradient sums of its own. A fixed number makes the sum independent of
-/// the threads; 32 keep 16 threads busy with two parts each and cost 32 x 1.6 MB of traffic for a 784 x 500 layer,
-/// about 2% of its step on two cores.
-pub const PARTS: usize = 32;
+/// Parts of a batch, each of which has gradient sums of its own. A fixed number makes the sum independent of threads
+/// and ranks; 32 keep 16 threads busy with two parts each and cost 32 x 1.6 MB of traffic for a 784 x 500 layer, about
+/// 2% of its step on two cores.
+const PARTS: usize = 32;
 
-/// [`Units`](super::units::Units) keeps a bit for each part.
-const _: () = assert!(PARTS <= u32::BITS as usize);
+/// The most samples of a part, so that a batch of millions has work for more ranks than [`PARTS`]: a sum of 1.6 MB then
+/// stands against 2 x 4 x 4096 operations for each of its weights, a tenth of a second of one core.
+const MOST_PART_SAMPLES: usize = 4096;
 
 /// Memory that the partial sums of a wide layer may take, one of its dense and one of its sparse strips for each part;
 /// it gets fewer parts, but at least [`MIN_PARTS`].
@@ -27,15 +29,36 @@ const PARTIALS_BYTES: usize = 1 << 30;
 /// The fewest parts a wide layer is cut into: the threads that can work on it.
 const MIN_PARTS: usize = 4;
 
-/// The fewest rows worth a partial sum of their own: clearing and adding up a k x u sum moves some 16 bytes for each
+/// The fewest samples worth a partial sum of their own: clearing and adding up a k x u sum moves some 16 bytes for each
 /// weight, which costs about as much time as 25 dense rows of 4 operations for each weight.
-const MIN_PART_ROWS: usize = 64;
+const MIN_PART_SAMPLES: usize = 64;
 
 /// Rows of a strip of a mini-batch: the weights stream past each strip, 4 bytes for 128 operations, or 1 GB/s for each
 /// 32 GFLOP/s, from L2 or L3; and a batch of 128 images makes strips for two threads.
 const ONE_STEP_ROWS: usize = 64;
 
-/// How the base rows of a batch are cut, by its shape alone.
+/// Samples of a part of a batch of `samples` for a layer of `weights` weights, by which its sums are added up: by this
+/// shape alone, and for any two layers that of one is a multiple of the other's. Strips have at most `most` rows, a
+/// multiple of `whole`.
+pub fn part_samples(samples: usize, weights: usize, (most, whole): (usize, usize), wanted: Use) -> usize {
+    let least = samples.div_ceil(PARTS).clamp(MIN_PART_SAMPLES, MOST_PART_SAMPLES);
+    if wanted == Use::OneStep {
+        return least.next_multiple_of(one_step_rows(most, whole));
+    }
+    let mut part = least.next_multiple_of(whole);
+    let too_large = |parts: usize| parts > MIN_PARTS && parts * 2 * weights * size_of::<f32>() > PARTIALS_BYTES;
+    while too_large(samples.div_ceil(part)) {
+        part *= 2;
+    }
+    part
+}
+
+/// Rows of a strip of a mini-batch, of which there may be at most `most`.
+fn one_step_rows(most: usize, whole: usize) -> usize {
+    ONE_STEP_ROWS.next_multiple_of(whole).min(most)
+}
+
+/// How the base rows of a share of a batch are cut, by the shape of the whole batch alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     rows: usize,
@@ -44,15 +67,14 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// Cuts `rows` base rows of a layer of `weights` weights into parts, and each part into strips of at most `most`
-    /// rows of nearly equal size, all of them multiples of `whole` but the last, as `most` is.
-    fn new(rows: usize, weights: usize, (most, whole): (usize, usize), wanted: Use) -> Self {
+    /// Cuts `rows` base rows into parts of at most `part` rows, and each part into strips of at most `most` rows of
+    /// nearly equal size, all of them multiples of `whole` but the last, as `most` is.
+    fn new(rows: usize, part: usize, (most, whole): (usize, usize), wanted: Use) -> Self {
         if wanted == Use::OneStep {
-            let strip_rows = ONE_STEP_ROWS.next_multiple_of(whole).min(most);
+            let strip_rows = one_step_rows(most, whole);
             return Self { rows, part_rows: strip_rows, strip_rows };
         }
-        let parts = (PARTIALS_BYTES / (2 * weights * size_of::<f32>())).clamp(MIN_PARTS, PARTS);
-        let part_rows = rows.div_ceil(parts).max(MIN_PART_ROWS).next_multiple_of(whole);
+        let part_rows = part.next_multiple_of(whole);
         let strips = part_rows.div_ceil(most);
         Self { rows, part_rows, strip_rows: part_rows.div_ceil(strips).next_multiple_of(whole) }
     }
@@ -77,12 +99,34 @@ pub struct Survey {
     pub nonnegative: bool,
 }
 
+impl Survey {
+    /// What each rank has seen of its parts, together.
+    fn of_all_ranks(self, ranks: &Ranks, parts: Parts, k: usize) -> Self {
+        let counts = self.counts.iter().flatten().map(|&count| f64::from(count));
+        let mine = std::iter::once(f64::from(u8::from(self.nonnegative))).chain(counts).collect();
+        let mut all = Self { counts: Vec::new(), nonnegative: true };
+        for numbers in ranks.gather_numbers(mine, |rank| 1 + parts.of(rank).len() * k) {
+            let (nonnegative, counts) = numbers.split_first().expect("as many numbers as were sent");
+            all.nonnegative &= *nonnegative != 0.0;
+            let of_part = |part: &[f64]| part.iter().map(|&count| count as u32).collect();
+            all.counts.extend(counts.chunks(k).map(of_part));
+        }
+        all
+    }
+}
+
 /// The strips of a batch.
 pub struct PackedBatch<P: DenseProducts> {
     /// Each part's strips.
     pub parts: Vec<Vec<Strip<P>>>,
     /// Parts of a larger batch before, whose memory the next one takes.
     spare: Vec<Vec<Strip<P>>>,
+    /// How many samples the whole batch has, and which of them these are.
+    pub share: Share,
+    /// The parts of the whole batch, by which its sums are added up.
+    pub sums: Parts,
+    /// Strips of such a part, in a mini-batch.
+    pub strips_of_part: usize,
     /// Samples, `n`.
     pub samples: usize,
     /// Rows of one sample, `v`.
@@ -96,7 +140,18 @@ pub struct PackedBatch<P: DenseProducts> {
 impl<P: DenseProducts> PackedBatch<P> {
     /// No rows.
     pub fn empty() -> Self {
-        Self { parts: Vec::new(), spare: Vec::new(), samples: 0, variants: 1, label_pixels: 0, strip_rows: 0 }
+        let share = Share::whole(0);
+        Self {
+            parts: Vec::new(),
+            spare: Vec::new(),
+            sums: share.parts(1),
+            share,
+            strips_of_part: 1,
+            samples: 0,
+            variants: 1,
+            label_pixels: 0,
+            strip_rows: 0,
+        }
     }
 
     /// Packs `input` for a layer of `u` units, in the memory of the batch before where that suffices.
@@ -105,10 +160,10 @@ impl<P: DenseProducts> PackedBatch<P> {
         products: P,
         recipe: &Recipe,
         input: &Input<'_>,
-        (u, wanted): (usize, Use),
+        (u, wanted, share): (usize, Use, &Share),
         buffers: &mut Buffers<P>,
     ) {
-        let cut = self.cut(input, u, wanted, buffers);
+        let cut = self.cut(input, (u, wanted, share), buffers);
         let shared = &*buffers;
         self.parts.par_iter_mut().enumerate().for_each(|(part, strips)| {
             let room = &mut shared.of_this_thread().room;
@@ -121,9 +176,15 @@ impl<P: DenseProducts> PackedBatch<P> {
         });
     }
 
-    /// Cuts `input`, a batch that stays, for a layer of `u` units, and looks at the inputs.
-    pub fn survey(&mut self, recipe: &Recipe, input: &Input<'_>, u: usize, buffers: &mut Buffers<P>) -> (Cut, Survey) {
-        let cut = self.cut(input, u, Use::ManySteps, buffers);
+    /// Cuts `input`, a share of a batch that stays, for a layer of `u` units, and looks at the inputs.
+    pub fn survey(
+        &mut self,
+        recipe: &Recipe,
+        input: &Input<'_>,
+        (u, share): (usize, &Share),
+        buffers: &mut Buffers<P>,
+    ) -> (Cut, Survey) {
+        let cut = self.cut(input, (u, Use::ManySteps, share), buffers);
         let shared = &*buffers;
         let look = |(part, strips): (usize, &mut Vec<Strip<P>>)| {
             let room = &mut shared.of_this_thread().room;
@@ -138,7 +199,8 @@ impl<P: DenseProducts> PackedBatch<P> {
         };
         let parts: Vec<_> = self.parts.par_iter_mut().enumerate().map(look).collect();
         let nonnegative = parts.iter().all(|&(_, nonnegative)| nonnegative);
-        (cut, Survey { counts: parts.into_iter().map(|(counts, _)| counts).collect(), nonnegative })
+        let survey = Survey { counts: parts.into_iter().map(|(counts, _)| counts).collect(), nonnegative };
+        (cut, survey.of_all_ranks(share.ranks(), self.sums, input.k()))
     }
 
     /// As [`PackedBatch::pack`], for a batch that stays: packs the inputs in `order`, and trims each strip.
@@ -161,21 +223,31 @@ impl<P: DenseProducts> PackedBatch<P> {
     }
 
     /// Cuts `input`, has a strip for each cut, and fits the buffers.
-    fn cut(&mut self, input: &Input<'_>, u: usize, wanted: Use, buffers: &mut Buffers<P>) -> Cut {
-        (self.samples, self.variants) = (input.samples(), input.variants());
+    fn cut(&mut self, input: &Input<'_>, (u, wanted, share): (usize, Use, &Share), buffers: &mut Buffers<P>) -> Cut {
+        (self.samples, self.variants, self.share) = (input.samples(), input.variants(), share.clone());
         self.label_pixels = match input {
             Input::Images(images) if matches!(images.overlay, Overlay::Labels(_)) => images.classes,
             _ => 0,
         };
         const { assert!(P::STRIP_ROWS.is_multiple_of(P::TILE_ROWS) && P::Z_ROWS.is_multiple_of(P::TILE_ROWS)) };
-        let cut = Cut::new(strip::base_rows(input), input.k() * u, (P::STRIP_ROWS, P::TILE_ROWS), wanted);
+        let (rows, sizes) = (strip::base_rows(input), (P::STRIP_ROWS, P::TILE_ROWS));
+        let part = match wanted {
+            Use::Inference => rows.div_ceil(PARTS).max(MIN_PART_SAMPLES),
+            _ => {
+                let samples = part_samples(share.of(), input.k() * u, sizes, wanted);
+                self.sums = share.parts(samples);
+                samples * self.variants / self.variants_of_base_row()
+            }
+        };
+        let cut = Cut::new(rows, part, sizes, wanted);
+        self.strips_of_part = part.div_ceil(cut.strip_rows);
         let Self { parts, spare, .. } = self;
         spare.extend(parts.drain(cut.parts().min(parts.len())..));
         parts.resize_with(cut.parts(), || spare.pop().unwrap_or_default());
         for (part, strips) in self.parts.iter_mut().enumerate() {
             strips.resize_with(cut.strips(part).len(), Strip::default);
         }
-        self.strip_rows = cut.strip_rows.min(cut.rows);
+        self.strip_rows = cut.strip_rows.min(cut.rows).max(1);
         buffers.fit((self.tile_rows(), input.k()), self.variants_of_base_row());
         cut
     }
@@ -190,9 +262,9 @@ impl<P: DenseProducts> PackedBatch<P> {
         self.parts.iter().flatten().any(|strip| strip.dense().is_some())
     }
 
-    /// Rows of the batch, `n * v`.
+    /// Rows of the whole batch, of all ranks: `n * v`.
     pub fn rows(&self) -> usize {
-        self.samples * self.variants
+        self.share.of() * self.variants
     }
 
     /// Variants that share a base row.
@@ -211,7 +283,8 @@ mod tests {
             for wanted in [Use::Inference, Use::OneStep, Use::ManySteps] {
                 for rows in [0, 1, 3, 64, 65, 500, 1_000, 8_193, 60_000] {
                     for weights in [1, 784 * 500, 1 << 28] {
-                        let cut = Cut::new(rows, weights, (most, whole), wanted);
+                        let part = part_samples(rows, weights, (most, whole), wanted);
+                        let cut = Cut::new(rows, part, (most, whole), wanted);
                         let strips: Vec<Range<usize>> = (0..cut.parts()).flat_map(|part| cut.strips(part)).collect();
                         assert!(strips.iter().all(|strip| (1..=most).contains(&strip.len())));
                         assert_eq!(strips.iter().map(Range::len).sum::<usize>(), rows);

@@ -12,6 +12,7 @@ use super::z_to_d::ZBlocks;
 pub struct Buffers<P: DenseProducts> {
     threads: Vec<Mutex<ThreadBuffers<P>>>,
     u: usize,
+    nr: usize,
 }
 
 /// The buffers of one thread.
@@ -26,8 +27,9 @@ pub struct ThreadBuffers<P: DenseProducts> {
     pub h: ColumnPanels,
     /// Each unit's largest `z` in the strip, minus infinity where it was not computed: 1 x u.
     pub largest: ColumnPanels,
-    /// dW of some column panels, for mini-batches: k (rounded up to whole tiles) x NR each.
-    pub gradient: ColumnPanels,
+    /// dW of some column panels, for mini-batches, one for each level of the tree of parts: k (rounded up to whole
+    /// tiles) x NR for each panel.
+    pub gradient: Vec<ColumnPanels>,
     pub sparse: Scratch,
 }
 
@@ -40,10 +42,10 @@ impl<P: DenseProducts> Buffers<P> {
             d: P::D::default(),
             h: ColumnPanels::zeros(1, u, nr),
             largest: ColumnPanels::zeros(1, u, nr),
-            gradient: ColumnPanels::zeros(0, 0, nr),
+            gradient: Vec::new(),
             sparse: Scratch::new(u, 1),
         };
-        Self { threads: (0..rayon::current_num_threads()).map(|_| Mutex::new(thread())).collect(), u }
+        Self { threads: (0..rayon::current_num_threads()).map(|_| Mutex::new(thread())).collect(), u, nr }
     }
 
     /// Makes room for strips of `rows` base rows, rounded up to whole tiles, of `k` inputs, each with `variants`
@@ -59,11 +61,14 @@ impl<P: DenseProducts> Buffers<P> {
         }
     }
 
-    /// Makes room for `panels` column panels of a gradient of `rows` rows.
-    pub fn fit_gradient(&mut self, rows: usize, panels: usize) {
+    /// Makes room for `panels` column panels of a gradient of `rows` rows, `depth` times; what there is serves again.
+    pub fn fit_gradient(&mut self, rows: usize, panels: usize, depth: usize) {
+        let nr = self.nr;
         for thread in &mut self.threads {
             let gradient = &mut thread.get_mut().unwrap_or_else(PoisonError::into_inner).gradient;
-            *gradient = ColumnPanels::zeros(rows, panels * gradient.nr(), gradient.nr());
+            while gradient.len() < depth {
+                gradient.push(ColumnPanels::zeros(rows, panels * nr, nr));
+            }
         }
     }
 

@@ -177,6 +177,11 @@ pub fn f32_rounding(k: usize) -> f64 {
     (k + 4) as f64 * f64::from(f32::EPSILON)
 }
 
+/// The most rows of a strip of a format, and the rows of a tile.
+pub fn rows<P: DenseProducts>(_: P) -> (usize, usize) {
+    (P::STRIP_ROWS, P::TILE_ROWS)
+}
+
 /// NR of a format: the floats of a row of its column panels.
 pub fn nr<P: DenseProducts>(products: P) -> usize {
     struct Lanes;

@@ -75,11 +75,17 @@ impl DenseSums {
         self.labels.reshape(classes);
     }
 
-    /// Becomes the sum of `terms`, added up in their order.
-    pub fn sum_of<'a>(&mut self, terms: impl Iterator<Item = &'a Self> + Clone + Send + Sync) {
-        self.bias.sum_of(terms.clone().map(|term| &term.bias));
-        self.labels.sum_of(terms.clone().map(|term| &term.labels));
-        self.loss = terms.map(|term| term.loss).sum();
+    /// Becomes the sum of the gradients of those of the parts `node` that have some; the loss stays as it is.
+    pub fn sum_of<'a>(&mut self, node: Range<usize>, term: impl Fn(usize) -> Option<&'a Self> + Sync) {
+        self.bias.sum_of(node.clone(), |part| term(part).map(|sums| &sums.bias));
+        self.labels.sum_of(node, |part| term(part).map(|sums| &sums.labels));
+    }
+
+    /// Adds the loss and the gradients of others.
+    pub fn add(&mut self, other: &Self) {
+        self.loss += other.loss;
+        self.bias.add(&other.bias);
+        self.labels.add(&other.labels);
     }
 
     /// Writes the gradients of bias and label pixels to their places in `gradient`.

@@ -20,6 +20,7 @@ use crate::backend::{LayerBackend, Use, step_by_gradient};
 use crate::batch::{Input, TRAINING_VARIANTS};
 use crate::dropout::Dropout;
 use crate::parameters::Parameters;
+use crate::ranks::Share;
 use crate::recipe::{LossOfRows, Recipe};
 use crate::update::Update;
 
@@ -54,8 +55,9 @@ struct Packed<P: DenseProducts> {
     weights: P::Weights,
     /// Whether the weights of the next step are those that are packed.
     keeps_weights: bool,
-    /// Whether inputs and units are packed as they come, as every batch but one that stays needs them.
-    is_natural: bool,
+    /// Whether the packed weights are the layer's now, with inputs and units as they come, as every batch but one that
+    /// stays needs them.
+    serves_again: bool,
     /// Weights of the label pixels: classes x u.
     labels: ColumnPanels,
     /// 1 x u.
@@ -69,9 +71,9 @@ impl<P: DenseProducts> Packed<P> {
         let is_natural = matches!((inputs, units), (ColumnOrder::Natural(_), ColumnOrder::Natural(_)));
         if !keeps {
             self.products.load(&mut self.weights, kernel, (inputs, units));
-            self.is_natural = is_natural;
+            self.serves_again = is_natural;
         }
-        debug_assert!(self.is_natural == is_natural, "weights are packed as this batch needs them");
+        debug_assert!(self.serves_again == is_natural, "weights are packed as this batch needs them");
         self.labels.pack(&kernel[..self.labels.rows() * u], units);
         if bias.is_empty() {
             self.bias.fill(0.0);
@@ -113,7 +115,7 @@ impl<P: DenseProducts> FusedLayer<P> {
                 products,
                 weights: products.weights(k, u),
                 keeps_weights: false,
-                is_natural: true,
+                serves_again: true,
                 labels: ColumnPanels::zeros(0, u, nr),
                 bias: row(),
             },
@@ -129,9 +131,9 @@ impl<P: DenseProducts> FusedLayer<P> {
     }
 
     /// Packs a batch that stays, and begins its training life.
-    fn begin_many_steps(&mut self, input: &Input<'_>) -> Life {
+    fn begin_many_steps(&mut self, input: &Input<'_>, share: &Share) -> Life {
         let Self { products, ref recipe, k, u, .. } = *self;
-        let (cut, Survey { counts, nonnegative }) = self.batch.survey(recipe, input, u, &mut self.buffers);
+        let (cut, Survey { counts, nonnegative }) = self.batch.survey(recipe, input, (u, share), &mut self.buffers);
         let label_pixels = self.batch.label_pixels;
         let orders = Orders::new(&counts, k, label_pixels > 0, P::ORDERS_INPUTS);
         self.batch.pack_to_stay(products, recipe, input, (cut, orders.rows()), &mut self.buffers);
@@ -163,9 +165,7 @@ impl<P: DenseProducts> FusedLayer<P> {
         }
         let layer = packed.view(units, columns, Some(&known.sparse));
         sums.compute(batch, layer, &known.orders, rule, buffers);
-        let loss = sums.add_up(units, &known.orders, gradient);
-        known.units.learn(columns, sums.largest());
-        loss / rule.loss.rows()
+        sums.add_up(known, columns, gradient) / rule.loss.rows()
     }
 
     /// Computes D of a mini-batch, and returns its loss.
@@ -175,13 +175,33 @@ impl<P: DenseProducts> FusedLayer<P> {
         self.parameters.load(parameters, keeps, (ColumnOrder::Natural(self.k), units));
         let layer = self.parameters.view(units, self.u, None);
         let one_step = self.one_step.as_mut().expect("made when the batch began");
-        one_step.differentiate(&mut self.batch, layer, loss, &self.buffers, outputs) / loss.rows()
+        one_step.differentiate(&mut self.batch, layer, loss, &self.buffers, outputs);
+        let PackedBatch { share, sums, .. } = &self.batch;
+        let losses = share.ranks().gather_numbers(one_step.losses().collect(), |rank| sums.of(rank).len());
+        losses.iter().flatten().sum::<f64>() / loss.rows()
+    }
+
+    /// Writes the gradient of a mini-batch: the sum of the parts of all ranks.
+    fn write_one(&mut self, gradient: &mut Parameters) {
+        let Self { products, batch, buffers, one_step, .. } = self;
+        let one_step = one_step.as_mut().expect("made when the batch began");
+        let (ranks, parts) = (batch.share.ranks().clone(), batch.sums);
+        if ranks.count() == 1 {
+            return one_step.write(*products, (batch, parts.own()), buffers, gradient);
+        }
+        let mut of_node = |node| {
+            one_step.write(*products, (batch, node), buffers, gradient);
+            [&*gradient.kernel, &*gradient.bias].concat()
+        };
+        let own: Vec<Vec<f32>> = parts.nodes().into_iter().map(&mut of_node).collect();
+        let nodes: Vec<_> = (0..ranks.count()).map(|rank| parts.nodes_of(rank)).collect();
+        ranks.add_up_pieces(parts.count, &nodes, &own, &mut [&mut gradient.kernel, &mut gradient.bias]);
     }
 
     /// Checks that there is a batch that has a gradient of the shape of `gradient`.
     fn assert_gradient(&self, parameters: &Parameters, gradient: &Parameters) {
         assert_eq!(self.batch.variants, TRAINING_VARIANTS, "a gradient needs positive and negative rows");
-        assert!(self.batch.samples > 0, "a gradient needs at least one sample");
+        assert!(self.batch.share.of() > 0, "a gradient needs at least one sample");
         parameters.assert_shape(self.k, self.u);
         gradient.assert_shape(self.k, self.u);
         assert_eq!(parameters.bias.len(), gradient.bias.len(), "a bias in both or in neither");
@@ -189,20 +209,21 @@ impl<P: DenseProducts> FusedLayer<P> {
 }
 
 impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
-    fn begin(&mut self, input: &Input<'_>, wanted: Use) {
+    fn begin_share(&mut self, input: &Input<'_>, wanted: Use, share: &Share) {
         input.assert_shapes();
+        assert_eq!(input.samples(), share.own().len(), "the samples of the share");
         assert_eq!(input.k(), self.k, "a batch of the layer's inputs");
         let (u, sizes) = (self.u, (self.k, self.u, self.nr()));
         self.life = Life::Inference;
         // A batch that stays has an order of its own.
         self.parameters.keeps_weights &= wanted != Use::ManySteps;
         match wanted {
-            Use::ManySteps => self.life = self.begin_many_steps(input),
-            _ => self.batch.pack(self.products, &self.recipe, input, (u, wanted), &mut self.buffers),
+            Use::ManySteps => self.life = self.begin_many_steps(input, share),
+            _ => self.batch.pack(self.products, &self.recipe, input, (u, wanted, share), &mut self.buffers),
         }
         if wanted == Use::OneStep {
-            let buffers = &mut self.buffers;
-            self.one_step.get_or_insert_with(|| OneStep::new(sizes, buffers)).begin(&self.batch, (u, sizes.2));
+            let one_step = self.one_step.get_or_insert_with(|| OneStep::new(u, sizes.2));
+            one_step.begin(&self.batch, sizes, &mut self.buffers);
             self.life = Life::OneStep;
         }
         // Without label pixels they are not read, and stay for the next batch that has some.
@@ -217,8 +238,7 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
             Life::Inference => panic!("a batch for inference has no gradient"),
             Life::OneStep => {
                 let loss = self.differentiate_one(parameters, outputs);
-                let one_step = self.one_step.as_ref().expect("made when the batch began");
-                one_step.write(self.products, &self.batch, &self.buffers, gradient);
+                self.write_one(gradient);
                 loss
             }
             Life::ManySteps(_) => {
@@ -239,14 +259,17 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
         mut outputs: Option<&mut [f32]>,
         update: Update<'_>,
     ) -> f64 {
-        if !matches!(self.life, Life::OneStep) {
-            return step_by_gradient(self, parameters, gradient, outputs, update);
+        // Where other ranks have the rest of the batch, the whole gradient comes from them.
+        if !matches!(self.life, Life::OneStep) || self.batch.share.ranks().count() > 1 {
+            let loss = step_by_gradient(self, parameters, gradient, outputs, update);
+            self.parameters.serves_again = false;
+            return loss;
         }
         self.assert_gradient(parameters, gradient);
         let loss = self.differentiate_one(parameters, outputs.as_deref_mut());
         let mut begun = update.begin(parameters, outputs.as_deref());
         let Self { products, one_step, batch, buffers, parameters: packed, .. } = self;
-        let one_step = one_step.as_ref().expect("made when the batch began");
+        let one_step = one_step.as_mut().expect("made when the batch began");
         let weights = (&mut begun, &mut packed.weights);
         one_step.update(*products, batch, buffers, (parameters, gradient), weights);
         loss + begun.loss
@@ -284,7 +307,7 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
     }
 
     fn keep_parameters(&mut self) {
-        self.parameters.keeps_weights = self.parameters.is_natural;
+        self.parameters.keeps_weights = self.parameters.serves_again;
     }
 
     fn end(&mut self) {

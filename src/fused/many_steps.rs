@@ -1,8 +1,11 @@
 //! Training on a batch that stays: what later steps know from earlier ones ([`Known`]), and each part's sums
 //! ([`PartSums`]).
 //!
-//! The batch is cut into parts; each has gradient sums of its own, which are added in the order of the parts, so that
-//! the result depends on the batch's shape alone and not on the threads.
+//! The batch is cut into parts; each has gradient sums of its own, which are added in the tree of [`crate::ranks`], so
+//! that the result depends on the batch's shape alone and not on threads or ranks. Each rank adds up its own parts; what
+//! crosses the network are these sums, and what the ranks have to know alike: the losses, and which units were on.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -14,9 +17,10 @@ use super::epilogue::DenseSums;
 use super::input_orders::Orders;
 use super::packing::{ColumnOrder, ColumnPanels};
 use super::part::{PackedLayer, PartGradient, Partial, StepRule};
-use super::sparse::{self, SparseLayer, SparseSums, UnitLines};
-use super::units::Units;
+use super::sparse::{SparseLayer, SparseSums};
+use super::units::{Seen, Units};
 use crate::parameters::Parameters;
+use crate::ranks::{Parts, Ranks};
 use crate::simd::LINE;
 
 /// The training life of a batch on one layer.
@@ -37,13 +41,32 @@ pub struct Known {
 
 /// What the parts of the batch add up to.
 pub struct PartSums {
+    ranks: Ranks,
+    parts: Parts,
+    /// Those of this rank's parts.
     partials: Vec<Partial>,
     /// The sum of the products of dense strips.
     total: ColumnPanels,
     /// The sum of what dense strips add besides.
     dense_total: DenseSums,
-    /// The sum of the products of sparse strips.
-    sparse_total: UnitLines,
+    /// The sum of the sparse strips.
+    sparse_total: SparseSums,
+}
+
+/// What all ranks know of a step.
+struct Told {
+    /// The forms of each rank's nodes of the tree.
+    forms: Vec<Vec<Forms>>,
+    /// The loss of each part of the batch.
+    losses: Vec<f64>,
+    seen: Seen,
+}
+
+/// Which forms of strips there were.
+#[derive(Clone, Copy, Default)]
+struct Forms {
+    dense: bool,
+    sparse: bool,
 }
 
 impl ManySteps {
@@ -71,10 +94,12 @@ impl ManySteps {
             sparse: None,
         };
         let sums = PartSums {
+            ranks: batch.share.ranks().clone(),
+            parts: batch.sums,
             partials: batch.parts.iter().map(|_| partial()).collect(),
             total: ColumnPanels::zeros(rows, u, nr),
             dense_total: DenseSums::zeros(label_pixels, u, nr),
-            sparse_total: UnitLines::zeros(u, k.div_ceil(LINE)),
+            sparse_total: SparseSums::new(u, k.div_ceil(LINE), label_pixels),
         };
         Self { known, sums }
     }
@@ -107,29 +132,111 @@ impl PartSums {
         });
     }
 
-    /// Adds the parts up in their order; returns the loss, which is not yet divided by the rows. `units` tells which
-    /// unit each packed column is.
-    pub fn add_up(&mut self, units: ColumnOrder<'_>, orders: &Orders, gradient: &mut Parameters) -> f64 {
-        let u = gradient.u;
-        let dense: Vec<&Partial> = self.partials.iter().filter(|partial| partial.has_dense).collect();
-        if dense.is_empty() {
-            gradient.kernel.fill(0.0);
-            gradient.bias.fill(0.0);
-        } else {
-            let total = &mut self.total;
-            total.sum_of(dense.iter().map(|partial| &partial.kernel));
-            let rows = gradient.kernel.par_chunks_mut(u).zip(&orders.panels.positions);
-            rows.for_each(|(row, &packed)| total.unpack_row(packed, units, row));
-            self.dense_total.sum_of(dense.iter().map(|partial| &partial.dense));
-            self.dense_total.write(units, gradient);
-        }
-        let sparse: Vec<&SparseSums> = self.partials.iter().filter_map(|partial| partial.sparse.as_ref()).collect();
-        sparse::add_sums(&sparse, &orders.lines.positions, &mut self.sparse_total, gradient);
-        self.partials.iter().map(|partial| partial.loss).sum()
+    /// Adds up the parts of all ranks; returns the loss, which is not yet divided by the rows. Of the packed columns,
+    /// `computed` have been computed.
+    pub fn add_up(&mut self, known: &mut Known, computed: usize, gradient: &mut Parameters) -> f64 {
+        let own = self.parts.own();
+        let seen = known.units.look(self.parts.count, own.zip(self.partials.iter().map(|partial| &partial.largest)));
+        let Told { forms, losses, seen } = self.tell(seen);
+        let forms = self.add_up_nodes(&forms);
+        self.write(forms, ColumnOrder::Permuted(known.units.order()), &known.orders, gradient);
+        known.units.learn(computed, &seen);
+        losses.iter().sum()
     }
 
-    /// Each part's largest `z` of each packed column.
-    pub fn largest(&self) -> impl Iterator<Item = &ColumnPanels> {
-        self.partials.iter().map(|partial| &partial.largest)
+    /// Writes the gradient that the sums are; `units` tells which unit each packed column is.
+    fn write(&self, forms: Forms, units: ColumnOrder<'_>, orders: &Orders, gradient: &mut Parameters) {
+        let u = gradient.u;
+        if forms.dense {
+            let rows = gradient.kernel.par_chunks_mut(u).zip(&orders.panels.positions);
+            rows.for_each(|(row, &packed)| self.total.unpack_row(packed, units, row));
+            self.dense_total.write(units, gradient);
+        } else {
+            gradient.kernel.fill(0.0);
+            gradient.bias.fill(0.0);
+        }
+        if forms.sparse {
+            self.sparse_total.add_to(&orders.lines.positions, gradient);
+        }
+    }
+
+    /// The forms of the strips of some of this rank's parts.
+    fn forms(&self, node: &Range<usize>) -> Forms {
+        let first = self.parts.own().start;
+        let partials = &self.partials[node.start - first..node.end - first];
+        Forms {
+            dense: partials.iter().any(|partial| partial.has_dense),
+            sparse: partials.iter().any(|partial| partial.sparse.is_some()),
+        }
+    }
+
+    /// Tells all ranks what this one's parts are like, and hears the same of theirs.
+    fn tell(&self, mut seen: Seen) -> Told {
+        let forms = self.parts.nodes().into_iter().map(|node| self.forms(&node));
+        let forms = forms.flat_map(|Forms { dense, sparse }| [f64::from(u8::from(dense)), f64::from(u8::from(sparse))]);
+        let losses = self.partials.iter().map(|partial| partial.loss);
+        let mine = forms.chain(losses).chain(seen.numbers()).collect();
+        let (mut forms, mut losses) = (Vec::new(), Vec::new());
+        let counts = |rank: usize| (self.parts.nodes_of(rank).len(), self.parts.of(rank).len());
+        let units = seen.numbers().len();
+        let length = |rank| 2 * counts(rank).0 + counts(rank).1 + units;
+        for (rank, numbers) in self.ranks.gather_numbers(mine, length).into_iter().enumerate() {
+            let (nodes, parts) = counts(rank);
+            let (of_nodes, rest) = numbers.split_at(2 * nodes);
+            let of_node = |[dense, sparse]: &[f64; 2]| Forms { dense: *dense != 0.0, sparse: *sparse != 0.0 };
+            forms.push(of_nodes.as_chunks().0.iter().map(of_node).collect());
+            losses.extend_from_slice(&rest[..parts]);
+            seen.add(&rest[parts..]);
+        }
+        Told { forms, losses, seen }
+    }
+
+    /// Adds up the parts of all ranks, whose nodes have the given forms; returns the forms that there are.
+    fn add_up_nodes(&mut self, forms: &[Vec<Forms>]) -> Forms {
+        let is_any = |form: fn(&Forms) -> bool| forms.iter().flatten().any(form);
+        let all = Forms { dense: is_any(|forms| forms.dense), sparse: is_any(|forms| forms.sparse) };
+        if self.ranks.count() == 1 {
+            self.add_own(self.parts.own());
+            return all;
+        }
+        let nodes = self.parts.nodes();
+        let (mut dense, mut sparse) = (Vec::new(), Vec::new());
+        for (node, forms) in nodes.into_iter().zip(&forms[self.ranks.rank()]) {
+            self.add_own(node);
+            dense.extend(forms.dense.then(|| self.dense_pieces().concat()));
+            sparse.extend(forms.sparse.then(|| self.sparse_total.pieces_mut().concat()));
+        }
+        let with = |form: fn(&Forms) -> bool| -> Vec<Vec<Range<usize>>> {
+            let of_rank = |(rank, forms): (usize, &Vec<Forms>)| {
+                let nodes = self.parts.nodes_of(rank).into_iter().zip(forms);
+                nodes.filter(|(_, forms)| form(forms)).map(|(node, _)| node).collect()
+            };
+            forms.iter().enumerate().map(of_rank).collect()
+        };
+        let (with_dense, with_sparse) = (with(|forms| forms.dense), with(|forms| forms.sparse));
+        let (ranks, parts) = (self.ranks.clone(), self.parts.count);
+        if all.dense {
+            ranks.add_up_pieces(parts, &with_dense, &dense, &mut self.dense_pieces());
+        }
+        if all.sparse {
+            ranks.add_up_pieces(parts, &with_sparse, &sparse, &mut self.sparse_total.pieces_mut());
+        }
+        all
+    }
+
+    /// Adds up some of this rank's parts, a node of the tree.
+    fn add_own(&mut self, node: Range<usize>) {
+        let Self { partials, total, dense_total, sparse_total, parts, .. } = self;
+        let of = |part: usize| &partials[part - parts.own().start];
+        let dense = |part: usize| of(part).has_dense.then(|| of(part));
+        total.sum_of(node.clone(), |part| dense(part).map(|partial| &partial.kernel));
+        dense_total.sum_of(node.clone(), |part| dense(part).map(|partial| &partial.dense));
+        sparse_total.sum_of(node, |part| of(part).sparse.as_ref());
+    }
+
+    /// The sums of dense strips as floats: what crosses the network.
+    fn dense_pieces(&mut self) -> [&mut [f32]; 3] {
+        let DenseSums { bias, labels, .. } = &mut self.dense_total;
+        [self.total.data_mut(), bias.data_mut(), labels.data_mut()]
     }
 }

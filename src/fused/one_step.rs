@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! for each strip of the batch (in parallel)         Z = X W, epilogue; D of the whole batch stays in memory
-//! for some column panels of dW (in parallel)        in a buffer of the thread, which stays in L2
-//!     for each strip, in order                      dW += X^T D, which the first one begins
+//! for some column panels of dW (in parallel)        in buffers of the thread, which stay in L2
+//!     for each part of the batch                    some strips
+//!         for each strip, in order                  dW += X^T D, which the first one begins
+//!     the parts' dW added up in their tree
 //!     their columns of the weights                  peer term, decay, momentum, step, packing for the next batch
 //! ```
 //!
@@ -11,9 +13,10 @@
 //! written once for each batch, with dW in L2 beside them, and the packed weights are written once: no gradient of the
 //! layer goes to memory, unless it is asked for by itself.
 //!
-//! There are no partial sums of dW: each column panel is one thread's, and its order of summation that of the strips,
-//! so the result depends on the batch's shape alone. Nothing is known from an earlier step and nothing noted for a
-//! later one. Every buffer outlives the batch; one of the same shape allocates nothing.
+//! Each column panel is one thread's, and the order of its summation follows from the batch's shape alone. Where other
+//! ranks have the rest of the batch, the sums of this rank's parts go to memory and to them, and the step is taken with
+//! what all add up to. Nothing is known from an earlier step and nothing noted for a later one. Every buffer outlives
+//! the batch; one of the same shape allocates nothing.
 
 use rayon::prelude::*;
 use std::ops::Range;
@@ -54,6 +57,10 @@ pub struct OneStep<P: DenseProducts> {
     group: usize,
     /// The sum of what the strips add besides.
     total: DenseSums,
+    /// This rank's parts of the batch.
+    parts: Range<usize>,
+    /// Strips of a part.
+    strips_of_part: usize,
 }
 
 /// What one strip leaves for the gradient.
@@ -68,16 +75,18 @@ struct StripResult<P: DenseProducts> {
 }
 
 impl<P: DenseProducts> OneStep<P> {
-    /// Without buffers, for a layer of `k` inputs and `u` units in column panels of `nr`.
-    pub fn new((k, u, nr): (usize, usize, usize), buffers: &mut Buffers<P>) -> Self {
+    /// Without buffers, for a layer of `u` units in column panels of `nr`.
+    pub fn new(u: usize, nr: usize) -> Self {
         let group = (u.div_ceil(nr) / (TASKS_PER_THREAD * rayon::current_num_threads())).clamp(1, MOST_PANELS);
-        buffers.fit_gradient(k.next_multiple_of(P::TILE_ROWS), group);
-        Self { strips: Vec::new(), group, total: DenseSums::zeros(0, u, nr) }
+        Self { strips: Vec::new(), group, total: DenseSums::zeros(0, u, nr), parts: 0..0, strips_of_part: 1 }
     }
 
-    /// Makes room for `batch`, which has one strip for each part, on a layer of `u` units in column panels of `nr`.
-    pub fn begin(&mut self, batch: &PackedBatch<P>, (u, nr): (usize, usize)) {
+    /// Makes room for `batch`, each strip of which stands by itself, on a layer of `k` inputs and `u` units in column
+    /// panels of `nr`.
+    pub fn begin(&mut self, batch: &PackedBatch<P>, (k, u, nr): (usize, usize, usize), buffers: &mut Buffers<P>) {
         let (rows, label_pixels) = (batch.tile_rows(), batch.label_pixels);
+        (self.parts, self.strips_of_part) = (batch.sums.own(), batch.strips_of_part);
+        buffers.fit_gradient(k.next_multiple_of(P::TILE_ROWS), self.group, depth(self.parts.len()));
         self.strips.resize_with(batch.parts.len(), || StripResult {
             z: ZBlocks::new(u, nr),
             d: P::D::default(),
@@ -91,8 +100,7 @@ impl<P: DenseProducts> OneStep<P> {
         self.total.reshape(label_pixels);
     }
 
-    /// Computes D of all strips and what they add besides; returns the loss of the batch, not yet divided by its rows.
-    /// Where asked for, writes the rows of activations.
+    /// Computes D of all strips and what they add besides. Where asked for, writes the rows of activations.
     pub fn differentiate(
         &mut self,
         batch: &mut PackedBatch<P>,
@@ -100,8 +108,8 @@ impl<P: DenseProducts> OneStep<P> {
         loss: LossOfRows,
         buffers: &Buffers<P>,
         outputs: Option<&mut [f32]>,
-    ) -> f64 {
-        let Self { strips: results, total, .. } = self;
+    ) {
+        let Self { strips: results, strips_of_part, .. } = self;
         let outputs_of_strip = batch.strip_rows * batch.variants_of_base_row() * layer.view.units.count();
         let strips = batch.parts.par_iter_mut().zip(&mut *results);
         let compute = |(parts, result): (&mut Vec<Strip<P>>, &mut StripResult<P>), outputs: Option<&mut [f32]>| {
@@ -116,34 +124,64 @@ impl<P: DenseProducts> OneStep<P> {
             }
             None => strips.for_each(|strip| compute(strip, None)),
         }
-        total.sum_of(results.iter().map(|result| &result.sums));
-        total.loss
+        for part in results.chunks_mut(*strips_of_part) {
+            let (first, rest) = part.split_first_mut().expect("chunks have elements");
+            rest.iter().for_each(|strip| first.sums.add(&strip.sums));
+        }
     }
 
-    /// Writes the gradient.
-    pub fn write(&self, products: P, batch: &PackedBatch<P>, buffers: &Buffers<P>, gradient: &mut Parameters) {
-        let Self { strips: results, group, total } = self;
+    /// The loss of each part, not yet divided by the rows.
+    pub fn losses(&self) -> impl Iterator<Item = f64> {
+        self.strips.chunks(self.strips_of_part).map(|part| part[0].sums.loss)
+    }
+
+    /// Adds up what the strips of the parts `node` add besides.
+    fn add_besides(&mut self, node: Range<usize>) {
+        let Self { strips, total, parts, strips_of_part, .. } = self;
+        total.sum_of(node, |part| Some(&strips[(part - parts.start) * *strips_of_part].sums));
+    }
+
+    /// The strips of some parts, by their numbers in this rank's share.
+    fn strips_of(&self, node: &Range<usize>) -> Range<usize> {
+        let first = |part: usize| ((part - self.parts.start) * self.strips_of_part).min(self.strips.len());
+        first(node.start)..first(node.end)
+    }
+
+    /// Writes the sum of the gradients of the parts `node`, a node of the tree.
+    pub fn write(
+        &mut self,
+        products: P,
+        (batch, node): (&PackedBatch<P>, Range<usize>),
+        buffers: &Buffers<P>,
+        gradient: &mut Parameters,
+    ) {
+        self.add_besides(node.clone());
+        let strips = self.strips_of(&node);
+        let Self { strips: results, group, total, strips_of_part, .. } = self;
         let kernel = MatrixMut::new(&mut gradient.kernel, gradient.k, gradient.u);
         let panels = 0..total.bias.count();
         in_groups(kernel, panels, (*group, total.bias.nr()), &|panels, mut kernel| {
-            let sums = &mut buffers.of_this_thread().gradient;
-            products.run(PanelSums { products, parts: &batch.parts, results, panels, sums });
+            let sums = &mut *buffers.of_this_thread().gradient;
+            let (results, strips, of_part) = (&results[strips.clone()], &batch.parts[strips.clone()], *strips_of_part);
+            products.run(PanelSums { products, strips, results, of_part, panels, sums });
             for input in 0..kernel.rows() {
-                sums.unpack_first(input, kernel.row(input));
+                sums[0].unpack_first(input, kernel.row(input));
             }
         });
         total.write(ColumnOrder::Natural(gradient.u), gradient);
     }
 
-    /// Takes the step that has begun, and packs the weights that it leaves. `gradient` is room for that of the bias.
+    /// Takes the step that has begun, the batch being all this rank's, and packs the weights that it leaves. `gradient`
+    /// is room for that of the bias.
     pub fn update(
-        &self,
+        &mut self,
         products: P,
         batch: &PackedBatch<P>,
         buffers: &Buffers<P>,
         (parameters, gradient): (&mut Parameters, &mut Parameters),
         (begun, weights): (&mut Begun<'_>, &mut P::Weights),
     ) {
+        self.add_besides(self.parts.clone());
         let Parameters { k, u, ref mut kernel, .. } = *parameters;
         let Begun { state, step, terms, .. } = &mut *begun;
         let weights = products.panels_of_weights(weights);
@@ -214,14 +252,31 @@ fn in_groups<C: Columns>(
     );
 }
 
-/// Computes some column panels of dW, from all strips.
+/// Buffers in which the sums of `parts` parts are added up as one after another comes: the depth of their tree.
+fn depth(parts: usize) -> usize {
+    parts.checked_ilog2().map_or(1, |log| log as usize + 1)
+}
+
+/// Computes some column panels of dW, from the strips of a node of the tree of parts.
 struct PanelSums<'a, P: DenseProducts> {
     products: P,
-    parts: &'a [Vec<Strip<P>>],
+    /// Each strip by itself.
+    strips: &'a [Vec<Strip<P>>],
     results: &'a [StripResult<P>],
+    /// Strips of a part.
+    of_part: usize,
     panels: Range<usize>,
-    /// Where to: k (rounded up to whole tiles) x NR each.
-    sums: &'a mut ColumnPanels,
+    /// Where to: the first, k (rounded up to whole tiles) x NR for each panel; the others are room.
+    sums: &'a mut [ColumnPanels],
+}
+
+impl<P: DenseProducts> PanelSums<'_, P> {
+    /// Adds the sum in buffer `number` to that before it.
+    #[inline(always)]
+    fn merge(sums: &mut [ColumnPanels], number: usize, panels: usize) {
+        let (before, from) = sums.split_at_mut(number);
+        before[number - 1].add_panels(&from[0], panels);
+    }
 }
 
 impl<P: DenseProducts> Kernel for PanelSums<'_, P> {
@@ -229,11 +284,22 @@ impl<P: DenseProducts> Kernel for PanelSums<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { products, parts, results, panels, sums } = self;
-        let mut panel = sums.panels_of(panels);
-        for (number, (strip, StripResult { z, d, largest, .. })) in parts.iter().flatten().zip(results).enumerate() {
-            let Some(inputs) = strip.dense() else { unreachable!("strips of a mini-batch are dense") };
-            products.accumulate(simd, inputs, (&z.even, d), |j| is_on(largest, j), (&mut panel, number > 0));
+        let Self { products, strips, results, of_part, panels, sums } = self;
+        // As a binary counter: the sums that are open are the ones of the number of parts so far.
+        for (part, (strips, results)) in strips.chunks(of_part).zip(results.chunks(of_part)).enumerate() {
+            let open = part.count_ones() as usize;
+            let mut panel = sums[open].panels_of(panels.clone());
+            for (number, (strip, StripResult { z, d, largest, .. })) in strips.iter().flatten().zip(results).enumerate()
+            {
+                let Some(inputs) = strip.dense() else { unreachable!("strips of a mini-batch are dense") };
+                products.accumulate(simd, inputs, (&z.even, d), |j| is_on(largest, j), (&mut panel, number > 0));
+            }
+            for merged in 0..part.trailing_ones() as usize {
+                Self::merge(sums, open - merged, panels.len());
+            }
+        }
+        for number in (1..strips.len().div_ceil(of_part).count_ones() as usize).rev() {
+            Self::merge(sums, number, panels.len());
         }
     }
 }
@@ -255,13 +321,14 @@ struct WeightsUpdate<'a, P: DenseProducts> {
 impl<P: DenseProducts> WithStep for WeightsUpdate<'_, P> {
     fn run<const N: usize>(self, _: Isa, step: impl Step<N>, moments: [&mut [f32]; N]) {
         let Self { one_step, products, batch, buffers, terms, kernel, shape: (k, u), weights } = self;
-        let OneStep { strips: results, group, total } = one_step;
+        let OneStep { strips: results, group, total, strips_of_part, .. } = one_step;
         let matrix = |floats| MatrixMut::new(floats, k, u);
         let columns = UpdatedColumns::<P, N> { kernel: matrix(kernel), moments: moments.map(matrix), weights };
         in_groups(columns, 0..total.bias.count(), (*group, total.bias.nr()), &|panels, columns| {
-            let sums = &mut buffers.of_this_thread().gradient;
-            products.run(PanelSums { products, parts: &batch.parts, results, panels: panels.clone(), sums });
-            products.run(PanelUpdate { products, panels, sums, labels: &total.labels, terms, step, columns });
+            let sums = &mut *buffers.of_this_thread().gradient;
+            let (strips, of_part) = (&*batch.parts, *strips_of_part);
+            products.run(PanelSums { products, strips, results, of_part, panels: panels.clone(), sums });
+            products.run(PanelUpdate { products, panels, sums: &sums[0], labels: &total.labels, terms, step, columns });
         });
     }
 }

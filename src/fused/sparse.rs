@@ -23,7 +23,7 @@ mod candidates;
 mod layer;
 mod products;
 
-pub use layer::{SparseLayer, SparseSums, UnitLines, add_sums};
+pub use layer::{SparseLayer, SparseSums};
 
 use std::ops::Range;
 

@@ -12,11 +12,20 @@ use super::drift::Drift;
 use super::packing::{ColumnOrder, ColumnPanels};
 use crate::parameters::Parameters;
 
+/// What parts of a batch saw of each unit in one step.
+pub struct Seen {
+    /// The parts in which it was on, as [`Units`] has them.
+    on: Vec<u32>,
+    /// Its largest `z`.
+    largest: Vec<f32>,
+}
+
 /// The units of a layer on one batch.
 pub struct Units {
     /// Packed column `i` is unit `order[i]`.
     order: Vec<u32>,
-    /// The parts of the batch in which each unit was on: a bit for each part, the highest bit for the first.
+    /// The parts of the batch in which each unit was on: a bit for each part, or for some neighbours, the highest bit
+    /// for the first.
     on: Vec<u32>,
     /// With the parameters last seen, no `z` that a step computes for a row of a dense strip is above this.
     ceiling: Vec<f64>,
@@ -52,20 +61,48 @@ impl Units {
         off.iter().filter(|&&off| !off).count()
     }
 
-    /// Takes in the largest `z` of each of the first `computed` packed columns in a step: 1 x u for each part.
-    pub fn learn<'a>(&mut self, computed: usize, parts: impl Iterator<Item = &'a ColumnPanels>) {
-        self.on.fill(0);
-        let columns = &self.order[..computed];
-        columns.iter().for_each(|&unit| self.ceiling[unit as usize] = f64::NEG_INFINITY);
-        let mut largest = vec![0.0; self.order.len()];
-        for (part, panels) in parts.enumerate() {
+    /// What some parts of the batch, each with its number, saw in a step: the largest `z` of each packed column, 1 x u.
+    /// The batch has `count` parts.
+    pub fn look<'a>(&self, count: usize, parts: impl Iterator<Item = (usize, &'a ColumnPanels)>) -> Seen {
+        let u = self.order.len();
+        let mut seen = Seen { on: vec![0; u], largest: vec![f32::NEG_INFINITY; u] };
+        let mut largest = vec![0.0; u];
+        // More parts than bits share them, neighbours with neighbours.
+        let bits = u32::BITS as usize;
+        let bit = |part: usize| if count > bits { part * bits / count } else { part };
+        for (part, panels) in parts {
             panels.unpack_row(0, ColumnOrder::Permuted(&self.order), &mut largest);
-            for &unit in columns {
-                let (unit, z) = (unit as usize, largest[unit as usize]);
-                self.on[unit] |= u32::from(z > 0.0) << (u32::BITS as usize - 1 - part);
-                self.ceiling[unit] = self.ceiling[unit].max(f64::from(z));
+            for ((on, before), &z) in seen.on.iter_mut().zip(&mut seen.largest).zip(&largest) {
+                *on |= u32::from(z > 0.0) << (bits - 1 - bit(part));
+                *before = before.max(z);
             }
         }
+        seen
+    }
+
+    /// Takes in what all parts saw in a step that computed the first `computed` packed columns.
+    pub fn learn(&mut self, computed: usize, seen: &Seen) {
+        self.on.fill(0);
+        for &unit in &self.order[..computed] {
+            let unit = unit as usize;
+            self.on[unit] = seen.on[unit];
+            self.ceiling[unit] = f64::from(seen.largest[unit]);
+        }
+    }
+}
+
+impl Seen {
+    /// All numbers, for other ranks.
+    pub fn numbers(&self) -> Vec<f64> {
+        let on = self.on.iter().map(|&on| f64::from(on));
+        on.chain(self.largest.iter().map(|&z| f64::from(z))).collect()
+    }
+
+    /// Takes in what the parts of another rank saw: the numbers that it gave.
+    pub fn add(&mut self, numbers: &[f64]) {
+        let (on, largest) = numbers.split_at(self.on.len());
+        self.on.iter_mut().zip(on).for_each(|(to, &on)| *to |= on as u32);
+        self.largest.iter_mut().zip(largest).for_each(|(to, &z)| *to = to.max(z as f32));
     }
 }
 
@@ -79,6 +116,14 @@ mod tests {
         let mut panels = ColumnPanels::zeros(1, z.len(), 8);
         panels.pack(z, ColumnOrder::Permuted(units.order()));
         panels
+    }
+
+    /// Takes in a step whose parts saw these largest `z`, half of them on another rank.
+    fn learn(units: &mut Units, computed: usize, parts: &[ColumnPanels]) {
+        let numbered = || parts.iter().enumerate();
+        let mut seen = units.look(parts.len(), numbered().step_by(2));
+        seen.add(&units.look(parts.len(), numbered().skip(1).step_by(2)).numbers());
+        units.learn(computed, &seen);
     }
 
     fn drift(nonnegative: bool) -> Drift {
@@ -102,7 +147,8 @@ mod tests {
         let (mut units, mut drift) = (Units::new(3), drift(true));
         let start = parameters([0.0, -1.0, -1.0, 0.0, -1.0, -1.0], [0.0; 3]);
         assert_eq!(sort(&mut units, &mut drift, &start), 3, "nothing is known yet");
-        units.learn(3, std::iter::once(&largest(&units, &[0.5, -0.5, -2.0])));
+        let z = largest(&units, &[0.5, -0.5, -2.0]);
+        learn(&mut units, 3, &[z]);
         assert_eq!(sort(&mut units, &mut drift, &start), 1, "two were off everywhere and nothing has changed");
         assert_eq!(units.order()[0], 0);
         // Rises of 0.3 and 0.4 raise z by at most 0.5, falls do not count.
@@ -118,12 +164,14 @@ mod tests {
         let (mut units, mut drift) = (Units::new(3), drift(true));
         let mut moving = parameters([-1.0; 6], [0.0; 3]);
         sort(&mut units, &mut drift, &moving);
-        units.learn(3, std::iter::once(&largest(&units, &[-1.0, -1.0, -1.0])));
+        let z = largest(&units, &[-1.0, -1.0, -1.0]);
+        learn(&mut units, 3, &[z]);
         let mut computed = Vec::new();
         for _ in 0..4 {
             moving.bias[1] += 0.3;
             let columns = sort(&mut units, &mut drift, &moving);
-            units.learn(columns, std::iter::once(&largest(&units, &[9.0; 3])));
+            let z = largest(&units, &[9.0; 3]);
+            learn(&mut units, columns, &[z]);
             computed.push(columns);
         }
         assert_eq!(computed, [0, 0, 0, 1]);
@@ -134,7 +182,8 @@ mod tests {
         for (nonnegative, columns) in [(true, 0), (false, 3)] {
             let (mut units, mut drift) = (Units::new(3), drift(nonnegative));
             sort(&mut units, &mut drift, &parameters([0.0; 6], [0.0; 3]));
-            units.learn(3, std::iter::once(&largest(&units, &[-1.0; 3])));
+            let z = largest(&units, &[-1.0; 3]);
+            learn(&mut units, 3, &[z]);
             assert_eq!(sort(&mut units, &mut drift, &parameters([-1.0; 6], [0.0; 3])), columns);
         }
     }
@@ -145,7 +194,7 @@ mod tests {
         let still = parameters([0.0; 6], [0.0; 3]);
         sort(&mut units, &mut drift, &still);
         let parts = [[1.0, -1.0, 1.0], [-1.0, 1.0, -1.0]].map(|z| largest(&units, &z));
-        units.learn(3, parts.iter());
+        learn(&mut units, 3, &parts);
         assert_eq!(sort(&mut units, &mut drift, &still), 3);
         assert_eq!(units.order(), [0, 2, 1]);
     }

@@ -20,6 +20,7 @@ use crate::memory::fitted;
 use crate::network::Network;
 use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
+use crate::ranks::Share;
 use crate::readout::{self, Features};
 use crate::recipe::{Recipe, squared_norm};
 
@@ -69,21 +70,22 @@ impl Backpropagation {
         }
     }
 
-    /// Takes a step of all layers and of the read-out on `images` with their labels; returns the loss before it, which
-    /// is every layer's.
+    /// Takes a step of all layers and of the read-out on `images` with their labels; of the batch, `share` is this
+    /// rank's. Returns the loss before it, which is every layer's.
     pub fn train_batch(
         &mut self,
         state: &mut TrainingState,
         images: &Images<'_>,
-        labels: &[u8],
+        (labels, share): (&[u8], &Share),
         rate: f64,
         tallies: &mut [Tally],
     ) -> f64 {
-        self.forward(&state.network, images);
+        let images = Images { samples: &images.samples[share.own()], ..*images };
+        self.forward(&state.network, &images);
         let readout = state.network.readout.as_mut().expect("a read-out to train");
-        let loss = self.readout.differentiate(readout, &self.features, labels);
-        self.take_slopes(readout, labels.len());
-        self.backward(&state.network);
+        let loss = self.readout.differentiate(readout, &self.features, (labels, share));
+        self.take_slopes(readout, images.samples.len());
+        self.backward(&state.network, share);
         let readout = state.network.readout.as_mut().expect("a read-out to train");
         let optimizer = state.readout_optimizer.as_mut().expect("a read-out has an optimiser");
         self.readout.update((readout, optimizer), rate);
@@ -143,8 +145,8 @@ impl Backpropagation {
         }
     }
 
-    /// The gradient of every layer, from the last to the first.
-    fn backward(&mut self, network: &Network) {
+    /// The gradient of every layer, from the last to the first: the sum of the shares of all ranks.
+    fn backward(&mut self, network: &Network, share: &Share) {
         let Self { isa, recipe, images, layers, workspace, .. } = self;
         for index in (0..layers.len()).rev() {
             let (before, rest) = layers.split_at_mut(index);
@@ -160,17 +162,20 @@ impl Backpropagation {
                     *slope = if h > 0.0 { scale * (*slope - share * h) } else { 0.0 };
                 }
             });
-            let dz = Matrix::new(slopes, n, *u);
+            let (k, u, dz) = (*k, *u, Matrix::new(slopes, n, *u));
             let inputs = before.last().map_or(&*images, |layer| &layer.y);
-            let x = Matrix::new(inputs, n, *k).transposed();
-            gemm::sgemm(*isa, 1.0, x, dz, 0.0, MatrixMut::new(kernel, *k, *u), workspace);
-            bias.fill(0.0);
-            for row in slopes.chunks_exact(*u) {
-                bias.iter_mut().zip(row).for_each(|(sum, slope)| *sum += slope);
-            }
+            let x = Matrix::new(inputs, n, k);
+            share.sum([kernel, bias], |samples, [kernel, bias]| {
+                let (x, dz) = (x.block(samples.clone(), 0..k), dz.block(samples.clone(), 0..u));
+                gemm::sgemm(*isa, 1.0, x.transposed(), dz, 0.0, MatrixMut::new(kernel, k, u), workspace);
+                bias.fill(0.0);
+                for row in slopes.chunks_exact(u).take(samples.end).skip(samples.start) {
+                    bias.iter_mut().zip(row).for_each(|(sum, slope)| *sum += slope);
+                }
+            });
             if let Some(Layer { slopes: to, .. }) = before.last_mut() {
-                let w = Matrix::new(&network.layers[index].kernel, *k, *u).transposed();
-                gemm::sgemm(*isa, 1.0, dz, w, 1.0, MatrixMut::new(to, n, *k), workspace);
+                let w = Matrix::new(&network.layers[index].kernel, k, u).transposed();
+                gemm::sgemm(*isa, 1.0, dz, w, 1.0, MatrixMut::new(to, n, k), workspace);
             }
         }
     }
@@ -192,9 +197,9 @@ mod tests {
         let images = Images { pixels: &pixels, k: 12, samples: &samples, classes: 3, overlay: Overlay::Neutral };
         trainer.forward(network, &images);
         let readout = network.readout.as_ref().unwrap();
-        let loss = trainer.readout.differentiate(readout, &trainer.features, &LABELS);
+        let loss = trainer.readout.differentiate(readout, &trainer.features, (&LABELS, &Share::whole(5)));
         trainer.take_slopes(readout, LABELS.len());
-        trainer.backward(network);
+        trainer.backward(network, &Share::whole(5));
         loss
     }
 

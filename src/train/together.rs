@@ -24,6 +24,7 @@ use crate::network::Network;
 use crate::optimizer::{Optimizer, OptimizerState};
 use crate::peers;
 use crate::random::{self, Purpose};
+use crate::ranks::Share;
 use crate::readout::{self, Features};
 use crate::recipe::Recipe;
 use crate::update::Peers;
@@ -76,23 +77,24 @@ impl Together {
     }
 
     /// Takes a step of every layer, and of the read-out, on `images`, which carry the neutral label, and have the
-    /// labels `truth` and the given places in an order of likeness; returns the read-out's loss before it.
+    /// labels `truth` and the given places in an order of likeness; of the batch, `share` is this rank's. Returns the
+    /// read-out's loss before it.
     pub fn train_batch(
         &mut self,
         state: &mut TrainingState,
         images: &Images<'_>,
-        (truth, likeness): (&[u8], &[u32]),
+        (truth, likeness, share): (&[u8], &[u32], &Share),
         place: Place,
         tallies: &mut [Tally],
     ) -> Option<f64> {
-        let readout_loss = self.train_readout(state, images, truth, place.rate);
+        let readout_loss = self.train_readout(state, images, (truth, share), place.rate);
         let negatives = self.negatives(truth, images.classes, place);
         // Rows that look alike share their zeros; a batch may stand in any order.
-        let order = in_order_of_likeness((truth, &negatives), likeness);
+        let order = &in_order_of_likeness((truth, &negatives), likeness)[share.own()];
         let samples: Vec<u32> = order.iter().map(|&i| images.samples[i]).collect();
         let labels = [truth, &negatives].map(|labels| order.iter().map(|&i| labels[i]).collect::<Vec<u8>>());
         let images = Images { samples: &samples, overlay: Overlay::Labels(&labels), ..*images };
-        self.train_layers(state, &images, place, tallies);
+        self.train_layers(state, (&images, share), place, tallies);
         readout_loss
     }
 
@@ -101,18 +103,19 @@ impl Together {
         &mut self,
         state: &mut TrainingState,
         images: &Images<'_>,
-        truth: &[u8],
+        (truth, share): (&[u8], &Share),
         rate: f64,
     ) -> Option<f64> {
         let Readout { trainer, features, activations } = self.readout.as_mut()?;
         let network = &mut state.network;
-        features.begin(truth.len());
+        let images = &Images { samples: &images.samples[share.own()], ..*images };
+        features.begin(images.samples.len());
         let backends = self.layers.iter_mut().map(|layer| &mut layer.backend);
         readout::features_of(network, &self.recipe, backends, images, activations, features);
         self.layers.iter_mut().for_each(|layer| layer.backend.keep_parameters());
         let parameters = network.readout.as_mut().expect("a read-out to train");
         let optimizer = state.readout_optimizer.as_mut().expect("a read-out has an optimiser");
-        Some(trainer.train((parameters, optimizer), features, truth, rate))
+        Some(trainer.train((parameters, optimizer), features, (truth, share), rate))
     }
 
     /// The label of each negative, n; after the read-out's step on the same samples.
@@ -130,7 +133,13 @@ impl Together {
     }
 
     /// Takes a step of each layer.
-    fn train_layers(&mut self, state: &mut TrainingState, images: &Images<'_>, place: Place, tallies: &mut [Tally]) {
+    fn train_layers(
+        &mut self,
+        state: &mut TrainingState,
+        (images, share): (&Images<'_>, &Share),
+        place: Place,
+        tallies: &mut [Tally],
+    ) {
         let rows = images.samples.len() * TRAINING_VARIANTS;
         let rng = &mut random::generator(Purpose::Dropout, place.seed, place.epoch, place.number);
         let [inputs, outputs] = &mut self.activations;
@@ -141,12 +150,14 @@ impl Together {
                 0 => Input::Images(*images),
                 _ => Input::Activations(Activations { rows: inputs, k: parameters.k, variants: TRAINING_VARIANTS }),
             };
-            layer.backend.begin(&input, Use::OneStep);
-            layer.backend.drop_out((self.dropout > 0.0).then(|| Dropout::new(self.dropout, rng.next_u64())));
+            layer.backend.begin_share(&input, Use::OneStep, share);
+            let dropout = |seed| Dropout::new(self.dropout, seed).from_sample(share.own().start);
+            layer.backend.drop_out((self.dropout > 0.0).then(|| dropout(rng.next_u64())));
             let peers = activities.get_mut(index).map(|activity| Peers {
                 activity,
-                inputs: peers::positive_inputs(&self.recipe, &input),
+                inputs: peers::positive_inputs(&self.recipe, &input, share),
                 strength: self.peer,
+                share,
             });
             let wanted = fitted(outputs, rows * parameters.u);
             let loss =

@@ -155,7 +155,8 @@ fn the_same_bits_on_any_number_of_threads() {
                 pool.install(|| {
                     let network = Network::new(rows, cols, 10, &config.layers, config.initial(), config.seed);
                     let state = TrainingState::new(network, &config);
-                    let mut trainer = Trainer::new(state, &config, &Fused::in_bf16(isa, tier), set);
+                    let backend = Fused::in_bf16(isa, tier);
+                    let mut trainer = Trainer::new(state, &config, &backend, set);
                     (0..2).for_each(|_| _ = trainer.epoch(&false.into()).unwrap());
                     weights_sha256(trainer.network())
                 })

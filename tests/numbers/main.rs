@@ -10,6 +10,7 @@ mod dropout;
 mod extremes;
 mod gemm;
 mod golden;
+mod ranks;
 mod state;
 mod step;
 mod threads;

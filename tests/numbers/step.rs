@@ -9,6 +9,7 @@ use ffwd::isa::Isa;
 use ffwd::optimizer::{Optimizer, OptimizerState, Rule};
 use ffwd::parameters::Parameters;
 use ffwd::peers::{self, Activity};
+use ffwd::ranks::Share;
 use ffwd::recipe::Recipe;
 use ffwd::update::{L2, Peers, Update};
 
@@ -40,7 +41,8 @@ fn step(
     let recipe = Recipe::keras(0.5);
     let Learner { parameters, state, activity } = learner;
     let (k, u) = (parameters.k, parameters.u);
-    let peers = Peers { activity, inputs: peers::positive_inputs(&recipe, input), strength: 0.3 };
+    let share = &Share::whole(input.samples());
+    let peers = Peers { activity, inputs: peers::positive_inputs(&recipe, input, share), strength: 0.3, share };
     let optimizer = Optimizer::new(backend.isa(), rule);
     let update = Update { optimizer, state, rate: 0.5, l2, peers: Some(peers) };
     let mut gradient = Parameters::zeros(k, u, !parameters.bias.is_empty());

@@ -86,7 +86,8 @@ fn weights(fields: &str, isa: Isa, unit: Amx, threads: usize) -> String {
         let network = Network::new(rows, cols, CLASSES, &config.layers, config.initial(), config.seed);
         let state = TrainingState::new(network, &config);
         let set = TrainingSet { pixels: &pixels, labels: &labels };
-        let mut trainer = Trainer::new(state, &config, &Fused::in_bf16(isa, TileTier::Amx(unit)), set);
+        let backend = Fused::in_bf16(isa, TileTier::Amx(unit));
+        let mut trainer = Trainer::new(state, &config, &backend, set);
         (0..2).for_each(|_| _ = trainer.epoch(&false.into()).expect("nothing interrupts it"));
         weights_sha256(trainer.network())
     })

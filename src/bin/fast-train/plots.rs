@@ -150,6 +150,7 @@ mod tests {
                 layer_loss: vec![0.7],
                 active: vec![0.5],
                 step_loss: vec![],
+                comm_seconds: None,
                 seconds: 1.0,
                 validation_accuracy: None,
                 readout_loss: None,

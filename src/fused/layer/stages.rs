@@ -15,6 +15,7 @@ use crate::fused::part::{PackedLayer, is_on};
 use crate::fused::strip::{Form, Strip};
 use crate::fused::z_to_d::ZBlocks;
 use crate::parameters::Parameters;
+use crate::ranks::Share;
 use crate::recipe::{LossOfRows, Recipe};
 use crate::simd::{Kernel, Simd};
 
@@ -74,7 +75,8 @@ impl<P: DenseProducts> Stages<P> {
     pub fn new(products: P, input: &Input<'_>, parameters: &Parameters, recipe: &Recipe) -> Self {
         let (k, u) = (parameters.k, parameters.u);
         let mut layer = FusedLayer::new(products, recipe, Some(0.0), k, u);
-        let (cut, survey) = layer.batch.survey(recipe, input, u, &mut layer.buffers);
+        let share = Share::whole(input.samples());
+        let (cut, survey) = layer.batch.survey(recipe, input, (u, &share), &mut layer.buffers);
         let orders = Orders::new(&survey.counts, k, layer.batch.label_pixels > 0, P::ORDERS_INPUTS);
         layer.batch.pack_to_stay(layer.products, recipe, input, (cut, orders.rows()), &mut layer.buffers);
         layer.begin(input, Use::Inference);
@@ -139,7 +141,8 @@ impl<P: DenseProducts> RunStage for Stages<P> {
         let Self { layer, orders, example, results } = self;
         let FusedLayer { products, ref recipe, u, .. } = *layer;
         if stage == Stage::Pack {
-            return layer.batch.pack(products, recipe, input, (u, Use::Inference), &mut layer.buffers);
+            let wanted = (u, Use::Inference, &Share::whole(input.samples()));
+            return layer.batch.pack(products, recipe, input, wanted, &mut layer.buffers);
         }
         let loss = layer.loss();
         let packed = layer.parameters.view(ColumnOrder::Natural(u), u, None);

@@ -4,13 +4,13 @@
 //! floats. A panel of 784 rows x 64 columns is 200 KB and stays in L2 while all row panels of a strip pass over it. The
 //! last panel is filled up to `nr`; in weights, Z and gradients the filling is zero and stays so.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::memory;
+use crate::ranks::tree;
 use crate::simd::{LINE, first_line};
-
-/// Floats that a thread adds up at a time: 16 KB of the total stay in L1 while the terms stream past.
-const SUM_BLOCK: usize = 4096;
 
 /// Which column of a matrix each packed column is.
 #[derive(Clone, Copy)]
@@ -59,13 +59,15 @@ impl ColumnPanels {
         Self { buffer, start, rows, columns, nr }
     }
 
+    /// All floats, panel by panel.
     #[inline(always)]
-    fn data(&self) -> &[f32] {
+    pub fn data(&self) -> &[f32] {
         &self.buffer[self.start..][..self.count() * self.rows * self.nr]
     }
 
+    /// All floats, panel by panel.
     #[inline(always)]
-    fn data_mut(&mut self) -> &mut [f32] {
+    pub fn data_mut(&mut self) -> &mut [f32] {
         let length = self.count() * self.rows * self.nr;
         &mut self.buffer[self.start..][..length]
     }
@@ -210,15 +212,22 @@ impl ColumnPanels {
         self.data_mut().iter_mut().zip(other.data()).for_each(|(to, &other)| *to = to.max(other));
     }
 
-    /// Becomes the sum of matrices of its shape, added up in their order.
-    pub fn sum_of<'a>(&mut self, terms: impl Iterator<Item = &'a Self> + Clone + Sync + Send) {
-        self.data_mut().par_chunks_mut(SUM_BLOCK).enumerate().for_each(|(block, total)| {
-            total.fill(0.0);
-            for term in terms.clone() {
-                let term = &term.data()[block * SUM_BLOCK..][..total.len()];
-                total.iter_mut().zip(term).for_each(|(total, term)| *total += term);
-            }
-        });
+    /// Becomes the sum of matrices of its shape, of those that the parts `node` have; returns whether there was one.
+    pub fn sum_of<'a>(&mut self, node: Range<usize>, term: impl Fn(usize) -> Option<&'a Self> + Sync) -> bool {
+        tree::sum(node, |part| term(part).map(Self::data), self.data_mut())
+    }
+
+    /// Adds the first `panels` panels of a matrix of its shape.
+    #[inline(always)]
+    pub fn add_panels(&mut self, other: &Self, panels: usize) {
+        let floats = panels * self.rows * self.nr;
+        self.data_mut()[..floats].iter_mut().zip(&other.data()[..floats]).for_each(|(to, other)| *to += other);
+    }
+
+    /// Adds a matrix of its shape.
+    #[inline(always)]
+    pub fn add(&mut self, other: &Self) {
+        self.data_mut().iter_mut().zip(other.data()).for_each(|(to, other)| *to += other);
     }
 }
 
@@ -290,7 +299,7 @@ mod tests {
 
     #[test]
     fn terms_are_added_up_element_by_element() {
-        let terms: Vec<ColumnPanels> = (1..4)
+        let terms: Vec<ColumnPanels> = (1..5)
             .map(|value| {
                 let mut term = ColumnPanels::zeros(700, 9, 8);
                 (0..2).for_each(|j| term.panel_mut(j).fill(value as f32));
@@ -299,7 +308,9 @@ mod tests {
             .collect();
         let mut total = ColumnPanels::zeros(700, 9, 8);
         total.panel_mut(0).fill(9.0);
-        total.sum_of(terms.iter());
+        assert!(total.sum_of(0..4, |part| (part != 3).then(|| &terms[part])));
         assert!((0..2).all(|j| total.panel(j).iter().all(|&sum| sum == 6.0)));
+        total.add(&terms[3]);
+        assert!((0..2).all(|j| total.panel(j).iter().all(|&sum| sum == 10.0)));
     }
 }

@@ -19,6 +19,18 @@ impl Line {
     pub const ZERO: Self = Self([0.0; LINE]);
 }
 
+/// The floats of some lines.
+pub fn floats(lines: &[Line]) -> &[f32] {
+    // SAFETY: a line is sixteen floats and nothing else, `repr(C)`, and a float may lie wherever a line does.
+    unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LINE) }
+}
+
+/// The floats of some lines.
+pub fn floats_mut(lines: &mut [Line]) -> &mut [f32] {
+    // SAFETY: as `floats`; every float is a valid part of a line, and the lines are borrowed as long as the floats.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LINE) }
+}
+
 /// A matrix packed into panels of lines.
 pub struct LinePanels {
     /// Where each panel's entries begin; one more than there are panels.

@@ -1,10 +1,14 @@
 //! The layer as sparse strips see it: weights and gradients unit by unit, and what each part adds to the gradient.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::fused::drift::Drift;
 use crate::fused::packing::Line;
+use crate::fused::packing::line_panels::{floats, floats_mut};
 use crate::parameters::Parameters;
+use crate::ranks::tree;
 use crate::simd::LINE;
 
 /// A matrix of u x k numbers, stored unit by unit with the inputs in packed order: line `i` of unit `j` is
@@ -153,31 +157,36 @@ impl SparseSums {
         self.labels.fill(0.0);
         self.bias.fill(0.0);
     }
-}
 
-/// Adds the sums of the parts, in their order, to `gradient`, whose input `i` is packed input `positions[i]`. `total`
-/// is scratch memory of the shape of their kernels.
-pub fn add_sums(parts: &[&SparseSums], positions: &[usize], total: &mut UnitLines, gradient: &mut Parameters) {
-    let Some(first) = parts.first() else { return };
-    let u = gradient.u;
-    total.lines.par_chunks_mut(total.per_unit).enumerate().for_each(|(unit, total)| {
-        total.fill(Line::ZERO);
-        for part in parts.iter().filter(|part| part.touched[unit]) {
-            for (total, line) in total.iter_mut().zip(part.kernel.unit(unit)) {
-                total.0.iter_mut().zip(line.0).for_each(|(total, term)| *total += term);
+    /// Becomes the sum of those of the parts `node` that have sums; returns whether there was one. Every unit then
+    /// holds its sum.
+    pub fn sum_of<'a>(&mut self, node: Range<usize>, term: impl Fn(usize) -> Option<&'a Self> + Sync) -> bool {
+        let Self { kernel: UnitLines { lines, per_unit }, touched, labels, bias } = self;
+        touched.fill(true);
+        lines.par_chunks_mut(*per_unit).enumerate().for_each(|(unit, lines)| {
+            let of_unit = |part| term(part).filter(|part: &&Self| part.touched[unit]);
+            tree::sum(node.clone(), |part| of_unit(part).map(|part| floats(part.kernel.unit(unit))), floats_mut(lines));
+        });
+        tree::sum(node.clone(), |part| term(part).map(|part| &*part.labels), labels);
+        tree::sum(node, |part| term(part).map(|part| &*part.bias), bias)
+    }
+
+    /// Adds the sums to `gradient`, whose input `i` is packed input `positions[i]`.
+    pub fn add_to(&self, positions: &[usize], gradient: &mut Parameters) {
+        let (u, width) = (gradient.u, self.bias.len());
+        gradient.kernel.par_chunks_mut(u).zip(positions).for_each(|(row, &position)| {
+            for (unit, to) in row.iter_mut().enumerate() {
+                *to += self.kernel.unit(unit)[position / LINE].0[position % LINE];
             }
-        }
-    });
-    gradient.kernel.par_chunks_mut(u).zip(positions).for_each(|(row, &position)| {
-        for (unit, to) in row.iter_mut().enumerate() {
-            *to += total.unit(unit)[position / LINE].0[position % LINE];
-        }
-    });
-    let width = first.bias.len();
-    for part in parts {
-        for (row, labels) in gradient.kernel.chunks_exact_mut(u).zip(part.labels.chunks_exact(width)) {
+        });
+        for (row, labels) in gradient.kernel.chunks_exact_mut(u).zip(self.labels.chunks_exact(width)) {
             row.iter_mut().zip(labels).for_each(|(to, &term)| *to += term);
         }
-        gradient.bias.iter_mut().zip(&part.bias).for_each(|(to, &term)| *to += term);
+        gradient.bias.iter_mut().zip(&self.bias).for_each(|(to, &term)| *to += term);
+    }
+
+    /// The sums as floats: what crosses the network.
+    pub fn pieces_mut(&mut self) -> [&mut [f32]; 3] {
+        [floats_mut(&mut self.kernel.lines), &mut self.labels, &mut self.bias]
     }
 }

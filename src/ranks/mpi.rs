@@ -1,0 +1,109 @@
+//! Ranks that MPI joins: the processes that `mpirun` has started, on one machine or on many.
+//!
+//! Relies on an MPI that is installed, through the crate `mpi`. A call that fails ends all ranks, as MPI's error handler
+//! does where nothing else is said.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use mpi::Threading;
+use mpi::collective::CommunicatorCollectives;
+use mpi::datatype::{Partition, PartitionMut};
+use mpi::environment::Universe;
+use mpi::topology::{Communicator, SimpleCommunicator};
+
+use super::Transport;
+
+/// MPI, from its beginning to its end: it has to be dropped last, by the thread that began it.
+pub struct Session {
+    universe: Universe,
+}
+
+impl Session {
+    /// Begins MPI; `None` where it has been begun before, or cannot be called from one thread after another.
+    pub fn begin() -> Option<Self> {
+        let (universe, threading) = mpi::initialize_with_threading(Threading::Serialized)?;
+        (threading >= Threading::Serialized).then_some(Self { universe })
+    }
+
+    /// What joins all processes that were started together.
+    pub fn transport(&self) -> Box<dyn Transport> {
+        let world = self.universe.world();
+        let (rank, count) = (world.rank() as usize, world.size() as usize);
+        Box::new(Mpi { world: Mutex::new(World(world)), rank, count })
+    }
+
+    /// Which MPI this is, in its own words.
+    pub fn library(&self) -> String {
+        mpi::environment::library_version().unwrap_or_default()
+    }
+
+    /// Ends all ranks at once, with an exit code.
+    pub fn abort(&self, code: u8) -> ! {
+        self.universe.world().abort(i32::from(code))
+    }
+}
+
+/// The handle of all processes.
+struct World(SimpleCommunicator);
+
+// SAFETY: MPI has been told that different threads will call it, one at a time (`Threading::Serialized`); the lock
+// around the handle sees to that.
+unsafe impl Send for World {}
+
+struct Mpi {
+    world: Mutex<World>,
+    rank: usize,
+    count: usize,
+}
+
+impl Mpi {
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many elements each rank has, and where they begin, as MPI counts.
+///
+/// # Panics
+///
+/// There are 2^31 or more.
+fn places(counts: &[usize]) -> (Vec<i32>, Vec<i32>) {
+    let count = |count: usize| i32::try_from(count).expect("MPI counts below 2^31 elements");
+    let mut next = 0;
+    let first = counts.iter().map(|&of_rank| {
+        let first = next;
+        next += of_rank;
+        count(first)
+    });
+    let first = first.collect();
+    (counts.iter().map(|&of_rank| count(of_rank)).collect(), first)
+}
+
+impl Transport for Mpi {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    fn gather(&self, mine: &[u8], lengths: &[usize]) -> Vec<Vec<u8>> {
+        let (counts, first) = places(lengths);
+        let mut all = vec![0; lengths.iter().sum()];
+        self.world().0.all_gather_varcount_into(mine, &mut PartitionMut::new(&mut all[..], counts, first));
+        let mut rest = &all[..];
+        lengths.iter().map(|&length| rest.split_off(..length).expect("all were gathered").to_vec()).collect()
+    }
+
+    fn exchange(&self, (send, counts): (&[f32], &[usize]), (receive, from): (&mut [f32], &[usize])) {
+        let ((counts, first), (from, first_from)) = (places(counts), places(from));
+        let send = Partition::new(send, counts, first);
+        self.world().0.all_to_all_varcount_into(&send, &mut PartitionMut::new(receive, from, first_from));
+    }
+
+    fn spread(&self, mine: &[f32], (all, counts): (&mut [f32], &[usize])) {
+        let (counts, first) = places(counts);
+        self.world().0.all_gather_varcount_into(mine, &mut PartitionMut::new(all, counts, first));
+    }
+}
