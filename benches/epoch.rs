@@ -22,7 +22,7 @@ const EARLIER: usize = 60;
 
 fn epoch(criterion: &mut Criterion) {
     let (pixels, labels) = digits::draw(0..N);
-    let set = TrainingSet { pixels: &pixels, labels: &labels };
+    let set = TrainingSet { pixels: (&pixels).into(), labels: &labels };
     let config = Config { inner_steps: STEPS, ..Config::of_preset(&Preset::KERAS) };
     let weights: usize = 784 * config.layers[0] + config.layers.windows(2).map(|w| w[0] * w[1]).sum::<usize>();
     let mut group = common::group(criterion, "epoch");

@@ -4,6 +4,8 @@
 
 use rand::Rng;
 
+use crate::batch::Pixels;
+
 /// How the images of a batch are changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Augmentation {
@@ -62,10 +64,10 @@ impl Augmenter {
     /// pixels, where nothing is to be changed.
     pub fn change<'a, R: Rng + ?Sized>(
         &'a mut self,
-        (pixels, size): (&'a [u8], (usize, usize)),
+        (pixels, size): (Pixels<'a>, (usize, usize)),
         samples: &'a [u32],
         rng: &mut R,
-    ) -> (&'a [u8], &'a [u32]) {
+    ) -> (Pixels<'a>, &'a [u32]) {
         let Self { augmentation, changed, numbers } = self;
         if !augmentation.is_any() {
             return (pixels, samples);
@@ -74,10 +76,10 @@ impl Augmenter {
         changed.resize(samples.len() * k, 0);
         numbers.clear();
         for ((number, &sample), to) in (0..).zip(samples).zip(changed.chunks_exact_mut(k)) {
-            augmentation.apply(&pixels[sample as usize * k..][..k], size, rng, to);
+            augmentation.apply(pixels.image(sample as usize, k), size, rng, to);
             numbers.push(number);
         }
-        (changed, numbers)
+        (Pixels::Whole(changed), numbers)
     }
 }
 
@@ -124,10 +126,12 @@ mod tests {
         let pixels = [1, 2, 3, 4, 5, 6];
         let samples = [2, 0];
         let mut none = Augmenter::new(Augmentation { shift: 0, dropout: 0.0 });
-        assert_eq!(none.change((&pixels, (1, 2)), &samples, rng), (&pixels[..], &samples[..]));
+        let same = none.change(((&pixels).into(), (1, 2)), &samples, rng);
+        assert!(matches!(same, (Pixels::Whole(bytes), numbers) if bytes == &pixels[..] && numbers == samples));
         // A dropout too small to leave anything out.
         let mut copied = Augmenter::new(Augmentation { shift: 0, dropout: 1e-9 });
-        assert_eq!(copied.change((&pixels, (1, 2)), &samples, rng), (&[5, 6, 1, 2][..], &[0, 1][..]));
+        let changed = copied.change(((&pixels).into(), (1, 2)), &samples, rng);
+        assert!(matches!(changed, (Pixels::Whole([5, 6, 1, 2]), [0, 1])));
     }
 
     #[test]

@@ -83,6 +83,26 @@ pub trait LayerBackend: Send {
         step_by_gradient(self, parameters, gradient, outputs, update)
     }
 
+    /// Begins a step on a share of a batch for one step: computes what this rank has of the gradient and sends it off.
+    /// Other layers may begin theirs before [`LayerBackend::finish_step`] takes the step. Otherwise as
+    /// [`LayerBackend::step`].
+    ///
+    /// # Panics
+    ///
+    /// As [`LayerBackend::step`], or the backend does not compute shares.
+    fn begin_step(&mut self, _: &Parameters, _: &mut Parameters, _: Option<&mut [f32]>) {
+        unreachable!("the backend computes whole batches")
+    }
+
+    /// Takes the step that has begun, with the same `gradient`; `update` knows the activations that it needs.
+    ///
+    /// # Panics
+    ///
+    /// No step has begun.
+    fn finish_step(&mut self, _: &mut Parameters, _: &mut Parameters, _: Update<'_>) -> f64 {
+        unreachable!("the backend computes whole batches")
+    }
+
     /// Leaves activations out of the next gradients, after ReLU: their loss and the activations they write are of what
     /// `dropout` leaves, `None` being all. What [`LayerBackend::forward`] computes is always of all.
     ///
@@ -123,6 +143,11 @@ pub(crate) fn step_by_gradient<L: LayerBackend + ?Sized>(
 pub trait Backend: Send + Sync {
     /// The name `--backend` takes.
     fn name(&self) -> &'static str;
+
+    /// Whether it can compute a share of a batch, the rest of which other ranks compute.
+    fn computes_shares(&self) -> bool {
+        true
+    }
 
     /// The samples of a part of a batch of `samples`, by which sums over it are added up for a layer of `weights`
     /// weights: decided by this shape alone. Of two layers, one's is a multiple of the other's.

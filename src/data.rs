@@ -78,7 +78,8 @@ impl Dataset {
     /// `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`), also with a dot before `idx`, each unpacked or as `.gz`;
     /// or by those of EMNIST and QMNIST, which begin with the name of the set
     /// (`emnist-letters-train-images-idx3-ubyte`, `-test-`); of several sets in a directory, `DIRECTORY/emnist-letters`
-    /// is one. They lie in the directory itself or in torchvision's `MNIST/raw` or `FashionMNIST/raw` below it. `name`
+    /// is one. Each may be cut into shards, `train-images-00000-of-00064-idx3-ubyte` and so on, which are opened in their
+    /// order. They lie in the directory itself or in torchvision's `MNIST/raw` or `FashionMNIST/raw` below it. `name`
     /// is what the data set will be called; the name of a public set also chooses among these sub-folders. A `.gz` is
     /// unpacked into `cache` the first time.
     ///
@@ -93,7 +94,9 @@ impl Dataset {
         let train = Split::open(&train_images, &train_labels, reading, cache)?;
         let test = Split::open(&test_images, &test_labels, reading, cache)?;
         check_sizes(&train.images, &test.images, reading.classes)?;
-        let synthetic = name_by_labels(test.labels.file_bytes()) == Some(digits::NAME);
+        let mut of_labels = test.labels.files().map(|(_, bytes)| bytes);
+        let synthetic = of_labels.next().and_then(name_by_labels) == Some(digits::NAME);
+        drop(of_labels);
         Ok(Self { name: name.to_owned(), synthetic, directory, train, test, sha256: OnceLock::new() })
     }
 
@@ -117,18 +120,34 @@ impl Dataset {
             .try_for_each(|Split { images, labels }| images.check_unchanged().and_then(|()| labels.check_unchanged()))
     }
 
-    /// One SHA-256 (in hexadecimal) for the whole data set: over the four unpacked files, headers included, one after
-    /// the other: training images, training labels, test images, test labels. Computed at the first call.
+    /// What is to be the same on every machine that has the data set, in words: sizes, and the SHA-256 of the labels.
+    pub fn outline(&self) -> String {
+        let of_split = |Split { images, labels }: &Split| {
+            let sum = hex(&Sha256::digest(labels.values()));
+            format!("{} images of {} x {} with labels of SHA-256 {sum}", images.count(), images.rows(), images.cols())
+        };
+        format!("{}; {}", of_split(&self.train), of_split(&self.test))
+    }
+
+    /// The SHA-256 (in hexadecimal) of share number `number` of the training images, which are cut into `count`.
+    pub fn sum_of_share(&self, number: usize, count: usize) -> String {
+        let images = &self.train.images;
+        let first = |number: usize| images.count() * number / count;
+        let mut hash = Sha256::new();
+        (first(number)..first(number + 1)).for_each(|image| hash.update(images.image(image)));
+        hex(&hash.finalize())
+    }
+
+    /// One SHA-256 (in hexadecimal) for the whole data set: over the unpacked files, headers included, one after the
+    /// other: training images, training labels, test images, test labels. Computed at the first call.
     pub fn sha256(&self) -> &str {
         let Self { train, test, .. } = self;
         self.sha256.get_or_init(|| {
-            let hash = Sha256::new()
-                .chain_update(train.images.file_bytes())
-                .chain_update(train.labels.file_bytes())
-                .chain_update(test.images.file_bytes())
-                .chain_update(test.labels.file_bytes())
-                .finalize();
-            hex(&hash)
+            let mut hash = Sha256::new();
+            for Split { images, labels } in [train, test] {
+                images.files().chain(labels.files()).for_each(|(_, bytes)| hash.update(bytes));
+            }
+            hex(&hash.finalize())
         })
     }
 }
@@ -136,9 +155,9 @@ impl Dataset {
 impl Split {
     fn open(images: &Path, labels: &Path, reading: Reading, cache: &Path) -> Result<Self> {
         let Reading { classes, label_base, transpose } = reading;
-        let images = IdxImages::open_with(images, cache)?;
+        let images = IdxImages::open_shards(&layout::shards(images)?, cache)?;
         let images = if transpose { images.transposed()? } else { images };
-        let labels = IdxLabels::open_with(labels, cache)?;
+        let labels = IdxLabels::open_shards(&layout::shards(labels)?, cache)?;
         let fail = |problem| Error::Dataset { path: labels.path().to_path_buf(), problem };
         if labels.len() != images.count() {
             let images_path = images.path().to_path_buf();

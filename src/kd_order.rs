@@ -12,12 +12,12 @@ const BLOCK: usize = 4;
 /// Images of one leaf of the tree: those of one row panel, which visit the same pixels.
 const LEAF: usize = 4;
 
-/// The numbers 0..n of the images in `pixels` (n x (rows * cols) bytes), with images that are alike side by side. The
-/// order depends on the pixels alone.
-fn images(pixels: &[u8], rows: usize, cols: usize) -> Vec<u32> {
+/// The numbers 0..n of `images`, of rows * cols bytes each, with those that are alike side by side. The order depends on
+/// the pixels alone.
+fn order_of<'a>(images: impl ExactSizeIterator<Item = &'a [u8]>, rows: usize, cols: usize) -> Vec<u32> {
     let (across, count) = (cols.div_ceil(BLOCK), cols.div_ceil(BLOCK) * rows.div_ceil(BLOCK));
-    let mut sums = vec![0; pixels.len() / (rows * cols) * count];
-    for (image, sums) in pixels.chunks_exact(rows * cols).zip(sums.chunks_exact_mut(count)) {
+    let mut sums = vec![0; images.len() * count];
+    for (image, sums) in images.zip(sums.chunks_exact_mut(count)) {
         for (y, row) in image.chunks_exact(cols).enumerate() {
             let sums = &mut sums[y / BLOCK * across..][..across];
             for (sum, block) in sums.iter_mut().zip(row.chunks(BLOCK)) {
@@ -28,10 +28,10 @@ fn images(pixels: &[u8], rows: usize, cols: usize) -> Vec<u32> {
     order(&sums, count, LEAF)
 }
 
-/// Each image's place in the order of `images`.
-pub fn places(pixels: &[u8], rows: usize, cols: usize) -> Vec<u32> {
-    let mut places = vec![0; pixels.len() / (rows * cols)];
-    images(pixels, rows, cols).iter().zip(0..).for_each(|(&image, place)| places[image as usize] = place);
+/// Each image's place in an order in which images that are alike stand side by side.
+pub fn places<'a>(images: impl ExactSizeIterator<Item = &'a [u8]>, rows: usize, cols: usize) -> Vec<u32> {
+    let mut places = vec![0; images.len()];
+    order_of(images, rows, cols).iter().zip(0..).for_each(|(&image, place)| places[image as usize] = place);
     places
 }
 
@@ -99,7 +99,7 @@ mod tests {
             let kind = if number % 3 == 0 { 0..9 } else { 45..54 };
             image[kind].fill(200 + number as u8);
         }
-        let found = images(&pixels, rows, cols);
+        let found = order_of(pixels.chunks_exact(rows * cols), rows, cols);
         let mut sorted = found.clone();
         sorted.sort_unstable();
         assert_eq!(sorted, (0..32).collect::<Vec<u32>>());
@@ -112,7 +112,7 @@ mod tests {
     fn any_number_of_images_of_any_size_has_an_order() {
         for n in 0..14 {
             for (rows, cols) in [(1, 1), (1, 5), (7, 3)] {
-                let mut found = images(&vec![7; n * rows * cols], rows, cols);
+                let mut found = order_of(vec![7; n * rows * cols].chunks_exact(rows * cols), rows, cols);
                 found.sort_unstable();
                 assert_eq!(found, (0..n as u32).collect::<Vec<u32>>());
             }

@@ -63,6 +63,23 @@ impl LayerTrainer {
         let update = Update { optimizer: self.optimizer, state, rate, l2: self.l2, peers };
         layer.step(parameters, &mut self.gradient, outputs, update)
     }
+
+    /// Begins a step on a share of a batch that `layer` has; writes the activations where asked for.
+    pub fn begin_step(&mut self, parameters: &Parameters, layer: &mut dyn LayerBackend, outputs: Option<&mut [f32]>) {
+        layer.begin_step(parameters, &mut self.gradient, outputs);
+    }
+
+    /// Takes the step that has begun, and returns the loss before it.
+    pub fn finish_step(
+        &mut self,
+        (parameters, state): (&mut Parameters, &mut OptimizerState),
+        layer: &mut dyn LayerBackend,
+        peers: Option<Peers<'_>>,
+        rate: f64,
+    ) -> f64 {
+        let update = Update { optimizer: self.optimizer, state, rate, l2: self.l2, peers };
+        layer.finish_step(parameters, &mut self.gradient, update)
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::batch::{Input, TRAINING_VARIANTS};
 use crate::labels::Label;
-use crate::ranks::Share;
+use crate::ranks::{PendingSum, Share};
 use crate::recipe::{Recipe, squared_norm};
 
 /// Share of the running mean kept from batch to batch.
@@ -37,11 +37,9 @@ impl Activity {
         &mut self.0
     }
 
-    /// Takes in the activations of a share of a training batch, (n * v) x u, row-major, and what other ranks have of
-    /// theirs.
-    pub fn learn(&mut self, activations: &[f32], share: &Share) {
-        let (u, positive) = (self.0.len(), share.of() as f32);
-        let sums = sums_of_positive(activations, u, share, |_| 1.0);
+    /// Takes in the sums of the `positive` positive rows of activations of a training batch, one for each unit.
+    pub fn learn(&mut self, sums: &[f32], positive: usize) {
+        let positive = positive as f32;
         let means = self.0.iter_mut().zip(sums);
         means.for_each(|(mean, sum)| *mean = KEPT * *mean + (1.0 - KEPT) * sum / positive);
     }
@@ -81,9 +79,30 @@ impl PeerTerm {
     }
 }
 
+/// Sums over a training batch that are on their way from other ranks.
+pub struct PendingSums {
+    sums: Vec<f32>,
+    pending: PendingSum,
+}
+
+impl PendingSums {
+    /// Waits for the sums of all ranks.
+    pub fn finish(self) -> Vec<f32> {
+        let Self { mut sums, pending } = self;
+        pending.finish([&mut *sums]);
+        sums
+    }
+}
+
+/// The sum of the positive rows of activations of a training batch: one number for each of the `u` units. `activations`
+/// are those of this rank's share of the batch, (n * v) x u, row-major.
+pub fn positive_activations(activations: &[f32], u: usize, share: &Share) -> PendingSums {
+    sums_of_positive(activations, u, share, |_| 1.0)
+}
+
 /// The sum of the positive rows of a training batch, normalised: one number for each of the `k` inputs. `input` is this
 /// rank's share of the batch.
-pub fn positive_inputs(recipe: &Recipe, input: &Input<'_>, share: &Share) -> Vec<f32> {
+pub fn positive_inputs(recipe: &Recipe, input: &Input<'_>, share: &Share) -> PendingSums {
     match input {
         Input::Images(images) => {
             let mut rows = vec![0.0; images.samples.len() * images.k];
@@ -107,7 +126,7 @@ pub fn positive_inputs(recipe: &Recipe, input: &Input<'_>, share: &Share) -> Vec
 }
 
 /// The sums of the columns of the positive rows, (n * v) x columns, each row times a factor of its sample.
-fn sums_of_positive(rows: &[f32], columns: usize, share: &Share, factor: impl Fn(usize) -> f32 + Sync) -> Vec<f32> {
+fn sums_of_positive(rows: &[f32], columns: usize, share: &Share, factor: impl Fn(usize) -> f32 + Sync) -> PendingSums {
     column_sums(rows, (TRAINING_VARIANTS * columns, columns), share, factor)
 }
 
@@ -119,9 +138,9 @@ fn column_sums(
     (stride, columns): (usize, usize),
     share: &Share,
     factor: impl Fn(usize) -> f32 + Sync,
-) -> Vec<f32> {
+) -> PendingSums {
     let mut sums = vec![0.0; columns];
-    share.sum([&mut sums], |samples, [sums]| {
+    let pending = share.begin_sum([&mut sums], |samples, [sums]| {
         sums.par_chunks_mut(COLUMNS).enumerate().for_each(|(block, sums)| {
             sums.fill(0.0);
             for number in samples.clone() {
@@ -130,7 +149,7 @@ fn column_sums(
             }
         });
     });
-    sums
+    PendingSums { sums, pending }
 }
 
 #[cfg(test)]
@@ -142,7 +161,8 @@ mod tests {
     #[test]
     fn activity_is_a_running_mean_over_positive_rows() {
         let mut activity = Activity::new(2);
-        activity.learn(&[1.0, 0.0, 9.0, 9.0, 3.0, 2.0, 9.0, 9.0], &Share::whole(2));
+        let sums = positive_activations(&[1.0, 0.0, 9.0, 9.0, 3.0, 2.0, 9.0, 9.0], 2, &Share::whole(2)).finish();
+        activity.learn(&sums, 2);
         assert_eq!(activity.0, [0.9 * 0.5 + (1.0 - KEPT) * 2.0, 0.9 * 0.5 + (1.0 - KEPT) * 1.0]);
     }
 
@@ -153,7 +173,7 @@ mod tests {
         let input = Input::Activations(Activations { rows: &rows, k: 4, variants: TRAINING_VARIANTS });
         let activity = Activity(vec![0.1, 0.4, 1.0]);
         let mut gradient = Parameters::zeros(4, 3, true);
-        let term = activity.term(positive_inputs(&recipe, &input, &Share::whole(3)), (0.03, 6));
+        let term = activity.term(positive_inputs(&recipe, &input, &Share::whole(3)).finish(), (0.03, 6));
         term.add_to_kernel(&mut gradient.kernel);
         term.add_to_bias(&mut gradient.bias);
         for unit in 0..3 {
@@ -172,13 +192,13 @@ mod tests {
         let recipe = Recipe::keras(1.5);
         let labels = [vec![1, 0], vec![0, 1]];
         let images = Images {
-            pixels: &[9, 9, 255, 0, 9, 9, 0, 255],
+            pixels: (&[9, 9, 255, 0, 9, 9, 0, 255]).into(),
             k: 4,
             samples: &[0, 1],
             classes: 2,
             overlay: Overlay::Labels(&labels),
         };
-        let sums = positive_inputs(&recipe, &Input::Images(images), &Share::whole(2));
+        let sums = positive_inputs(&recipe, &Input::Images(images), &Share::whole(2)).finish();
         let half = std::f32::consts::FRAC_1_SQRT_2;
         assert!(sums.iter().zip([half; 4]).all(|(sum, expected)| (sum - expected).abs() < 1e-4), "{sums:?}");
     }

@@ -58,7 +58,7 @@ fn block_goodness(network: &Network, layers: &mut [Box<dyn LayerBackend>], pixel
     let count = pixels.len() / k;
     let samples: Vec<u32> = (0..count as u32).collect();
     let labels: Vec<Vec<u8>> = (0..classes).map(|label| vec![label as u8; count]).collect();
-    let images = Images { pixels, k, samples: &samples, classes, overlay: Overlay::Labels(&labels) };
+    let images = Images { pixels: pixels.into(), k, samples: &samples, classes, overlay: Overlay::Labels(&labels) };
     let rows = count * classes;
     let mut total = vec![0.0; rows];
     let mut goodness = vec![0.0; rows];
@@ -131,7 +131,7 @@ pub fn probabilities(network: &Network, recipe: &Recipe, backend: &dyn Backend, 
     let mut of_block = |block: &[u8]| {
         let samples: Vec<u32> = (0..(block.len() / k) as u32).collect();
         let images =
-            Images { pixels: block, k, samples: &samples, classes: network.classes, overlay: Overlay::Neutral };
+            Images { pixels: block.into(), k, samples: &samples, classes: network.classes, overlay: Overlay::Neutral };
         features.begin(samples.len());
         readout::features_of(network, recipe, layers.iter_mut(), &images, &mut activations, &mut features);
         layers.iter_mut().for_each(|layer| layer.keep_parameters());

@@ -6,6 +6,7 @@
 //!
 //! All ranks make the same calls in the same order, as MPI's collectives ask.
 
+mod courier;
 #[cfg(feature = "mpi")]
 pub mod mpi;
 #[cfg(any(test, feature = "internals"))]
@@ -13,9 +14,11 @@ pub mod threads;
 pub mod tree;
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use courier::{Courier, Pending};
 
 /// A sum of fewer floats is gathered whole by every rank, in one message instead of two: 16 KiB take some ten
 /// microseconds on a network of 10 Gbit/s, less than another message takes to arrive.
@@ -45,13 +48,17 @@ pub trait Transport: Send + Sync {
 pub struct Ranks(Option<Arc<Joined>>);
 
 struct Joined {
-    transport: Box<dyn Transport>,
+    rank: usize,
+    count: usize,
+    courier: Courier,
     /// Whether this rank is to stop.
     is_asked_to_stop: Arc<AtomicBool>,
     /// Whether some rank was to stop when all last gathered.
     stops: Arc<AtomicBool>,
-    /// Nanoseconds in the transport.
+    /// Nanoseconds of waiting for others.
     waited: AtomicU64,
+    /// Memory of sums that have been added up.
+    buffers: Mutex<Vec<Vec<f32>>>,
 }
 
 impl Ranks {
@@ -62,18 +69,25 @@ impl Ranks {
 
     /// The ranks that `transport` joins. One that is to stop sets `is_asked_to_stop`.
     pub fn new(transport: Box<dyn Transport>, is_asked_to_stop: Arc<AtomicBool>) -> Self {
-        let (stops, waited) = (Arc::new(AtomicBool::new(false)), AtomicU64::new(0));
-        Self(Some(Arc::new(Joined { transport, is_asked_to_stop, stops, waited })))
+        Self(Some(Arc::new(Joined {
+            rank: transport.rank(),
+            count: transport.count(),
+            courier: Courier::new(transport),
+            is_asked_to_stop,
+            stops: Arc::default(),
+            waited: AtomicU64::new(0),
+            buffers: Mutex::default(),
+        })))
     }
 
     /// This process's number among the ranks.
     pub fn rank(&self) -> usize {
-        self.0.as_ref().map_or(0, |joined| joined.transport.rank())
+        self.0.as_ref().map_or(0, |joined| joined.rank)
     }
 
     /// How many ranks there are.
     pub fn count(&self) -> usize {
-        self.0.as_ref().map_or(1, |joined| joined.transport.count())
+        self.0.as_ref().map_or(1, |joined| joined.count)
     }
 
     /// A flag that is set on all ranks at the same point of their work, once one of them is to stop; `None` where there
@@ -82,7 +96,7 @@ impl Ranks {
         self.0.as_ref().map(|joined| Arc::clone(&joined.stops))
     }
 
-    /// The time that this rank has spent in the transport, sending and waiting.
+    /// The time that this rank has waited for others, with nothing else to do.
     pub fn waited(&self) -> Duration {
         Duration::from_nanos(self.0.as_ref().map_or(0, |joined| joined.waited.load(Ordering::Relaxed)))
     }
@@ -97,30 +111,27 @@ impl Ranks {
     }
 
     /// What each rank sends to all, of so many bytes.
-    fn gather_known(&self, mut mine: Vec<u8>, length: impl Fn(usize) -> usize) -> Vec<Vec<u8>> {
-        let Some(joined) = &self.0 else { return vec![mine] };
+    fn gather_known(&self, mine: Vec<u8>, length: impl Fn(usize) -> usize) -> Vec<Vec<u8>> {
+        self.begin_gather(mine, length).finish()
+    }
+
+    fn begin_gather(&self, mut mine: Vec<u8>, length: impl Fn(usize) -> usize) -> PendingBytes {
+        let Some(joined) = &self.0 else { return PendingBytes::Here(mine) };
         mine.push(u8::from(joined.is_asked_to_stop.load(Ordering::Relaxed)));
         let lengths: Vec<usize> = (0..self.count()).map(|rank| length(rank) + 1).collect();
-        let mut all = joined.timed(|transport| transport.gather(&mine, &lengths));
-        let mut is_any = false;
-        for bytes in &mut all {
-            is_any |= bytes.pop() == Some(1);
-        }
-        if is_any {
-            joined.stops.store(true, Ordering::Relaxed);
-        }
-        all
+        let pending = joined.courier.begin(move |transport| transport.gather(&mine, &lengths));
+        PendingBytes::OnTheWay(pending, Arc::clone(joined))
     }
 
     /// What each rank sends to all, of so many numbers.
     pub fn gather_numbers(&self, mine: Vec<f64>, length: impl Fn(usize) -> usize) -> Vec<Vec<f64>> {
-        if self.0.is_none() {
-            return vec![mine];
-        }
-        let number = |bytes: &[u8; 8]| f64::from_le_bytes(*bytes);
+        self.begin_numbers(mine, length).finish()
+    }
+
+    /// Begins what [`Ranks::gather_numbers`] does.
+    pub fn begin_numbers(&self, mine: Vec<f64>, length: impl Fn(usize) -> usize) -> PendingNumbers {
         let bytes = mine.iter().flat_map(|number| number.to_le_bytes()).collect();
-        let all = self.gather_known(bytes, |rank| length(rank) * size_of::<f64>());
-        all.iter().map(|bytes| bytes.as_chunks().0.iter().map(number).collect()).collect()
+        PendingNumbers(self.begin_gather(bytes, |rank| length(rank) * size_of::<f64>()))
     }
 
     /// The sums of each rank's counts, which are below 2^53.
@@ -132,73 +143,214 @@ impl Ranks {
         sums
     }
 
-    /// Writes the sum of nodes of the tree over `parts` parts over `sum`: `nodes` are those of each rank that are there,
-    /// and `own` are the floats of this rank's, as many as `sum` has.
-    ///
-    /// Each rank adds up a slice and sends the others its sums, so that what a rank sends and receives hardly grows with
-    /// their number.
-    pub fn add_up(&self, parts: usize, nodes: &[Vec<Range<usize>>], own: &[Vec<f32>], sum: &mut [f32]) {
-        let (count, rank, length) = (self.count(), self.rank(), sum.len());
-        let whole = 0..length;
-        let Some(joined) = self.0.as_ref().filter(|_| nodes.iter().any(|nodes| !nodes.is_empty())) else {
-            let own = nodes.iter().flatten().cloned().zip(own.iter().map(Vec::as_slice)).collect::<Vec<_>>();
-            return tree::sum_of_nodes(parts, &own, sum);
-        };
-        if length < SMALL {
-            let bytes = |rank: usize| nodes[rank].len() * size_of_val(sum);
-            let all = self.gather_known(to_bytes(&own.concat()), bytes);
-            let all: Vec<Vec<f32>> = all.iter().map(|bytes| floats_of(bytes).collect()).collect();
-            return tree::sum_of_nodes(parts, &side_by_side(nodes, &all, whole.len()), sum);
+    /// Writes the floats of rank 0 over those of every rank.
+    pub fn spread_from_first(&self, floats: &mut [f32]) {
+        if let Some(joined) = &self.0 {
+            let counts: Vec<usize> = (0..self.count()).map(|rank| if rank == 0 { floats.len() } else { 0 }).collect();
+            let mine = if self.rank() == 0 { floats.to_vec() } else { Vec::new() };
+            let mut all = vec![0.0; floats.len()];
+            let spread = joined.courier.begin(move |transport| {
+                transport.spread(&mine, (&mut all, &counts));
+                all
+            });
+            floats.copy_from_slice(&joined.wait(spread));
         }
-        let slice = |rank: usize| rank * length / count..(rank + 1) * length / count;
-        let slices: Vec<usize> = (0..count).map(|rank| slice(rank).len()).collect();
-        let send: Vec<f32> =
-            (0..count).flat_map(|to| own.iter().flat_map(move |node| node[slice(to)].iter().copied())).collect();
-        let send_counts: Vec<usize> = slices.iter().map(|slice| own.len() * slice).collect();
-        let counts: Vec<usize> = nodes.iter().map(|nodes| nodes.len() * slices[rank]).collect();
-        let mut received = vec![0.0; counts.iter().sum()];
-        joined.timed(|transport| transport.exchange((&send, &send_counts), (&mut received, &counts)));
-        let mut rest = &received[..];
-        let of_ranks: Vec<&[f32]> = counts.iter().map(|&count| rest.split_off(..count).expect("counted")).collect();
-        let mut mine = vec![0.0; slices[rank]];
-        tree::sum_of_nodes(parts, &side_by_side(nodes, &of_ranks, slices[rank]), &mut mine);
-        joined.timed(|transport| transport.spread(&mine, (sum, &slices)));
     }
 
-    /// [`Ranks::add_up`] of floats that lie in pieces.
-    pub fn add_up_pieces(
-        &self,
-        parts: usize,
-        nodes: &[Vec<Range<usize>>],
-        own: &[Vec<f32>],
-        pieces: &mut [&mut [f32]],
-    ) {
-        let mut sum = vec![0.0; pieces.iter().map(|piece| piece.len()).sum()];
-        self.add_up(parts, nodes, own, &mut sum);
-        let mut rest = &sum[..];
-        pieces.iter_mut().for_each(|piece| piece.copy_from_slice(rest.split_off(..piece.len()).expect("summed")));
+    /// Makes `sums` those of a whole batch: of the nodes of the tree over `parts` parts that each rank has, as `nodes`
+    /// lists them.
+    pub fn add_up(&self, parts: usize, nodes: &[Vec<Range<usize>>], sums: &mut dyn Sums) {
+        self.begin_sum(parts, nodes, sums).finish(sums.pieces());
+    }
+
+    /// Begins what [`Ranks::add_up`] does: adds up this rank's nodes and sends them off. Without other ranks `sums` then
+    /// holds the result, with others what [`PendingSum::finish`] writes.
+    ///
+    /// Each rank adds up a slice and sends the others its sums, so that what a rank sends and receives hardly grows with
+    /// their number. A small sum is added up by every rank.
+    pub fn begin_sum(&self, parts: usize, nodes: &[Vec<Range<usize>>], sums: &mut dyn Sums) -> PendingSum {
+        let Some(joined) = &self.0 else {
+            sums.add_up(0..parts);
+            return PendingSum(None);
+        };
+        let own = &nodes[self.rank()];
+        let length = sums.pieces().iter().map(|piece| piece.len()).sum();
+        let slices = Slices { length, count: if length < SMALL { 1 } else { self.count() } };
+        let mut send = joined.buffer(own.len() * length);
+        for (number, node) in own.iter().enumerate() {
+            sums.add_up(node.clone());
+            let mut first = 0;
+            for piece in sums.pieces() {
+                slices.copy_node(piece, first, &mut send, (number, own.len()));
+                first += piece.len();
+            }
+        }
+        let message = Message { parts, nodes: nodes.to_vec(), rank: self.rank(), slices, send, room: joined.buffer(0) };
+        PendingSum(Some((joined.courier.begin(|transport| message.add_up(transport)), Arc::clone(joined))))
     }
 }
 
-/// The nodes of all ranks with their floats, of which each rank's stand one behind the other, `length` for each node.
-fn side_by_side<'a>(
-    nodes: &'a [Vec<Range<usize>>],
-    floats: &'a [impl AsRef<[f32]>],
+/// Sums over parts of a batch, in memory of their own.
+pub trait Sums {
+    /// Becomes the sums of this rank's parts `node`, a node of the tree.
+    fn add_up(&mut self, node: Range<usize>);
+
+    /// The sums as floats: what crosses the network.
+    fn pieces(&mut self) -> Vec<&mut [f32]>;
+}
+
+/// Bytes that are on their way.
+enum PendingBytes {
+    /// Without other ranks.
+    Here(Vec<u8>),
+    OnTheWay(Pending<Vec<Vec<u8>>>, Arc<Joined>),
+}
+
+impl PendingBytes {
+    /// Waits for the bytes of all ranks.
+    fn finish(self) -> Vec<Vec<u8>> {
+        let (pending, joined) = match self {
+            Self::Here(mine) => return vec![mine],
+            Self::OnTheWay(pending, joined) => (pending, joined),
+        };
+        let mut all = joined.wait(pending);
+        let mut is_any = false;
+        for bytes in &mut all {
+            is_any |= bytes.pop() == Some(1);
+        }
+        if is_any {
+            joined.stops.store(true, Ordering::Relaxed);
+        }
+        all
+    }
+}
+
+/// Numbers that are on their way.
+pub struct PendingNumbers(PendingBytes);
+
+impl PendingNumbers {
+    /// Waits for the numbers of all ranks.
+    pub fn finish(self) -> Vec<Vec<f64>> {
+        let number = |bytes: &[u8; 8]| f64::from_le_bytes(*bytes);
+        self.0.finish().iter().map(|bytes| bytes.as_chunks().0.iter().map(number).collect()).collect()
+    }
+}
+
+/// Sums that are on their way.
+pub struct PendingSum(Option<(Pending<[Vec<f32>; 2]>, Arc<Joined>)>);
+
+impl PendingSum {
+    /// Waits for the sums and writes them over the pieces with which they began.
+    pub fn finish<'a>(self, pieces: impl IntoIterator<Item = &'a mut [f32]>) {
+        let Some((pending, joined)) = self.0 else { return };
+        let [total, room] = joined.wait(pending);
+        let mut rest = &total[..];
+        for piece in pieces {
+            piece.copy_from_slice(rest.split_off(..piece.len()).expect("as many floats as were sent"));
+        }
+        joined.keep([total, room]);
+    }
+}
+
+/// How `length` floats are cut into a slice for each of `count` ranks.
+#[derive(Clone, Copy)]
+struct Slices {
     length: usize,
-) -> Vec<(Range<usize>, &'a [f32])> {
-    let of_rank =
-        |(nodes, floats): (&'a [Range<usize>], &'a [f32])| nodes.iter().cloned().zip(floats.chunks_exact(length));
-    nodes.iter().map(Vec::as_slice).zip(floats.iter().map(AsRef::as_ref)).flat_map(of_rank).collect()
+    count: usize,
+}
+
+impl Slices {
+    fn of(self, rank: usize) -> Range<usize> {
+        rank * self.length / self.count..(rank + 1) * self.length / self.count
+    }
+
+    fn lengths(self) -> Vec<usize> {
+        (0..self.count).map(|rank| self.of(rank).len()).collect()
+    }
+
+    /// Copies a piece of the sums of node `number` of `nodes`, which begins with float `first` of them, to where they
+    /// are sent from: slice by slice, and within a slice node by node.
+    fn copy_node(self, piece: &[f32], first: usize, send: &mut [f32], (number, nodes): (usize, usize)) {
+        for slice in (0..self.count).map(|rank| self.of(rank)) {
+            let (start, end) = (slice.start.max(first), slice.end.min(first + piece.len()));
+            if start < end {
+                let to = nodes * slice.start + number * slice.len() + start - slice.start;
+                send[to..][..end - start].copy_from_slice(&piece[start - first..end - first]);
+            }
+        }
+    }
+}
+
+/// What one rank has of a sum.
+struct Message {
+    parts: usize,
+    /// Each rank's nodes of the tree.
+    nodes: Vec<Vec<Range<usize>>>,
+    rank: usize,
+    slices: Slices,
+    /// The sums of its own nodes, for each rank its slice.
+    send: Vec<f32>,
+    /// Memory.
+    room: Vec<f32>,
+}
+
+impl Message {
+    /// The sum of all ranks' nodes, and memory that is no longer needed.
+    fn add_up(self, transport: &dyn Transport) -> [Vec<f32>; 2] {
+        if self.slices.count < self.nodes.len() { self.add_up_small(transport) } else { self.add_up_slices(transport) }
+    }
+
+    /// Every rank gets all nodes.
+    fn add_up_small(self, transport: &dyn Transport) -> [Vec<f32>; 2] {
+        let Self { parts, nodes, slices: Slices { length, .. }, send, room: mut total, .. } = self;
+        let lengths: Vec<usize> = nodes.iter().map(|nodes| nodes.len() * length * size_of::<f32>()).collect();
+        let all = transport.gather(&to_bytes(&send), &lengths);
+        let floats: Vec<f32> = all.iter().flat_map(|bytes| floats_of(bytes)).collect();
+        let of_nodes: Vec<_> = nodes.into_iter().flatten().zip(floats.chunks_exact(length.max(1))).collect();
+        total.resize(length, 0.0);
+        tree::sum_of_nodes(parts, &of_nodes, &mut total);
+        [total, send]
+    }
+
+    /// Every rank gets its slice of each node, and then the sums of the other slices.
+    fn add_up_slices(self, transport: &dyn Transport) -> [Vec<f32>; 2] {
+        let Self { parts, nodes, rank, slices, mut send, room: mut received } = self;
+        let (lengths, mine) = (slices.lengths(), slices.of(rank).len());
+        let sent: Vec<usize> = lengths.iter().map(|length| nodes[rank].len() * length).collect();
+        let from: Vec<usize> = nodes.iter().map(|nodes| nodes.len() * mine).collect();
+        received.resize(from.iter().sum(), 0.0);
+        transport.exchange((&send, &sent), (&mut received, &from));
+        // Of a slice without floats there is nothing to add up.
+        let floats = received.chunks_exact(mine.max(1));
+        let of_nodes: Vec<(Range<usize>, &[f32])> = nodes.into_iter().flatten().zip(floats).collect();
+        send.resize(mine, 0.0);
+        tree::sum_of_nodes(parts, &of_nodes, &mut send);
+        received.resize(slices.length, 0.0);
+        transport.spread(&send, (&mut received, &lengths));
+        [received, send]
+    }
 }
 
 impl Joined {
-    /// What `call` makes of the transport; the time that it takes counts.
-    fn timed<T>(&self, call: impl FnOnce(&dyn Transport) -> T) -> T {
+    /// What a job has given; the time until then counts.
+    fn wait<T>(&self, pending: Pending<T>) -> T {
         let start = Instant::now();
-        let result = call(&*self.transport);
+        let result = pending.wait();
         let nanoseconds = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.waited.fetch_add(nanoseconds, Ordering::Relaxed);
         result
+    }
+
+    /// A buffer of `length` floats, whatever they are.
+    fn buffer(&self, length: usize) -> Vec<f32> {
+        let mut buffer = self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        buffer.resize(length, 0.0);
+        buffer
+    }
+
+    /// Keeps buffers for the next sums.
+    fn keep(&self, buffers: [Vec<f32>; 2]) {
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner).extend(buffers);
     }
 }
 
@@ -268,12 +420,22 @@ impl Share {
 
     /// Writes the sum over the batch over `sums`: `write` writes what some of this rank's own samples, a part, have for
     /// each of the sums.
-    pub fn sum<const N: usize>(&self, mut sums: [&mut [f32]; N], mut write: impl FnMut(Range<usize>, [&mut [f32]; N])) {
+    pub fn sum<const N: usize>(&self, mut sums: [&mut [f32]; N], write: impl FnMut(Range<usize>, [&mut [f32]; N])) {
+        self.begin_sum(sums.each_mut().map(|sum| &mut **sum), write).finish(sums);
+    }
+
+    /// Begins what [`Share::sum`] does; [`PendingSum::finish`] takes the same `sums`.
+    pub fn begin_sum<const N: usize>(
+        &self,
+        sums: [&mut [f32]; N],
+        mut write: impl FnMut(Range<usize>, [&mut [f32]; N]),
+    ) -> PendingSum {
         let parts = self.parts(self.unit);
         let (own, first) = (parts.own(), self.own().start);
         let samples = |part: usize| part * self.unit - first..self.samples.min((part + 1) * self.unit) - first;
         if parts.count == 1 && self.ranks.count() == 1 {
-            return write(samples(0), sums);
+            write(samples(0), sums);
+            return PendingSum(None);
         }
         let length = sums.iter().map(|sum| sum.len()).sum();
         let of_part = |part| {
@@ -282,15 +444,31 @@ impl Share {
             write(samples(part), sums.each_ref().map(|sum| rest.split_off_mut(..sum.len()).expect("room for each")));
             floats
         };
-        let of_parts: Vec<Vec<f32>> = own.clone().map(of_part).collect();
-        let of_node = |node: &Range<usize>| {
-            let mut floats = vec![0.0; length];
-            tree::sum(node.clone(), |part| Some(&of_parts[part - own.start]), &mut floats);
-            floats
-        };
-        let nodes: Vec<_> = (0..self.ranks.count()).map(|rank| parts.nodes_of(rank)).collect();
-        let own: Vec<Vec<f32>> = nodes[self.ranks.rank()].iter().map(of_node).collect();
-        self.ranks.add_up_pieces(parts.count, &nodes, &own, &mut sums);
+        let of_parts = own.clone().map(of_part).collect();
+        self.ranks.begin_sum(parts.count, &parts.nodes_of_ranks(), &mut PartSums { first: own.start, of_parts, sums })
+    }
+}
+
+/// Sums of parts, each of them in one piece.
+struct PartSums<'a, const N: usize> {
+    /// The number of the first part.
+    first: usize,
+    of_parts: Vec<Vec<f32>>,
+    sums: [&'a mut [f32]; N],
+}
+
+impl<const N: usize> Sums for PartSums<'_, N> {
+    fn add_up(&mut self, node: Range<usize>) {
+        let mut before = 0;
+        for sum in &mut self.sums {
+            let place = before..before + sum.len();
+            before = place.end;
+            tree::sum(node.clone(), |part| Some(&self.of_parts[part - self.first][place.clone()]), sum);
+        }
+    }
+
+    fn pieces(&mut self) -> Vec<&mut [f32]> {
+        self.sums.iter_mut().map(|sum| &mut **sum).collect()
     }
 }
 
@@ -324,6 +502,11 @@ impl Parts {
     /// The nodes of the tree that this rank's parts are.
     pub fn nodes(&self) -> Vec<Range<usize>> {
         self.nodes_of(self.rank)
+    }
+
+    /// The nodes of the tree that the parts of each rank are.
+    pub fn nodes_of_ranks(&self) -> Vec<Vec<Range<usize>>> {
+        (0..self.ranks).map(|rank| self.nodes_of(rank)).collect()
     }
 
     /// The nodes of the tree that the parts of rank `rank` are.

@@ -45,6 +45,10 @@ impl Backend for Reference {
         "f32"
     }
 
+    fn computes_shares(&self) -> bool {
+        false
+    }
+
     fn part_samples(&self, samples: usize, _: usize, _: Use) -> usize {
         samples.max(1)
     }

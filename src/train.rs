@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::Augmenter;
 use crate::backend::{Backend, LayerBackend, Use};
-use crate::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
+use crate::batch::{Activations, Images, Input, Overlay, Pixels, TRAINING_VARIANTS};
 use crate::config::{Config, Learning};
 use crate::kd_order;
 use crate::labels;
@@ -41,7 +41,7 @@ use together::Together;
 #[derive(Clone, Copy)]
 pub struct TrainingSet<'a> {
     /// `n` images, one after another.
-    pub pixels: &'a [u8],
+    pub pixels: Pixels<'a>,
     /// `n` labels.
     pub labels: &'a [u8],
 }
@@ -147,7 +147,7 @@ impl<'a> Trainer<'a> {
     pub fn new(state: TrainingState, config: &Config, backend: &'a dyn Backend, set: TrainingSet<'a>) -> Self {
         let network = &state.network;
         assert!(!set.labels.is_empty(), "a training set has images");
-        assert_eq!(set.pixels.len(), set.labels.len() * network.pixels(), "one label for each whole image");
+        assert_eq!(set.pixels.count(network.pixels()), set.labels.len(), "one label for each whole image");
         assert_eq!(state.optimizers.len(), network.layers.len(), "an optimiser for each layer");
         assert_eq!(network.readout.is_some(), state.readout_optimizer.is_some(), "an optimiser for the read-out");
         let peers = if config.peer > 0.0 { network.layers.len() } else { 0 };
@@ -399,7 +399,7 @@ const BLOCK: usize = 1 << 17;
 
 /// The samples' places in an order in which neighbours look alike, block by block, found when they are first asked for.
 struct Places<'a> {
-    pixels: &'a [u8],
+    pixels: Pixels<'a>,
     size: (usize, usize),
     /// Of each block; empty before it is asked for.
     blocks: Vec<Vec<u32>>,
@@ -407,19 +407,20 @@ struct Places<'a> {
 
 impl<'a> Places<'a> {
     /// The places of the images `pixels`, of so many rows and columns.
-    fn new(pixels: &'a [u8], size: (usize, usize)) -> Self {
-        let count = pixels.len() / (size.0 * size.1);
+    fn new(pixels: Pixels<'a>, size: (usize, usize)) -> Self {
+        let count = pixels.count(size.0 * size.1);
         Self { pixels, size, blocks: vec![Vec::new(); count.div_ceil(BLOCK)] }
     }
 
     /// The place of sample `sample` in its block, behind those of the blocks before.
     fn of(&mut self, sample: u32) -> u32 {
         let Self { pixels, size: (rows, cols), blocks } = self;
+        let k = *rows * *cols;
         let (number, first) = (sample as usize / BLOCK, sample as usize / BLOCK * BLOCK);
         let block = &mut blocks[number];
         if block.is_empty() {
-            let images = pixels.chunks(BLOCK * *rows * *cols).nth(number).expect("a sample of the set");
-            *block = kd_order::places(images, *rows, *cols);
+            let numbers = first..pixels.count(k).min(first + BLOCK);
+            *block = kd_order::places(numbers.map(|image| pixels.image(image, k)), *rows, *cols);
         }
         first as u32 + block[sample as usize - first]
     }
@@ -460,10 +461,9 @@ struct Tally {
 }
 
 impl Tally {
-    /// Counts one step: its loss, and its activations.
-    fn count(&mut self, loss: f64, activations: &[f32]) {
+    /// Counts the activations of one step.
+    fn count(&mut self, activations: &[f32]) {
         let on = |block: &[f32]| block.iter().map(|&h| u64::from(h > 0.0)).sum::<u64>();
-        self.losses.push(loss);
         self.active += activations.par_chunks(1 << 14).map(on).sum::<u64>();
         self.activations += activations.len() as u64;
     }

@@ -7,7 +7,7 @@
 use crate::batch::TRAINING_VARIANTS;
 use crate::optimizer::{Optimizer, OptimizerState, StepNow};
 use crate::parameters::Parameters;
-use crate::peers::{Activity, PeerTerm};
+use crate::peers::{self, Activity, PeerTerm};
 use crate::ranks::Share;
 
 /// L2 regularisation as Keras defines it: `kernel * sum(W^2) + bias * sum(b^2)` is added to the loss.
@@ -25,6 +25,8 @@ pub struct Peers<'a> {
     pub activity: &'a mut Activity,
     /// [`positive_inputs`](crate::peers::positive_inputs) of the batch.
     pub inputs: Vec<f32>,
+    /// [`positive_activations`](crate::peers::positive_activations) of the batch, where they are known before the step.
+    pub activities: Option<Vec<f32>>,
     /// How strongly units are drawn to the layer's mean.
     pub strength: f32,
     /// Which samples of the batch the activations are of.
@@ -76,9 +78,12 @@ impl<'a> Update<'a> {
     /// Peer normalisation has no activations.
     pub(crate) fn begin(self, parameters: &Parameters, outputs: Option<&[f32]>) -> Begun<'a> {
         let Self { optimizer, state, rate, l2, peers } = self;
-        let peers = peers.map(|Peers { activity, inputs, strength, share }| {
-            let outputs = outputs.expect("peer normalisation needs the activations");
-            activity.learn(outputs, share);
+        let peers = peers.map(|Peers { activity, inputs, activities, strength, share }| {
+            let sums = activities.unwrap_or_else(|| {
+                let outputs = outputs.expect("peer normalisation needs the activations");
+                peers::positive_activations(outputs, parameters.u, share).finish()
+            });
+            activity.learn(&sums, share.of());
             activity.term(inputs, (strength, share.of() * TRAINING_VARIANTS))
         });
         let (kernel_slope, kernel_loss) = regularisation(l2.kernel, &parameters.kernel);

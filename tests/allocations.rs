@@ -98,7 +98,7 @@ fn a_mini_batch_after_the_first_allocates_nothing() {
             let mut train = |batch: usize| {
                 let samples = &samples[batch * BATCH..][..BATCH];
                 let overlay = Overlay::Labels(&labels);
-                let images = Images { pixels: &pixels, k, samples, classes: CLASSES, overlay };
+                let images = Images { pixels: (&pixels).into(), k, samples, classes: CLASSES, overlay };
                 let [first, second] = &mut layers;
                 let neutral = Images { overlay: Overlay::Neutral, ..images };
                 let of_first = first.train(&Input::Images(neutral), &Input::Images(images), optimizer);

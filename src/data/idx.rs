@@ -4,14 +4,17 @@
 //! unpacked into the cache by the neighbouring `gzip` module. The header is checked against the file's length before a
 //! single pixel is looked at.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use memmap2::Mmap;
 
 use super::{cache, gzip};
+use crate::batch::{Pieces, Pixels};
 use crate::error::{DatasetProblem, Error, IdxProblem, Result};
 use crate::files::write_atomically;
 
@@ -175,13 +178,16 @@ impl FileState {
     }
 }
 
-/// Images of one size, one byte per pixel, mapped into memory.
+/// Images of one size, one byte per pixel, mapped into memory: of one file, or of several that follow each other.
 ///
 /// A file that another process cuts off while it is mapped ends this one with SIGBUS, unless it handles the signal as
 /// `fast-train` does; [`check_unchanged`](Self::check_unchanged) tells whether one has been written to.
 #[derive(Debug)]
 pub struct IdxImages {
-    file: Mapped,
+    /// At least one.
+    files: Vec<Mapped>,
+    /// The number of the first image of each file.
+    firsts: Vec<usize>,
     /// The images with rows and columns exchanged, where they were asked for so.
     transposed: Option<Vec<u8>>,
 }
@@ -195,7 +201,7 @@ impl IdxImages {
     ///
     /// [`Error::Idx`] for a file that is not such a file, [`Error::Io`] for one that cannot be opened or unpacked.
     pub fn open_with(path: &Path, cache: &Path) -> Result<Self> {
-        Ok(Self { file: Mapped::open(path, Kind::Images, cache)?, transposed: None })
+        Self::open_shards(&[path.to_path_buf()], cache)
     }
 
     /// [`open_with`](Self::open_with) the user's cache directory.
@@ -205,6 +211,33 @@ impl IdxImages {
     /// Those of [`open_with`](Self::open_with).
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_with(path, &cache::user().directory)
+    }
+
+    /// As [`open_with`](Self::open_with), the images of several files, at least one, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open_with`](Self::open_with), and [`Error::Dataset`] when the images are not of one size.
+    ///
+    /// # Panics
+    ///
+    /// There is no file.
+    pub(super) fn open_shards(paths: &[PathBuf], cache: &Path) -> Result<Self> {
+        let open = |path: &PathBuf| Mapped::open(path, Kind::Images, cache);
+        let files = paths.iter().map(open).collect::<Result<Vec<Mapped>>>()?;
+        let size = |file: &Mapped| (file.header.rows, file.header.cols);
+        if let Some(other) = files.iter().find(|file| size(file) != size(&files[0])) {
+            let problem = DatasetProblem::ImageSize { found: size(other), expected: size(&files[0]) };
+            return Err(Error::Dataset { path: other.path.clone(), problem });
+        }
+        let mut next = 0;
+        let first = |file: &Mapped| {
+            let first = next;
+            next += file.header.count;
+            first
+        };
+        let firsts = files.iter().map(first).collect();
+        Ok(Self { files, firsts, transposed: None })
     }
 
     /// The same images with rows and columns exchanged, as EMNIST needs it, which keeps its images transposed.
@@ -220,9 +253,9 @@ impl IdxImages {
             return Err(Error::Dataset { path: self.path().to_path_buf(), problem: DatasetProblem::Flat });
         }
         let (rows, cols) = (self.rows(), self.cols());
-        let mut pixels = vec![0; self.pixels().len()];
-        let images = pixels.chunks_exact_mut(rows * cols).zip(self.pixels().chunks_exact(rows * cols));
-        for (to, image) in images {
+        let mut pixels = vec![0; self.count() * rows * cols];
+        for (number, to) in pixels.chunks_exact_mut(rows * cols).enumerate() {
+            let image = self.image(number);
             for (column, to) in to.chunks_exact_mut(rows).enumerate() {
                 to.iter_mut().zip(image[column..].iter().step_by(cols)).for_each(|(to, from)| *to = *from);
             }
@@ -232,18 +265,18 @@ impl IdxImages {
 
     /// The number of images, n.
     pub fn count(&self) -> usize {
-        self.file.header.count
+        self.files.iter().map(|file| file.header.count).sum()
     }
 
     /// Rows of each image, at least 1.
     pub fn rows(&self) -> usize {
-        let Header { rows, cols, .. } = self.file.header;
+        let Header { rows, cols, .. } = self.files[0].header;
         if self.transposed.is_some() { cols } else { rows }
     }
 
     /// Columns of each image, at least 1.
     pub fn cols(&self) -> usize {
-        let Header { rows, cols, .. } = self.file.header;
+        let Header { rows, cols, .. } = self.files[0].header;
         if self.transposed.is_some() { rows } else { cols }
     }
 
@@ -252,9 +285,27 @@ impl IdxImages {
         self.rows() * self.cols()
     }
 
-    /// All pixels, n x (rows x cols), row-major, 0 to 255.
-    pub fn pixels(&self) -> &[u8] {
-        self.transposed.as_deref().unwrap_or_else(|| self.file.elements())
+    /// All images, where they are.
+    pub fn pixels(&self) -> Pixels<'_> {
+        match (&self.transposed, &self.files[..]) {
+            (Some(pixels), _) => Pixels::Whole(pixels),
+            (None, [file]) => Pixels::Whole(file.elements()),
+            _ => Pixels::Pieces(self, self.count()),
+        }
+    }
+
+    /// The pixels of the images `numbers`, each rows x cols, row-major, 0 to 255: those of one file where they are, and
+    /// of several files copied.
+    ///
+    /// # Panics
+    ///
+    /// The range does not lie below [`count`](Self::count).
+    pub fn bytes_of(&self, numbers: Range<usize>) -> Cow<'_, [u8]> {
+        let k = self.pixels_per_image();
+        match self.pixels() {
+            Pixels::Whole(bytes) => Cow::Borrowed(&bytes[numbers.start * k..numbers.end * k]),
+            Pixels::Pieces(..) => Cow::Owned(numbers.flat_map(|number| self.image(number)).copied().collect()),
+        }
     }
 
     /// The pixels of image `i`, rows x cols, row-major.
@@ -264,33 +315,44 @@ impl IdxImages {
     /// If `i` is not below [`count`](Self::count).
     pub fn image(&self, i: usize) -> &[u8] {
         let size = self.pixels_per_image();
-        &self.pixels()[i * size..][..size]
+        if let Some(pixels) = &self.transposed {
+            return &pixels[i * size..][..size];
+        }
+        let file = self.firsts.partition_point(|&first| first <= i) - 1;
+        &self.files[file].elements()[(i - self.firsts[file]) * size..][..size]
     }
 
-    /// The file as it was given, `.gz` included.
+    /// The file, or the first, as it was given, `.gz` included.
     pub fn path(&self) -> &Path {
-        &self.file.path
+        &self.files[0].path
     }
 
-    /// The whole unpacked file as it is mapped, header included.
-    pub fn file_bytes(&self) -> &[u8] {
-        &self.file.map
+    /// The whole unpacked files as they are mapped, headers included, with their paths as they were given.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, &[u8])> {
+        self.files.iter().map(|file| (&*file.path, &*file.map))
     }
 
-    /// Checks that nobody has written into the file since it was opened, by its length and its time of change.
+    /// Checks that nobody has written into a file since it was opened, by its length and its time of change.
     ///
     /// # Errors
     ///
     /// [`Error::Idx`] when somebody has: what was read of it may then be of either state.
     pub fn check_unchanged(&self) -> Result<()> {
-        self.file.check_unchanged()
+        self.files.iter().try_for_each(Mapped::check_unchanged)
+    }
+}
+
+impl Pieces for IdxImages {
+    fn image(&self, number: usize) -> &[u8] {
+        self.image(number)
     }
 }
 
 /// Labels, one byte each. They are copied out of their file, so that they stay what they were checked to be.
 #[derive(Debug)]
 pub struct IdxLabels {
-    file: Mapped,
+    /// At least one.
+    files: Vec<Mapped>,
     values: Vec<u8>,
 }
 
@@ -304,19 +366,19 @@ impl IdxLabels {
     ///
     /// [`Error::Idx`] for a file that is not such a file, [`Error::Io`] for one that cannot be opened or unpacked.
     pub fn open_with(path: &Path, cache: &Path) -> Result<Self> {
-        let file = Mapped::open(path, Kind::Labels, cache)?;
-        let Header { element_bytes, cols: fields, .. } = file.header;
-        if element_bytes == 1 {
-            return Ok(Self { values: file.elements().to_vec(), file });
-        }
-        let records = file.elements().chunks_exact(element_bytes * fields).enumerate();
-        let label = |(index, record): (usize, &[u8])| {
-            let label = u32::from_be_bytes([record[0], record[1], record[2], record[3]]);
-            let problem = IdxProblem::LabelTooLarge { index, found: label };
-            u8::try_from(label).map_err(|_| Error::Idx { path: path.to_path_buf(), problem })
-        };
-        let values = records.map(label).collect::<Result<Vec<u8>>>()?;
-        Ok(Self { values, file })
+        Self::open_shards(&[path.to_path_buf()], cache)
+    }
+
+    /// As [`open_with`](Self::open_with), the labels of several files, at least one, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open_with`](Self::open_with).
+    pub(super) fn open_shards(paths: &[PathBuf], cache: &Path) -> Result<Self> {
+        let open = |path: &PathBuf| Mapped::open(path, Kind::Labels, cache);
+        let files = paths.iter().map(open).collect::<Result<Vec<Mapped>>>()?;
+        let values = files.iter().map(labels_in).collect::<Result<Vec<_>>>()?.concat();
+        Ok(Self { files, values })
     }
 
     /// The same labels, none of which is below `base`, counted from it on: `base` becomes 0.
@@ -336,7 +398,7 @@ impl IdxLabels {
 
     /// The number of labels, n.
     pub fn len(&self) -> usize {
-        self.file.header.count
+        self.values.len()
     }
 
     /// Whether there is no label at all.
@@ -349,24 +411,39 @@ impl IdxLabels {
         &self.values
     }
 
-    /// The file as it was given, `.gz` included.
+    /// The file, or the first, as it was given, `.gz` included.
     pub fn path(&self) -> &Path {
-        &self.file.path
+        &self.files[0].path
     }
 
-    /// The whole unpacked file as it is mapped, header included.
-    pub fn file_bytes(&self) -> &[u8] {
-        &self.file.map
+    /// The whole unpacked files as they are mapped, headers included, with their paths as they were given.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, &[u8])> {
+        self.files.iter().map(|file| (&*file.path, &*file.map))
     }
 
-    /// Checks that nobody has written into the file since it was opened, by its length and its time of change.
+    /// Checks that nobody has written into a file since it was opened, by its length and its time of change.
     ///
     /// # Errors
     ///
     /// [`Error::Idx`] when somebody has: what was read of it may then be of either state.
     pub fn check_unchanged(&self) -> Result<()> {
-        self.file.check_unchanged()
+        self.files.iter().try_for_each(Mapped::check_unchanged)
     }
+}
+
+/// The labels in a file.
+fn labels_in(file: &Mapped) -> Result<Vec<u8>> {
+    let Header { element_bytes, cols: fields, .. } = file.header;
+    if element_bytes == 1 {
+        return Ok(file.elements().to_vec());
+    }
+    let records = file.elements().chunks_exact(element_bytes * fields).enumerate();
+    let label = |(index, record): (usize, &[u8])| {
+        let label = u32::from_be_bytes([record[0], record[1], record[2], record[3]]);
+        let problem = IdxProblem::LabelTooLarge { index, found: label };
+        u8::try_from(label).map_err(|_| Error::Idx { path: file.path.clone(), problem })
+    };
+    records.map(label).collect()
 }
 
 /// Writes images (n x rows x cols bytes, row-major) as an uncompressed IDX file that appears whole or not at all.

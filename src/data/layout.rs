@@ -24,12 +24,62 @@ pub(super) fn files_in(directory: &Path) -> std::result::Result<Files, Vec<&'sta
     }
 }
 
-/// The first spelling of a file that exists: unpacked before packed, hyphen before dot.
+/// The first spelling of a file that exists: unpacked before packed, hyphen before dot; or its first shard.
 fn spelling_of(directory: &Path, name: &str) -> Option<PathBuf> {
     let dotted = name.replace("-idx", ".idx");
     let spellings = [name.to_owned(), dotted.clone(), format!("{name}.gz"), format!("{dotted}.gz")];
-    spellings.into_iter().map(|spelling| directory.join(spelling)).find(|path| path.is_file())
+    let whole = spellings.into_iter().map(|spelling| directory.join(spelling)).find(|path| path.is_file());
+    whole.or_else(|| first_shard(directory, name))
 }
+
+/// What stands in the name of the first shard of a file before their number.
+const FIRST_SHARD: &str = "-00000-of-";
+
+/// The first shard of a file, where it lies in shards: `train-images-00000-of-00064-idx3-ubyte` and its spellings.
+fn first_shard(directory: &Path, name: &str) -> Option<PathBuf> {
+    let (stem, kind) = name.split_once("-idx")?;
+    let is_first = |found: &str| {
+        let numbered = found.strip_prefix(stem).and_then(|rest| rest.strip_prefix(FIRST_SHARD));
+        let behind = numbered.and_then(|rest| rest.strip_prefix(|c: char| c.is_ascii_digit())).map(|rest| {
+            let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+            rest.strip_suffix(".gz").unwrap_or(rest)
+        });
+        behind.is_some_and(|behind| behind == format!("-idx{kind}") || behind == format!(".idx{kind}"))
+    };
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| is_first(name)).min().map(|name| directory.join(name))
+}
+
+/// The files that `path`, a file or the first shard of one, stands for, in their order.
+///
+/// # Errors
+///
+/// [`Error::Dataset`] when a shard is missing.
+pub(super) fn shards(path: &Path) -> Result<Vec<PathBuf>> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let count = name.split_once(FIRST_SHARD).and_then(|(_, rest)| {
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse::<usize>().ok()
+    });
+    let Some(count) = count else { return Ok(vec![path.to_path_buf()]) };
+    let shard = |number: usize| path.with_file_name(name.replacen("-00000-", &format!("-{number:05}-"), 1));
+    let shards = (0..count).map(shard);
+    let missing = |path: &PathBuf| {
+        let name = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        (!path.is_file()).then(name)
+    };
+    match shards.clone().filter_map(|path| missing(&path)).take(MOST_MISSED).collect::<Vec<_>>() {
+        missing if missing.is_empty() => Ok(shards.collect()),
+        missing => {
+            let directory = path.parent().unwrap_or(path).to_path_buf();
+            Err(Error::Dataset { path: directory, problem: DatasetProblem::MissingFiles { missing } })
+        }
+    }
+}
+
+/// The most shards that are missed by name.
+const MOST_MISSED: usize = 4;
 
 /// What the names of a published set's four files end with, behind its prefix (`emnist-letters`).
 const PUBLISHED: [&str; 4] =

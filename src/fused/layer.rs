@@ -12,7 +12,7 @@ use super::drift::Bounds;
 use super::epilogue::LayerView;
 use super::input_orders::Orders;
 use super::many_steps::ManySteps;
-use super::one_step::OneStep;
+use super::one_step::{OneStep, OneStepSums};
 use super::packing::{ColumnOrder, ColumnPanels};
 use super::part::{PackedLayer, PartForward, StepRule};
 use super::sparse::SparseLayer;
@@ -20,7 +20,7 @@ use crate::backend::{LayerBackend, Use, step_by_gradient};
 use crate::batch::{Input, TRAINING_VARIANTS};
 use crate::dropout::Dropout;
 use crate::parameters::Parameters;
-use crate::ranks::Share;
+use crate::ranks::{PendingNumbers, PendingSum, Share};
 use crate::recipe::{LossOfRows, Recipe};
 use crate::update::Update;
 
@@ -39,6 +39,8 @@ pub struct FusedLayer<P: DenseProducts> {
     one_step: Option<OneStep<P>>,
     /// What gradients leave out.
     dropout: Option<Dropout>,
+    /// The loss and the gradient of a step that has begun.
+    begun: Option<(PendingNumbers, PendingSum)>,
     buffers: Buffers<P>,
 }
 
@@ -121,6 +123,7 @@ impl<P: DenseProducts> FusedLayer<P> {
             },
             one_step: None,
             dropout: None,
+            begun: None,
             buffers: Buffers::new(u, nr),
         }
     }
@@ -168,34 +171,34 @@ impl<P: DenseProducts> FusedLayer<P> {
         sums.add_up(known, columns, gradient) / rule.loss.rows()
     }
 
-    /// Computes D of a mini-batch, and returns its loss.
-    fn differentiate_one(&mut self, parameters: &Parameters, outputs: Option<&mut [f32]>) -> f64 {
+    /// Computes D of a mini-batch.
+    fn differentiate_one(&mut self, parameters: &Parameters, outputs: Option<&mut [f32]>) {
         let (loss, units) = (self.loss(), ColumnOrder::Natural(self.u));
         let keeps = std::mem::take(&mut self.parameters.keeps_weights);
         self.parameters.load(parameters, keeps, (ColumnOrder::Natural(self.k), units));
         let layer = self.parameters.view(units, self.u, None);
         let one_step = self.one_step.as_mut().expect("made when the batch began");
         one_step.differentiate(&mut self.batch, layer, loss, &self.buffers, outputs);
-        let PackedBatch { share, sums, .. } = &self.batch;
-        let losses = share.ranks().gather_numbers(one_step.losses().collect(), |rank| sums.of(rank).len());
-        losses.iter().flatten().sum::<f64>() / loss.rows()
     }
 
-    /// Writes the gradient of a mini-batch: the sum of the parts of all ranks.
-    fn write_one(&mut self, gradient: &mut Parameters) {
+    /// The loss of a mini-batch of which D has been computed: that of the parts of all ranks.
+    fn begin_loss(&self) -> PendingNumbers {
+        let PackedBatch { share, sums, .. } = &self.batch;
+        let one_step = self.one_step.as_ref().expect("made when the batch began");
+        share.ranks().begin_numbers(one_step.losses().collect(), |rank| sums.of(rank).len())
+    }
+
+    /// The mean of the losses of all parts.
+    fn mean(&self, losses: PendingNumbers) -> f64 {
+        losses.finish().iter().flatten().sum::<f64>() / self.loss().rows()
+    }
+
+    /// Begins to add up the gradient of a mini-batch of which D has been computed.
+    fn begin_sum(&mut self, gradient: &mut Parameters) -> PendingSum {
         let Self { products, batch, buffers, one_step, .. } = self;
         let one_step = one_step.as_mut().expect("made when the batch began");
-        let (ranks, parts) = (batch.share.ranks().clone(), batch.sums);
-        if ranks.count() == 1 {
-            return one_step.write(*products, (batch, parts.own()), buffers, gradient);
-        }
-        let mut of_node = |node| {
-            one_step.write(*products, (batch, node), buffers, gradient);
-            [&*gradient.kernel, &*gradient.bias].concat()
-        };
-        let own: Vec<Vec<f32>> = parts.nodes().into_iter().map(&mut of_node).collect();
-        let nodes: Vec<_> = (0..ranks.count()).map(|rank| parts.nodes_of(rank)).collect();
-        ranks.add_up_pieces(parts.count, &nodes, &own, &mut [&mut gradient.kernel, &mut gradient.bias]);
+        let mut sums = OneStepSums { products: *products, one_step, batch, buffers, gradient };
+        batch.share.ranks().begin_sum(batch.sums.count, &batch.sums.nodes_of_ranks(), &mut sums)
     }
 
     /// Checks that there is a batch that has a gradient of the shape of `gradient`.
@@ -237,9 +240,10 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
         match self.life {
             Life::Inference => panic!("a batch for inference has no gradient"),
             Life::OneStep => {
-                let loss = self.differentiate_one(parameters, outputs);
-                self.write_one(gradient);
-                loss
+                self.differentiate_one(parameters, outputs);
+                let loss = self.begin_loss();
+                self.begin_sum(gradient).finish(pieces(gradient));
+                self.mean(loss)
             }
             Life::ManySteps(_) => {
                 // The bounds of units are those of all activations, and the sparse form knows no other.
@@ -266,13 +270,30 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
             return loss;
         }
         self.assert_gradient(parameters, gradient);
-        let loss = self.differentiate_one(parameters, outputs.as_deref_mut());
+        self.differentiate_one(parameters, outputs.as_deref_mut());
+        let loss = self.mean(self.begin_loss());
         let mut begun = update.begin(parameters, outputs.as_deref());
         let Self { products, one_step, batch, buffers, parameters: packed, .. } = self;
         let one_step = one_step.as_mut().expect("made when the batch began");
         let weights = (&mut begun, &mut packed.weights);
         one_step.update(*products, batch, buffers, (parameters, gradient), weights);
         loss + begun.loss
+    }
+
+    fn begin_step(&mut self, parameters: &Parameters, gradient: &mut Parameters, outputs: Option<&mut [f32]>) {
+        self.assert_gradient(parameters, gradient);
+        assert!(matches!(self.life, Life::OneStep), "a batch for one step");
+        self.differentiate_one(parameters, outputs);
+        let loss = self.begin_loss();
+        self.begun = Some((loss, self.begin_sum(gradient)));
+    }
+
+    fn finish_step(&mut self, parameters: &mut Parameters, gradient: &mut Parameters, update: Update<'_>) -> f64 {
+        let (loss, sum) = self.begun.take().expect("a step has begun");
+        let loss = self.mean(loss);
+        sum.finish(pieces(gradient));
+        (self.parameters.serves_again, self.parameters.keeps_weights) = (false, false);
+        loss + update.take(parameters, gradient, None)
     }
 
     fn drop_out(&mut self, dropout: Option<Dropout>) {
@@ -315,6 +336,11 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
         self.life = Life::Inference;
         self.one_step = None;
     }
+}
+
+/// All that a gradient is, as [`OneStepSums`] sends it.
+fn pieces(gradient: &mut Parameters) -> [&mut [f32]; 2] {
+    [&mut gradient.kernel, &mut gradient.bias]
 }
 
 /// What a part is to write: its rows of activations, and its rows' goodness.

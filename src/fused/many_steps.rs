@@ -20,7 +20,7 @@ use super::part::{PackedLayer, PartGradient, Partial, StepRule};
 use super::sparse::{SparseLayer, SparseSums};
 use super::units::{Seen, Units};
 use crate::parameters::Parameters;
-use crate::ranks::{Parts, Ranks};
+use crate::ranks::{Parts, Ranks, Sums};
 use crate::simd::LINE;
 
 /// The training life of a batch on one layer.
@@ -193,19 +193,6 @@ impl PartSums {
 
     /// Adds up the parts of all ranks, whose nodes have the given forms; returns the forms that there are.
     fn add_up_nodes(&mut self, forms: &[Vec<Forms>]) -> Forms {
-        let is_any = |form: fn(&Forms) -> bool| forms.iter().flatten().any(form);
-        let all = Forms { dense: is_any(|forms| forms.dense), sparse: is_any(|forms| forms.sparse) };
-        if self.ranks.count() == 1 {
-            self.add_own(self.parts.own());
-            return all;
-        }
-        let nodes = self.parts.nodes();
-        let (mut dense, mut sparse) = (Vec::new(), Vec::new());
-        for (node, forms) in nodes.into_iter().zip(&forms[self.ranks.rank()]) {
-            self.add_own(node);
-            dense.extend(forms.dense.then(|| self.dense_pieces().concat()));
-            sparse.extend(forms.sparse.then(|| self.sparse_total.pieces_mut().concat()));
-        }
         let with = |form: fn(&Forms) -> bool| -> Vec<Vec<Range<usize>>> {
             let of_rank = |(rank, forms): (usize, &Vec<Forms>)| {
                 let nodes = self.parts.nodes_of(rank).into_iter().zip(forms);
@@ -214,29 +201,59 @@ impl PartSums {
             forms.iter().enumerate().map(of_rank).collect()
         };
         let (with_dense, with_sparse) = (with(|forms| forms.dense), with(|forms| forms.sparse));
-        let (ranks, parts) = (self.ranks.clone(), self.parts.count);
-        if all.dense {
-            ranks.add_up_pieces(parts, &with_dense, &dense, &mut self.dense_pieces());
-        }
-        if all.sparse {
-            ranks.add_up_pieces(parts, &with_sparse, &sparse, &mut self.sparse_total.pieces_mut());
-        }
+        let is_any = |nodes: &[Vec<Range<usize>>]| nodes.iter().any(|nodes| !nodes.is_empty());
+        let all = Forms { dense: is_any(&with_dense), sparse: is_any(&with_sparse) };
+        let Self { ranks, parts, partials, total, dense_total, sparse_total } = self;
+        let (count, first, partials) = (parts.count, parts.own().start, &partials[..]);
+        let mut dense = DenseTotal { first, partials, kernel: total, besides: dense_total };
+        let mut sparse = SparseTotal { first, partials, sums: sparse_total };
+        // The one travels while the other is added up.
+        let dense_sum = all.dense.then(|| ranks.begin_sum(count, &with_dense, &mut dense));
+        let sparse_sum = all.sparse.then(|| ranks.begin_sum(count, &with_sparse, &mut sparse));
+        dense_sum.into_iter().for_each(|sum| sum.finish(dense.pieces()));
+        sparse_sum.into_iter().for_each(|sum| sum.finish(sparse.pieces()));
         all
     }
+}
 
-    /// Adds up some of this rank's parts, a node of the tree.
-    fn add_own(&mut self, node: Range<usize>) {
-        let Self { partials, total, dense_total, sparse_total, parts, .. } = self;
-        let of = |part: usize| &partials[part - parts.own().start];
-        let dense = |part: usize| of(part).has_dense.then(|| of(part));
-        total.sum_of(node.clone(), |part| dense(part).map(|partial| &partial.kernel));
-        dense_total.sum_of(node.clone(), |part| dense(part).map(|partial| &partial.dense));
-        sparse_total.sum_of(node, |part| of(part).sparse.as_ref());
+/// What dense strips add up to.
+struct DenseTotal<'a> {
+    /// The number of the first part.
+    first: usize,
+    partials: &'a [Partial],
+    kernel: &'a mut ColumnPanels,
+    besides: &'a mut DenseSums,
+}
+
+impl Sums for DenseTotal<'_> {
+    fn add_up(&mut self, node: Range<usize>) {
+        let Self { first, partials, kernel, besides } = self;
+        let of = |part: usize| Some(&partials[part - *first]).filter(|partial| partial.has_dense);
+        kernel.sum_of(node.clone(), |part| of(part).map(|partial| &partial.kernel));
+        besides.sum_of(node, |part| of(part).map(|partial| &partial.dense));
     }
 
-    /// The sums of dense strips as floats: what crosses the network.
-    fn dense_pieces(&mut self) -> [&mut [f32]; 3] {
-        let DenseSums { bias, labels, .. } = &mut self.dense_total;
-        [self.total.data_mut(), bias.data_mut(), labels.data_mut()]
+    fn pieces(&mut self) -> Vec<&mut [f32]> {
+        let DenseSums { bias, labels, .. } = &mut *self.besides;
+        vec![self.kernel.data_mut(), bias.data_mut(), labels.data_mut()]
+    }
+}
+
+/// What sparse strips add up to.
+struct SparseTotal<'a> {
+    /// The number of the first part.
+    first: usize,
+    partials: &'a [Partial],
+    sums: &'a mut SparseSums,
+}
+
+impl Sums for SparseTotal<'_> {
+    fn add_up(&mut self, node: Range<usize>) {
+        let Self { first, partials, sums } = self;
+        sums.sum_of(node, |part| partials[part - *first].sparse.as_ref());
+    }
+
+    fn pieces(&mut self) -> Vec<&mut [f32]> {
+        self.sums.pieces_mut().into()
     }
 }

@@ -34,6 +34,7 @@ use crate::isa::Isa;
 use crate::optimizer::{Step, WithStep, split_each};
 use crate::parameters::Parameters;
 use crate::peers::PeerTerm;
+use crate::ranks::Sums;
 use crate::recipe::LossOfRows;
 use crate::simd::{Kernel, LINE, Simd};
 use crate::update::{Begun, Terms};
@@ -444,4 +445,24 @@ fn load_piece<S: Simd>(simd: S, row: &[f32], number: usize) -> S::Vector {
 fn store_piece<S: Simd>(simd: S, row: &mut [f32], number: usize, value: S::Vector) {
     let piece = &mut row[number * S::LANES..];
     if piece.len() >= S::LANES { simd.store(piece, value) } else { simd.store_partial(piece, value) }
+}
+
+/// The gradient of a mini-batch, added up by nodes of the tree of parts.
+pub struct OneStepSums<'a, P: DenseProducts> {
+    pub products: P,
+    pub one_step: &'a mut OneStep<P>,
+    pub batch: &'a PackedBatch<P>,
+    pub buffers: &'a Buffers<P>,
+    /// Where to.
+    pub gradient: &'a mut Parameters,
+}
+
+impl<P: DenseProducts> Sums for OneStepSums<'_, P> {
+    fn add_up(&mut self, node: Range<usize>) {
+        self.one_step.write(self.products, (self.batch, node), self.buffers, self.gradient);
+    }
+
+    fn pieces(&mut self) -> Vec<&mut [f32]> {
+        vec![&mut self.gradient.kernel, &mut self.gradient.bias]
+    }
 }

@@ -84,7 +84,7 @@ pub fn strip(
             let mut list = || (0..rows.end).map(|_| rng.random_range(0..CLASSES as u8)).collect();
             let labels: Vec<Vec<u8>> = (0..variants).map(|_| list()).collect();
             let overlay = if variants == 0 { Overlay::Neutral } else { Overlay::Labels(&labels) };
-            pack(Input::Images(Images { pixels: &pixels, k, samples: &samples, classes: CLASSES, overlay }));
+            pack(Input::Images(Images { pixels: (&pixels).into(), k, samples: &samples, classes: CLASSES, overlay }));
         }
         Kind::Activations(variants) | Kind::Signed(variants) => {
             let least = if matches!(kind, Kind::Signed(_)) { -1.0 } else { 0.0 };

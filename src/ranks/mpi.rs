@@ -4,14 +4,22 @@
 //! does where nothing else is said.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use mpi::Threading;
 use mpi::collective::CommunicatorCollectives;
 use mpi::datatype::{Partition, PartitionMut};
 use mpi::environment::Universe;
+use mpi::request::{self, Request, Scope};
 use mpi::topology::{Communicator, SimpleCommunicator};
 
 use super::Transport;
+
+/// How long an operation is waited for without a pause: a few times as long as a message takes from machine to machine.
+const SPIN: Duration = Duration::from_micros(200);
+
+/// The pause, to which the system adds some 50 us: a thousandth of a step on a large batch.
+const PAUSE: Duration = Duration::from_micros(20);
 
 /// MPI, from its beginning to its end: it has to be dropped last, by the thread that began it.
 pub struct Session {
@@ -91,7 +99,9 @@ impl Transport for Mpi {
     fn gather(&self, mine: &[u8], lengths: &[usize]) -> Vec<Vec<u8>> {
         let (counts, first) = places(lengths);
         let mut all = vec![0; lengths.iter().sum()];
-        self.world().0.all_gather_varcount_into(mine, &mut PartitionMut::new(&mut all[..], counts, first));
+        let mut into = PartitionMut::new(&mut all[..], counts, first);
+        let world = &self.world().0;
+        request::scope(|scope| wait(world.immediate_all_gather_varcount_into(scope, mine, &mut into)));
         let mut rest = &all[..];
         lengths.iter().map(|&length| rest.split_off(..length).expect("all were gathered").to_vec()).collect()
     }
@@ -99,11 +109,36 @@ impl Transport for Mpi {
     fn exchange(&self, (send, counts): (&[f32], &[usize]), (receive, from): (&mut [f32], &[usize])) {
         let ((counts, first), (from, first_from)) = (places(counts), places(from));
         let send = Partition::new(send, counts, first);
-        self.world().0.all_to_all_varcount_into(&send, &mut PartitionMut::new(receive, from, first_from));
+        let mut into = PartitionMut::new(receive, from, first_from);
+        let world = &self.world().0;
+        request::scope(|scope| wait(world.immediate_all_to_all_varcount_into(scope, &send, &mut into)));
     }
 
     fn spread(&self, mine: &[f32], (all, counts): (&mut [f32], &[usize])) {
         let (counts, first) = places(counts);
-        self.world().0.all_gather_varcount_into(mine, &mut PartitionMut::new(all, counts, first));
+        let mut into = PartitionMut::new(all, counts, first);
+        let world = &self.world().0;
+        request::scope(|scope| wait(world.immediate_all_gather_varcount_into(scope, mine, &mut into)));
+    }
+}
+
+/// Waits for an operation. An answer that is near is worth a core; where others compute longer, the core is left to
+/// those who compute here.
+fn wait<'a, D: ?Sized, S: Scope<'a>>(mut request: Request<'a, D, S>) {
+    let start = Instant::now();
+    while let Err(still) = request.test() {
+        request = still;
+        if start.elapsed() > SPIN {
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl Drop for Session {
+    /// The end of MPI waits for all ranks; one that panics would wait for ever for those that wait for it.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.abort(101);
+        }
     }
 }

@@ -79,13 +79,13 @@ fn sum_block<'a>(node: Range<usize>, term: &impl Fn(usize) -> Option<&'a [f32]>,
 }
 
 /// Writes the sum of the nodes of the tree over `count` parts, with their floats, over `sum`; nodes that are left out
-/// count as zeros. The nodes are disjoint and stand in the order of their parts.
+/// count as zeros. The nodes are disjoint and stand in the order of their parts. It is done by the calling thread.
 pub fn sum_of_nodes(count: usize, nodes: &[(Range<usize>, &[f32])], sum: &mut [f32]) {
     let whole = 0..count;
     match nodes {
         [] => sum.fill(0.0),
         [(_, floats)] => set(sum, floats),
-        _ => sum.par_chunks_mut(BLOCK).enumerate().for_each(|(block, sum)| {
+        _ => sum.chunks_mut(BLOCK).enumerate().for_each(|(block, sum)| {
             sum_block_of_nodes(whole.clone(), nodes, block * BLOCK, sum);
         }),
     }

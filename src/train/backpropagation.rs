@@ -92,7 +92,8 @@ impl Backpropagation {
         let trained = state.network.layers.iter_mut().zip(&mut state.optimizers);
         for ((layer, (parameters, state)), tally) in self.layers.iter().zip(trained).zip(tallies) {
             self.optimizer.update(state, parameters, &layer.gradient, rate);
-            tally.count(loss, &layer.h);
+            tally.losses.push(loss);
+            tally.count(&layer.h);
         }
         loss
     }
@@ -194,7 +195,8 @@ mod tests {
     fn differentiate(trainer: &mut Backpropagation, network: &Network) -> f64 {
         let pixels: Vec<u8> = (0..60_u32).map(|i| (i * i * 7 % 256) as u8).collect();
         let samples = [0, 1, 2, 3, 4];
-        let images = Images { pixels: &pixels, k: 12, samples: &samples, classes: 3, overlay: Overlay::Neutral };
+        let images =
+            Images { pixels: (&pixels).into(), k: 12, samples: &samples, classes: 3, overlay: Overlay::Neutral };
         trainer.forward(network, &images);
         let readout = network.readout.as_ref().unwrap();
         let loss = trainer.readout.differentiate(readout, &trainer.features, (&LABELS, &Share::whole(5)));

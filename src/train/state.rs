@@ -7,6 +7,7 @@ use crate::network::Network;
 use crate::optimizer::{Moments, OptimizerState};
 use crate::parameters::Parameters;
 use crate::peers::Activity;
+use crate::ranks::Ranks;
 use crate::readout;
 
 /// All that a run is between two outer epochs: with the same configuration and data, training goes on from it bit for
@@ -70,6 +71,21 @@ impl TrainingState {
         self.epoch += 1;
         self.loss_sum += layer_loss.iter().sum::<f64>() / layer_loss.len() as f64;
         self.loss_sum / self.epoch as f64
+    }
+
+    /// Becomes the state that rank 0 has, of the same shape, on every one of `ranks`.
+    pub fn take_over(&mut self, ranks: &Ranks) {
+        for tensor in self.tensors() {
+            ranks.spread_from_first(tensor.values);
+        }
+        let optimizers = self.optimizers.iter().chain(&self.readout_optimizer);
+        let steps = optimizers.map(|optimizer| f64::from(optimizer.steps));
+        let numbers: Vec<f64> = [self.epoch as f64, self.loss_sum].into_iter().chain(steps).collect();
+        let length = numbers.len();
+        let first = &ranks.gather_numbers(numbers, |_| length)[0];
+        (self.epoch, self.loss_sum) = (first[0] as usize, first[1]);
+        let optimizers = self.optimizers.iter_mut().chain(&mut self.readout_optimizer);
+        optimizers.zip(&first[2..]).for_each(|(optimizer, &steps)| optimizer.steps = steps as i32);
     }
 
     /// Every tensor of the state with its name and shape, in an order that its shape decides: what a checkpoint holds.

@@ -132,7 +132,8 @@ impl Together {
         }
     }
 
-    /// Takes a step of each layer.
+    /// Takes a step of each layer. Where ranks share the batch, all layers begin their steps before the first one takes
+    /// its own, so that the gradient of one travels while the next one's is computed.
     fn train_layers(
         &mut self,
         state: &mut TrainingState,
@@ -140,32 +141,50 @@ impl Together {
         place: Place,
         tallies: &mut [Tally],
     ) {
-        let rows = images.samples.len() * TRAINING_VARIANTS;
+        let (rows, is_shared) = (images.samples.len() * TRAINING_VARIANTS, share.ranks().count() > 1);
         let rng = &mut random::generator(Purpose::Dropout, place.seed, place.epoch, place.number);
-        let [inputs, outputs] = &mut self.activations;
+        let Self { recipe, layers, peer, dropout, activations: [inputs, outputs], .. } = self;
         let TrainingState { network, optimizers, activities, .. } = state;
-        for (index, (layer, tally)) in self.layers.iter_mut().zip(tallies).enumerate() {
+        let mut begun = Vec::new();
+        for (index, (layer, tally)) in layers.iter_mut().zip(&mut *tallies).enumerate() {
             let (parameters, optimizer) = (&mut network.layers[index], &mut optimizers[index]);
             let input = match index {
                 0 => Input::Images(*images),
                 _ => Input::Activations(Activations { rows: inputs, k: parameters.k, variants: TRAINING_VARIANTS }),
             };
             layer.backend.begin_share(&input, Use::OneStep, share);
-            let dropout = |seed| Dropout::new(self.dropout, seed).from_sample(share.own().start);
-            layer.backend.drop_out((self.dropout > 0.0).then(|| dropout(rng.next_u64())));
-            let peers = activities.get_mut(index).map(|activity| Peers {
-                activity,
-                inputs: peers::positive_inputs(&self.recipe, &input, share),
-                strength: self.peer,
+            let dropout_of = |seed| Dropout::new(*dropout, seed).from_sample(share.own().start);
+            layer.backend.drop_out((*dropout > 0.0).then(|| dropout_of(rng.next_u64())));
+            let activity = activities.get_mut(index);
+            let of_inputs = activity.is_some().then(|| peers::positive_inputs(recipe, &input, share));
+            let wanted = fitted(outputs, rows * parameters.u);
+            if is_shared {
+                layer.trainer.begin_step(parameters, &mut *layer.backend, Some(&mut *wanted));
+                let of_outputs = || peers::positive_activations(wanted, parameters.u, share);
+                begun.push(of_inputs.map(|of_inputs| (of_inputs, of_outputs())));
+            } else {
+                let peers = activity.zip(of_inputs).map(|(activity, of_inputs)| {
+                    let inputs = of_inputs.finish();
+                    Peers { activity, inputs, activities: None, strength: *peer, share }
+                });
+                let learner = (parameters, optimizer);
+                tally.losses.push(layer.trainer.step(learner, &mut *layer.backend, Some(wanted), peers, place.rate));
+                layer.backend.keep_parameters();
+            }
+            tally.count(outputs);
+            tally.count_pairs(outputs, network.layers[index].u);
+            std::mem::swap(inputs, outputs);
+        }
+        for (index, (peers, (layer, tally))) in begun.into_iter().zip(layers.iter_mut().zip(tallies)).enumerate() {
+            let learner = (&mut network.layers[index], &mut optimizers[index]);
+            let peers = peers.map(|(of_inputs, of_outputs)| Peers {
+                activity: &mut activities[index],
+                inputs: of_inputs.finish(),
+                activities: Some(of_outputs.finish()),
+                strength: *peer,
                 share,
             });
-            let wanted = fitted(outputs, rows * parameters.u);
-            let loss =
-                layer.trainer.step((parameters, optimizer), &mut *layer.backend, Some(wanted), peers, place.rate);
-            layer.backend.keep_parameters();
-            tally.count(loss, outputs);
-            tally.count_pairs(outputs, parameters.u);
-            std::mem::swap(inputs, outputs);
+            tally.losses.push(layer.trainer.finish_step(learner, &mut *layer.backend, peers, place.rate));
         }
     }
 }

@@ -139,7 +139,7 @@ mod idx_files {
         idx::write_labels(&desk.path("new/l"), &[7, 0, 255]).unwrap();
         let images = IdxImages::open(&desk.path("new/i")).unwrap();
         assert_eq!((images.count(), images.rows(), images.cols(), images.pixels_per_image()), (4, 2, 3, 6));
-        assert_eq!((images.pixels(), images.image(2)), (&pixels[..], &pixels[12..18]));
+        assert_eq!((&*images.bytes_of(0..3), images.image(2)), (&pixels[..], &pixels[12..18]));
         let labels = IdxLabels::open(&desk.path("new/l")).unwrap();
         assert_eq!((labels.len(), labels.values()), (3, &[7, 0, 255][..]));
     }
@@ -154,7 +154,7 @@ mod idx_files {
     fn no_images_and_no_labels_are_sound_files() {
         let desk = Desk::new();
         let images = desk.images(&idx_bytes(&[0, 2, 2], &[])).unwrap();
-        assert_eq!((images.count(), images.pixels()), (0, &[][..]));
+        assert_eq!((images.count(), &*images.bytes_of(0..0)), (0, &[][..]));
         assert!(desk.labels(&idx_bytes(&[0], &[])).unwrap().is_empty());
     }
 
@@ -566,6 +566,55 @@ mod datasets {
         assert_eq!(problem, DatasetProblem::MissingFiles { missing: vec![NAMES[1].to_owned(), NAMES[2].to_owned()] });
         let error = desk.open("nowhere").unwrap_err();
         says(&error, &["nowhere", "open the directory"]);
+    }
+
+    /// The small set with its training images in three shards and their labels in two, one of them packed.
+    fn in_shards(desk: &Desk) -> PathBuf {
+        let directory = desk.set("shards");
+        let [images, labels, ..] = small_set();
+        NAMES[..2].iter().for_each(|name| fs::remove_file(directory.join(name)).unwrap());
+        for (number, range) in [0..1, 1..4, 4..6].into_iter().enumerate() {
+            let bytes = idx_bytes(&[range.len() as u32, 2, 3], &images[16 + range.start * 6..16 + range.end * 6]);
+            desk.file(&format!("shards/train-images-{number:05}-of-00003-idx3-ubyte"), &bytes);
+        }
+        for (number, range) in [0..2, 2..6].into_iter().enumerate() {
+            let bytes = idx_bytes(&[range.len() as u32], &labels[8 + range.start..8 + range.end]);
+            desk.file(&format!("shards/train-labels-{number:05}-of-00002.idx1-ubyte.gz"), &gz(&bytes));
+        }
+        directory
+    }
+
+    #[test]
+    fn shards_are_read_as_one_file() {
+        let desk = Desk::new();
+        desk.set("whole");
+        in_shards(&desk);
+        let (whole, shards) = (desk.open("whole").unwrap(), desk.open("shards").unwrap());
+        assert_eq!(shards.train.labels.values(), whole.train.labels.values());
+        let images = &shards.train.images;
+        assert_eq!((images.count(), images.files().count()), (6, 3));
+        for number in 0..6 {
+            assert_eq!(images.image(number), whole.train.images.image(number));
+            assert_eq!(images.pixels().image(number, 6), whole.train.images.image(number));
+        }
+        assert_eq!(images.bytes_of(1..6), whole.train.images.bytes_of(1..6));
+        assert_eq!(shards.outline(), whole.outline());
+        assert_eq!([0, 1, 2].map(|i| shards.sum_of_share(i, 3)), [0, 1, 2].map(|i| whole.sum_of_share(i, 3)));
+        let transposed = Reading { transpose: true, ..Reading::of(5) };
+        let open = |name: &str| Dataset::open_with(&desk.path(name), name, transposed, &desk.cache()).unwrap();
+        assert_eq!(open("shards").train.images.bytes_of(0..6), open("whole").train.images.bytes_of(0..6));
+    }
+
+    #[test]
+    fn a_shard_that_is_missing_or_of_another_size_is_named() {
+        let desk = Desk::new();
+        let directory = in_shards(&desk);
+        let name = "train-images-00001-of-00003-idx3-ubyte";
+        fs::write(directory.join(name), idx_bytes(&[3, 3, 2], &[0; 18])).unwrap();
+        dataset_problem(desk.open("shards"), name, &["3 x 2", "2 x 3"]);
+        fs::remove_file(directory.join(name)).unwrap();
+        let problem = dataset_problem(desk.open("shards"), "shards", &["found no", name]);
+        assert_eq!(problem, DatasetProblem::MissingFiles { missing: vec![name.to_owned()] });
     }
 
     /// Opens the small set after one of its files has been replaced.

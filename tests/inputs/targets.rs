@@ -60,7 +60,7 @@ fn check_error(error: Error) {
 
 fn images(path: &Path, length: usize) -> Option<IdxImages> {
     let images = measured(length, 1, || IdxImages::open_with(path, &desk("cache")))?;
-    assert_eq!(images.pixels().len(), images.count() * images.rows() * images.cols());
+    assert_eq!(all(&images).len(), images.count() * images.rows() * images.cols());
     assert!(images.pixels_per_image() > 0 && images.check_unchanged().is_ok());
     Some(images)
 }
@@ -75,10 +75,10 @@ fn labels(path: &Path, length: usize) -> Option<IdxLabels> {
 pub fn idx(data: &[u8]) {
     let path = written("idx", data);
     if let Some(images) = images(&path, data.len()) {
-        let pixels = images.pixels().to_vec();
+        let pixels = all(&images);
         if let Ok(transposed) = images.transposed() {
-            assert_eq!(transposed.pixels().len(), pixels.len());
-            assert_eq!(transposed.transposed().expect("it has been transposed").pixels(), pixels);
+            assert_eq!(all(&transposed).len(), pixels.len());
+            assert_eq!(all(&transposed.transposed().expect("it has been transposed")), pixels);
         }
     }
     labels(&path, data.len());
@@ -105,7 +105,7 @@ pub fn gzip(data: &[u8]) {
         let (packed, plain) = (written("gz", &packed), written("plain", content));
         let is_whole = tail.iter().all(|&byte| byte == 0);
         let (found, expected) = (images(&packed, content.len()), images(&plain, content.len()));
-        let pixels = |images: &IdxImages| images.pixels().to_vec();
+        let pixels = all;
         assert_eq!(found.as_ref().map(pixels), expected.as_ref().map(pixels).filter(|_| is_whole));
         let (found, expected) = (labels(&packed, content.len()), labels(&plain, content.len()));
         let values = |labels: &IdxLabels| labels.values().to_vec();
@@ -166,4 +166,9 @@ pub fn report(data: &[u8]) {
     let comparison = Comparison::new(&[file.clone(), file]);
     assert!(markdown::page(&comparison).contains("report"));
     assert!(html::page(&comparison).contains("</html>"));
+}
+
+/// The pixels of all images.
+fn all(images: &IdxImages) -> Vec<u8> {
+    images.bytes_of(0..images.count()).into_owned()
 }

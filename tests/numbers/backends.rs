@@ -139,7 +139,7 @@ fn compare_images(isa: Isa, (n, k, u): (usize, usize, usize), classes: usize, va
     let labels: Vec<Vec<u8>> = (0..variants).map(|_| common::labels(n, classes, rng)).collect();
     let parameters = common::parameters(k, u, 0.7, rng);
     for overlay in [Overlay::Labels(&labels), Overlay::Neutral] {
-        let images = Images { pixels: &pixels, k, samples: &samples, classes, overlay };
+        let images = Images { pixels: (&pixels).into(), k, samples: &samples, classes, overlay };
         let what = format!("images n {n}, k {k}, u {u}, c {classes}, v {}", images.variants());
         compare(isa, &Input::Images(images), &parameters, &what);
     }
@@ -303,7 +303,7 @@ fn steps_that_switch_units_off_and_on_again() {
         let samples: Vec<u32> = (0..n as u32).collect();
         let labels: Vec<Vec<u8>> = (0..2).map(|_| common::labels(n, 5, rng)).collect();
         let overlay = Overlay::Labels(&labels);
-        let images = Images { pixels: &pixels, k, samples: &samples, classes: 5, overlay };
+        let images = Images { pixels: (&pixels).into(), k, samples: &samples, classes: 5, overlay };
         compare_steps(isa, &Input::Images(images), &start, 12, switch_units);
     }
 }
@@ -418,7 +418,7 @@ fn one_batch_after_another_leaves_no_trace() {
             ] {
                 let labels: Vec<Vec<u8>> = labels.iter().map(|list| list[..n].to_vec()).collect();
                 let overlay = Overlay::Labels(&labels);
-                let images = Images { pixels: &pixels, k, samples: &samples[..n], classes, overlay };
+                let images = Images { pixels: (&pixels).into(), k, samples: &samples[..n], classes, overlay };
                 layer.begin(&Input::Images(images), wanted);
                 let mut fresh = fused.layer(&recipe, k, u);
                 fresh.begin(&Input::Images(images), wanted);

@@ -124,7 +124,7 @@ fn images_of_sizes_around_tiles_and_strips() {
         let samples: Vec<u32> = (0..n as u32).rev().collect();
         let labels: Vec<Vec<u8>> = (0..2).map(|_| common::labels(n, 7, rng)).collect();
         let overlay = Overlay::Labels(&labels);
-        let images = Images { pixels: &pixels, k, samples: &samples, classes: 7, overlay };
+        let images = Images { pixels: (&pixels).into(), k, samples: &samples, classes: 7, overlay };
         compare(&Input::Images(images), &common::parameters(k, u, 0.7, rng), &format!("images {n} x {k} x {u}"));
     }
 }
@@ -146,7 +146,7 @@ fn the_same_bits_on_any_number_of_threads() {
     let (n, rows, cols) = (700, 9, 11);
     let pixels = common::images(n, rows * cols, rng);
     let labels = common::labels(n, 10, rng);
-    let set = TrainingSet { pixels: &pixels, labels: &labels };
+    let set = TrainingSet { pixels: (&pixels).into(), labels: &labels };
     for fields in ["layers = [70, 33]\ninner_steps = 4\nlr = 0.1", "layers = [40]\ninner_steps = 1\nbatch = 150"] {
         let config = common::config(fields);
         for (name, isa, tier) in units() {

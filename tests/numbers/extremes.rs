@@ -68,7 +68,7 @@ fn outcome(backend: &dyn Backend, set: &Set, recipe: &str, layers: &str) -> Outc
         format!("{recipe}\nlayers = {layers}\nclasses = {}\nbatch = 16\nepochs = 3\n{of_one_class}", set.classes);
     let config = common::config(&fields);
     let network = Network::new(set.size.0, set.size.1, set.classes, &config.layers, config.initial(), 3);
-    let training = TrainingSet { pixels: &set.pixels, labels: &set.labels };
+    let training = TrainingSet { pixels: (&set.pixels).into(), labels: &set.labels };
     let mut trainer = Trainer::new(TrainingState::new(network, &config), &config, backend, training);
     let reports: Vec<EpochReport> = (0..3).map(|_| trainer.epoch(&false.into()).unwrap()).collect();
     let network = trainer.into_state().into_result();

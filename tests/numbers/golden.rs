@@ -84,7 +84,7 @@ impl Golden {
     fn check(&self, name: &str, backend: &dyn Backend) {
         let who = format!("{}, {name}", self.case);
         let pixels = bytes(&self.train_pixels);
-        let set = TrainingSet { pixels: &pixels, labels: &self.train_labels };
+        let set = TrainingSet { pixels: (&pixels).into(), labels: &self.train_labels };
         let mut trainer =
             Trainer::new(TrainingState::new(self.network(), &self.config()), &self.config(), backend, set);
         for (epoch, negatives) in self.negative_labels.iter().enumerate() {

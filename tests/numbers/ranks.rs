@@ -15,7 +15,9 @@ const SIZE: (usize, usize) = (9, 11);
 type Outcome = (String, Vec<EpochReport>, usize);
 
 /// One rank's run on `count` threads.
-fn run(backend: &dyn Backend, ranks: &Ranks, count: usize, config: &Config, set: TrainingSet<'_>) -> Outcome {
+fn run(backend: &dyn Backend, ranks: &Ranks, count: usize, config: &Config, set: (&[u8], &[u8])) -> Outcome {
+    let (pixels, labels) = set;
+    let set = TrainingSet { pixels: pixels.into(), labels };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap();
     pool.install(|| {
         let network = Network::new(SIZE.0, SIZE.1, 10, &config.layers, config.initial(), config.seed);
@@ -25,7 +27,7 @@ fn run(backend: &dyn Backend, ranks: &Ranks, count: usize, config: &Config, set:
             (0..2).map(|_| EpochReport { seconds: 0.0, comm_seconds: None, ..trainer.epoch(&false.into()).unwrap() });
         let reports = reports.collect();
         let network = trainer.network();
-        let test = (&set.pixels[..99 * 50], &set.labels[..50]);
+        let test = (&pixels[..99 * 50], &labels[..50]);
         let errors = Evaluation::on(ranks, network, &config.recipe(), backend, test).errors;
         (weights_sha256(network), reports, errors)
     })
@@ -36,7 +38,7 @@ fn check(samples: usize, fields: &str) {
     let rng = &mut common::rng(7);
     let pixels = common::images(samples, SIZE.0 * SIZE.1, rng);
     let labels = common::labels(samples, 10, rng);
-    let set = TrainingSet { pixels: &pixels, labels: &labels };
+    let set = (&pixels[..], &labels[..]);
     let config = common::config(fields);
     for (name, backend) in common::backends().into_iter().filter(|(_, backend)| backend.name() == "fused") {
         let alone = run(&*backend, &Ranks::alone(), 1, &config, set);

@@ -10,7 +10,7 @@ fn check(fields: &str) {
     let (n, rows, cols) = (300, 7, 9);
     let pixels = common::images(n, rows * cols, rng);
     let labels = common::labels(n, 10, rng);
-    let set = TrainingSet { pixels: &pixels, labels: &labels };
+    let set = TrainingSet { pixels: (&pixels).into(), labels: &labels };
     let config = common::config(fields);
     for (name, backend) in common::backends() {
         let network = Network::new(rows, cols, 10, &config.layers, config.initial(), config.seed);

@@ -42,7 +42,8 @@ fn step(
     let Learner { parameters, state, activity } = learner;
     let (k, u) = (parameters.k, parameters.u);
     let share = &Share::whole(input.samples());
-    let peers = Peers { activity, inputs: peers::positive_inputs(&recipe, input, share), strength: 0.3, share };
+    let inputs = peers::positive_inputs(&recipe, input, share).finish();
+    let peers = Peers { activity, inputs, activities: None, strength: 0.3, share };
     let optimizer = Optimizer::new(backend.isa(), rule);
     let update = Update { optimizer, state, rate: 0.5, l2, peers: Some(peers) };
     let mut gradient = Parameters::zeros(k, u, !parameters.bias.is_empty());
@@ -99,7 +100,7 @@ fn images() {
     let pixels = common::images(n, k, rng);
     let labels = [common::labels(n, classes, rng), common::labels(n, classes, rng)];
     let samples: Vec<u32> = (0..n as u32).collect();
-    let images = Images { pixels: &pixels, k, samples: &samples, classes, overlay: Overlay::Labels(&labels) };
+    let images = Images { pixels: (&pixels).into(), k, samples: &samples, classes, overlay: Overlay::Labels(&labels) };
     check(&Input::Images(images), 70, true);
 }
 

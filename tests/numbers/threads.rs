@@ -17,7 +17,7 @@ fn run(backend: &dyn Backend, threads: usize, fields: &str) -> (String, Vec<f32>
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
         let network = Network::new(rows, cols, 10, &config.layers, config.initial(), config.seed);
-        let set = TrainingSet { pixels: &pixels, labels: &labels };
+        let set = TrainingSet { pixels: (&pixels).into(), labels: &labels };
         let mut trainer = Trainer::new(TrainingState::new(network, &config), &config, backend, set);
         for _ in 0..2 {
             trainer.epoch(&false.into()).unwrap();

@@ -65,7 +65,7 @@ impl Golden {
 
     fn check(&self, who: &str, backend: &dyn Backend) {
         let (config, pixels) = (self.config(), bytes(&self.pixels));
-        let set = TrainingSet { pixels: &pixels, labels: &self.labels };
+        let set = TrainingSet { pixels: (&pixels).into(), labels: &self.labels };
         let mut trainer = Trainer::new(TrainingState::new(self.network(), &config), &config, backend, set);
         for (epoch, expected) in self.step_loss.iter().enumerate() {
             let report = trainer.epoch(&false.into()).expect("nobody stops it");

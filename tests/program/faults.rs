@@ -51,6 +51,25 @@ fn a_mapped_file_that_is_cut_off_is_named_and_the_run_goes_on_with_a_whole_one()
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
+/// Bytes of an image of the small set.
+const PIXELS: usize = 56;
+
+#[test]
+fn a_data_set_in_shards_trains_the_same_weights() {
+    let place = workplace();
+    let whole = train(&place, RUNS[1], "whole", &["--epochs", "2"]).output().unwrap();
+    succeeded(&whole);
+    let images = std::fs::read(place.path().join(IMAGES)).unwrap().split_off(16);
+    std::fs::remove_file(place.path().join(IMAGES)).unwrap();
+    for (number, shard) in images.chunks(100 * PIXELS).enumerate() {
+        let name = format!("set/train-images-{number:05}-of-00003-idx3-ubyte");
+        ffwd::data::idx::write_images(&place.path().join(name), 8, 7, shard).unwrap();
+    }
+    succeeded(&train(&place, RUNS[1], "shards", &["--epochs", "2"]).output().unwrap());
+    let weights = |out: &str| result(&place, out).0["weights_sha256"].clone();
+    assert_eq!(weights("shards"), weights("whole"));
+}
+
 #[test]
 #[cfg(unix)]
 fn a_data_file_that_is_written_to_ends_the_run_before_it_learns_more_from_it() {

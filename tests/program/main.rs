@@ -5,6 +5,8 @@ mod cli;
 mod compare;
 mod compare_page;
 mod faults;
+#[cfg(feature = "mpi")]
+mod ranks;
 mod reports;
 mod resume;
 

@@ -45,7 +45,7 @@ fn compare(isa: Isa, (n, k, u): (usize, usize, usize)) {
     let negatives: Vec<u8> = labels.iter().map(|label| (label + 1) % CLASSES as u8).collect();
     let (samples, overlays) = ((0..n as u32).rev().collect::<Vec<_>>(), [labels, negatives]);
     let overlay = Overlay::Labels(&overlays);
-    let input = Input::Images(Images { pixels: &pixels, k, samples: &samples, classes: CLASSES, overlay });
+    let input = Input::Images(Images { pixels: (&pixels).into(), k, samples: &samples, classes: CLASSES, overlay });
     let mut parameters = Parameters::zeros(k, u, true);
     parameters.kernel.iter_mut().chain(&mut parameters.bias).for_each(|value| *value = rng.random_range(-0.7..0.7));
     let on = |tier| Fused::in_bf16(isa, tier).with_sparse_below(0.0);
@@ -85,7 +85,7 @@ fn weights(fields: &str, isa: Isa, unit: Amx, threads: usize) -> String {
     pool.install(|| {
         let network = Network::new(rows, cols, CLASSES, &config.layers, config.initial(), config.seed);
         let state = TrainingState::new(network, &config);
-        let set = TrainingSet { pixels: &pixels, labels: &labels };
+        let set = TrainingSet { pixels: (&pixels).into(), labels: &labels };
         let backend = Fused::in_bf16(isa, TileTier::Amx(unit));
         let mut trainer = Trainer::new(state, &config, &backend, set);
         (0..2).for_each(|_| _ = trainer.epoch(&false.into()).expect("nothing interrupts it"));

@@ -23,7 +23,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Optional
 
-from curves import Curve, draw
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from curves import Curve, draw  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "target" / "release" / "fast-train"

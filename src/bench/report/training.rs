@@ -65,7 +65,7 @@ fn measure_on(
     let backend = &*backends::choose(config.backend, precision, tier)?;
     let images = &dataset.train.images;
     let samples = images.count().min(extent.images);
-    let pixels = &images.pixels()[..samples * images.pixels_per_image()];
+    let pixels = images.pixels().first(samples, images.pixels_per_image());
     let set = TrainingSet { pixels, labels: &dataset.train.labels.values()[..samples] };
     let network =
         Network::new(images.rows(), images.cols(), config.classes, &config.layers, config.initial(), config.seed);
@@ -86,7 +86,8 @@ fn measure_on(
         samples_per_second: samples as f64 / median(&epoch_seconds),
         epoch_seconds,
         final_loss,
-        predictions_per_second: samples as f64 / prediction_seconds(&network, &recipe, backend, pixels),
+        predictions_per_second: samples as f64
+            / prediction_seconds(&network, &recipe, backend, &images.bytes_of(0..samples)),
         weights_sha256: checkpoint::weights_sha256(&network),
     })
 }

@@ -108,7 +108,7 @@ struct Digits {
 impl Digits {
     fn draw() -> Self {
         let (pixels, drawn) = digits::draw(0..DIGITS);
-        let places = kd_order::places(&pixels, SIDE, SIDE);
+        let places = kd_order::places(pixels.chunks_exact(PIXELS), SIDE, SIDE);
         Self { pixels, drawn, places }
     }
 
@@ -143,7 +143,7 @@ impl Samples {
     fn images<'a>(&'a self, pixels: &'a [u8]) -> Input<'a> {
         let Self { numbers, labels } = self;
         Input::Images(Images {
-            pixels,
+            pixels: pixels.into(),
             k: PIXELS,
             samples: numbers,
             classes: CLASSES,

@@ -28,7 +28,7 @@ impl Digits {
 
     fn draw(n: usize) -> Self {
         let (pixels, drawn) = digits::draw(0..n);
-        let places = kd_order::places(&pixels, SIDE, SIDE);
+        let places = kd_order::places(pixels.chunks_exact(PIXELS), SIDE, SIDE);
         let positive = |s: u32| drawn[s as usize];
         // Each of the nine wrong labels equally often.
         let negative = |s: u32| (positive(s) + 1 + (s % 9) as u8) % CLASSES as u8;
@@ -41,7 +41,7 @@ impl Digits {
     /// The batch of a training step.
     pub fn images(&'static self) -> Images<'static> {
         Images {
-            pixels: &self.pixels,
+            pixels: (&self.pixels).into(),
             k: PIXELS,
             samples: &self.samples,
             classes: CLASSES,

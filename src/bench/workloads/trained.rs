@@ -52,7 +52,8 @@ fn networks() -> &'static [Network] {
         let network = Network::new(SIDE, SIDE, CLASSES, &[UNITS, UNITS], config.initial(), config.seed);
         let backend = Fused::new(Isa::best());
         let digits = Digits::of(Size::Full);
-        let set = TrainingSet { pixels: &digits.pixels[..TRAINED_ON * PIXELS], labels: &digits.drawn[..TRAINED_ON] };
+        let set =
+            TrainingSet { pixels: (&digits.pixels[..TRAINED_ON * PIXELS]).into(), labels: &digits.drawn[..TRAINED_ON] };
         let mut trainer = Trainer::new(TrainingState::new(network, &config), &config, &backend, set);
         let mut trained = 0;
         let mut after = |epochs| {

@@ -15,13 +15,13 @@ pub fn name_files() {
 pub fn know(dataset: &Dataset) {
     for split in [&dataset.train, &dataset.test] {
         know_images(&split.images);
-        system::know(split.labels.path(), split.labels.file_bytes());
+        split.labels.files().for_each(|(path, map)| system::know(path, map));
     }
 }
 
 /// Knows a file of images by name from now on.
 pub fn know_images(images: &IdxImages) {
-    system::know(images.path(), images.file_bytes());
+    images.files().for_each(|(path, map)| system::know(path, map));
 }
 
 #[cfg(target_os = "linux")]
@@ -33,8 +33,8 @@ mod system {
 
     use ffwd::text::one_line;
 
-    /// The most maps of one command: the four files of a data set.
-    const MOST: usize = 4;
+    /// The most maps that are known by name: the files of a data set, some of them in shards.
+    const MOST: usize = 256;
 
     /// What is said where the file's name is not known yet.
     const UNNAMED: &str = "\nerror: a data file: found it unreadable while it was being opened (cut off by another \

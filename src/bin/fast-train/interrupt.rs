@@ -1,14 +1,22 @@
 //! What ends a run in order: Ctrl-C, SIGTERM and SIGHUP.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
 use crate::{INTERRUPTED, say};
 
+/// What is said of an interrupt, if anything.
+static WORDS: Mutex<Option<String>> = Mutex::new(None);
+
+/// Says these words when a signal comes.
+pub fn say_when_interrupted(words: String) {
+    *WORDS.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+}
+
 /// A flag that Ctrl-C, SIGTERM and SIGHUP set; a second one ends the program at once.
-pub fn stop_on_interrupt(quiet: bool) -> Result<Arc<AtomicBool>> {
+pub fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let hang_up = HangUp::now();
@@ -16,8 +24,8 @@ pub fn stop_on_interrupt(quiet: bool) -> Result<Arc<AtomicBool>> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        if !quiet {
-            say("interrupted: evaluating and writing the run (again to end at once)");
+        if let Some(words) = &*WORDS.lock().unwrap_or_else(PoisonError::into_inner) {
+            say(format!("interrupted: {words}"));
         }
     })
     .context("handling signals")?;

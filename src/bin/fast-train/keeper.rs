@@ -6,7 +6,9 @@ use ffwd::config::CheckpointEvery;
 use ffwd::train::stored::StoredState;
 use ffwd::train::{EpochReport, TrainingState};
 
+use crate::interrupt;
 use crate::progress::Progress;
+use crate::ranks::Crew;
 use crate::run_directory::RunDirectory;
 
 /// Keeps what a run can go on from: its state after the last whole epoch, in memory, and from time to time in its
@@ -20,6 +22,8 @@ pub struct Keeper<'a> {
     written: Instant,
     /// Whether it has been written.
     is_written: bool,
+    /// Whether an interrupt is to tell which state was written last: MPI may then leave no time to write another.
+    tells_last: bool,
 }
 
 impl<'a> Keeper<'a> {
@@ -28,9 +32,26 @@ impl<'a> Keeper<'a> {
         directory: Option<&'a mut RunDirectory>,
         every: CheckpointEvery,
         (stored, is_written): (StoredState, bool),
+        crew: &Crew,
     ) -> Self {
         let is_kept = directory.is_some() && every != CheckpointEvery::Never;
-        Self { directory, every, stored: is_kept.then_some(stored), written: Instant::now(), is_written }
+        let tells_last = crew.ranks.count() > 1;
+        let stored = is_kept.then_some(stored);
+        let keeper = Self { directory, every, stored, written: Instant::now(), is_written, tells_last };
+        keeper.tell_last();
+        keeper
+    }
+
+    /// Tells which state was written last, should a signal come.
+    fn tell_last(&self) {
+        if let (true, true, Some(stored), Some(directory)) =
+            (self.tells_last, self.is_written, &self.stored, &self.directory)
+        {
+            let (path, epoch) = (directory.path().display(), stored.state.epoch);
+            interrupt::say_when_interrupted(format!(
+                "all ranks end; the last checkpoint so far is after epoch {epoch}, and --resume {path} goes on from the last"
+            ));
+        }
     }
 
     /// Takes in the state after an epoch.
@@ -58,5 +79,6 @@ impl<'a> Keeper<'a> {
         if let Some(error) = failure {
             progress.note(&format!("warning: no checkpoint after epoch {}: {error}", stored.state.epoch));
         }
+        self.tell_last();
     }
 }

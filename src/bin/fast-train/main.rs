@@ -18,6 +18,7 @@ mod model_commands;
 mod plots;
 mod presets_command;
 mod progress;
+mod ranks;
 mod run_directory;
 mod summary;
 mod train_command;
@@ -29,6 +30,7 @@ use anyhow::Context;
 use ffwd::text;
 
 use arguments::{Arguments, Command};
+use ranks::Refused;
 
 const USAGE: u8 = 2;
 const INTERRUPTED: u8 = 130;
@@ -39,6 +41,12 @@ fn main() -> ExitCode {
         say("warning: this is a debug build, many times slower than `cargo run --release`");
     }
     run(arguments).unwrap_or_else(|error| {
+        if let Some(refused) = error.downcast_ref::<Refused>() {
+            if !refused.is_silent() {
+                say(format!("error: {refused}"));
+            }
+            return refused.exit_code();
+        }
         say(format!("error: {error:#}"));
         match error.downcast_ref() {
             Some(ffwd::Error::Config { .. }) => ExitCode::from(USAGE),

@@ -2,15 +2,17 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use ffwd::backend::Backend;
 use ffwd::checkpoint::{Model, Origin};
 use ffwd::config::{BackendName, Config, Learning, PrecisionName, Preset};
-use ffwd::data::{IdxImages, Reading};
+use ffwd::data::{Dataset, IdxImages, Reading};
 use ffwd::error::DatasetProblem;
 use ffwd::network::Network;
 use ffwd::predict::{self as prediction, By, Evaluation};
+use ffwd::recipe::Recipe;
 use ffwd::tier::Tier;
 use ffwd::{Error, backends, checkpoint};
 use serde_json::json;
@@ -18,6 +20,7 @@ use serde_json::json;
 use crate::arguments::{EvalArguments, PredictArguments, Predictor};
 use crate::cut_off;
 use crate::dataset;
+use crate::ranks::Crew;
 use crate::summary::DatasetSummary;
 use crate::{print, say, write_out};
 
@@ -44,26 +47,52 @@ fn predictor(asked: Option<Predictor>, network: &Network, config: &Config) -> ff
     }
 }
 
-/// Measures a model's accuracy, on the data set it was trained on where none is named.
-pub fn eval(arguments: &EvalArguments) -> Result<ExitCode> {
+/// A model that is to be evaluated, and on what.
+struct Examined {
+    backend: Box<dyn Backend>,
+    model: Model,
+    dataset: Dataset,
+    recipe: Recipe,
+    by: By,
+}
+
+/// Reads the model, and the data set it was trained on where none is named.
+fn examined(arguments: &EvalArguments, crew: &Crew) -> Result<Examined> {
     let backend = backend()?;
-    let Model { network, origin, is_checked } = checkpoint::load(&arguments.model)?;
-    note_unchecked(&arguments.model, is_checked);
-    let spec = arguments.data.clone().or_else(|| trained_on(&origin)).ok_or_else(|| {
+    let model = checkpoint::load(&arguments.model)?;
+    let Model { network, origin, is_checked } = &model;
+    note_unchecked(&arguments.model, *is_checked, crew);
+    let spec = arguments.data.clone().or_else(|| trained_on(origin)).ok_or_else(|| {
         Error::config("--data", "nothing", "a data set, because the model does not say which it was trained on")
     })?;
-    let config = configuration(&origin);
+    let config = configuration(origin);
     let reading = Reading { classes: network.classes, ..config.reading() };
     let (dataset, _) = dataset::open(Some(&spec), reading, false)?;
+    check_size(&dataset.test.images, (network.rows, network.cols))?;
+    let by = predictor(arguments.by, network, &config)?;
+    Ok(Examined { backend, dataset, recipe: config.recipe(), by, model })
+}
+
+/// Measures a model's accuracy, on the data set it was trained on where none is named.
+pub fn eval(arguments: &EvalArguments) -> Result<ExitCode> {
+    let crew = Crew::join(&Arc::default())?;
+    crew.end(eval_with(arguments, &crew))
+}
+
+fn eval_with(arguments: &EvalArguments, crew: &Crew) -> Result<ExitCode> {
+    let Examined { backend, model, dataset, recipe, by } = crew.agree(examined(arguments, crew))?;
+    let Model { network, origin, .. } = model;
     let images = &dataset.test.images;
-    check_size(images, (network.rows, network.cols))?;
+    let pixels = &*images.bytes_of(0..images.count());
+    let predicted = predict_on(crew, || prediction::predict_on(&crew.ranks, &network, &recipe, &*backend, pixels, by))?;
+    let evaluation = Evaluation::of(dataset.test.labels.values(), &predicted, network.classes);
+    crew.agree(dataset.check_unchanged().map_err(anyhow::Error::from))?;
+    if !crew.is_first() {
+        return Ok(ExitCode::SUCCESS);
+    }
     if !origin.dataset_sha256.is_empty() && origin.dataset_sha256 != dataset.sha256() {
         say(format!("note: {} is not the data set this model was trained on ({})", dataset.name, origin.dataset));
     }
-    let by = predictor(arguments.by, &network, &config)?;
-    let predicted = prediction::predict(&network, &config.recipe(), &*backend, images.pixels(), by);
-    let evaluation = Evaluation::of(dataset.test.labels.values(), &predicted, network.classes);
-    dataset.check_unchanged()?;
     if arguments.json {
         let summary = json!({
             "schema": "ffwd/eval/v1",
@@ -82,9 +111,17 @@ pub fn eval(arguments: &EvalArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What `predict` gives on as many threads as this rank has.
+fn predict_on<T: Send>(crew: &Crew, predict: impl FnOnce() -> T + Send) -> Result<T> {
+    if crew.ranks.count() == 1 {
+        return Ok(predict());
+    }
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(crew.threads(0)).build()?.install(predict))
+}
+
 /// Says of a model without a sum that nothing tells whether it is as it was written.
-fn note_unchecked(model: &Path, is_checked: bool) {
-    if !is_checked {
+fn note_unchecked(model: &Path, is_checked: bool, crew: &Crew) {
+    if !is_checked && crew.is_first() {
         say(format!("note: {} holds no SHA-256 of its content and was not checked for damage", model.display()));
     }
 }
@@ -101,11 +138,19 @@ fn configuration(origin: &Origin) -> Config {
     Config::resolve(None, fields).unwrap_or_else(|_| Config::of_preset(&Preset::KERAS))
 }
 
-/// Prints the label of each image.
-pub fn predict(arguments: &PredictArguments) -> Result<ExitCode> {
+/// A model that is to predict, and what.
+struct Asked {
+    backend: Box<dyn Backend>,
+    network: Network,
+    config: Config,
+    images: IdxImages,
+    by: By,
+}
+
+fn asked(arguments: &PredictArguments, crew: &Crew) -> Result<Asked> {
     let backend = backend()?;
     let Model { network, origin, is_checked } = checkpoint::load(&arguments.model)?;
-    note_unchecked(&arguments.model, is_checked);
+    note_unchecked(&arguments.model, is_checked, crew);
     let config = configuration(&origin);
     cut_off::name_files();
     let images = IdxImages::open(&arguments.images)?;
@@ -113,8 +158,23 @@ pub fn predict(arguments: &PredictArguments) -> Result<ExitCode> {
     let images = if config.transpose { images.transposed()? } else { images };
     check_size(&images, (network.rows, network.cols))?;
     let by = predictor(arguments.by, &network, &config)?;
-    let classes = prediction::predict(&network, &config.recipe(), &*backend, images.pixels(), by);
-    images.check_unchanged()?;
+    Ok(Asked { backend, network, config, images, by })
+}
+
+/// Prints the label of each image.
+pub fn predict(arguments: &PredictArguments) -> Result<ExitCode> {
+    let crew = Crew::join(&Arc::default())?;
+    crew.end(predict_with(arguments, &crew))
+}
+
+fn predict_with(arguments: &PredictArguments, crew: &Crew) -> Result<ExitCode> {
+    let Asked { backend, network, config, images, by } = crew.agree(asked(arguments, crew))?;
+    let (recipe, pixels) = (config.recipe(), &*images.bytes_of(0..images.count()));
+    let classes = predict_on(crew, || prediction::predict_on(&crew.ranks, &network, &recipe, &*backend, pixels, by))?;
+    crew.agree(images.check_unchanged().map_err(anyhow::Error::from))?;
+    if !crew.is_first() {
+        return Ok(ExitCode::SUCCESS);
+    }
     // As they are called in the files of the data set.
     let labels: Vec<u16> = classes.into_iter().map(|class| u16::from(class) + u16::from(config.label_base)).collect();
     if arguments.json {

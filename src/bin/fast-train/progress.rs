@@ -68,8 +68,9 @@ impl Progress {
         let list = |values: &[f64], form: fn(f64) -> String| -> String {
             values.iter().map(|&value| form(value)).collect::<Vec<_>>().join(" ")
         };
+        let waiting = report.comm_seconds.map(|seconds| format!("  waiting {:.0}%", 100.0 * seconds / report.seconds));
         format!(
-            "epoch {}/{}  FinalLoss {:.4}  layer loss {}  active {}{}  {:.2} s",
+            "epoch {}/{}  FinalLoss {:.4}  layer loss {}  active {}{}  {:.2} s{}",
             report.epoch,
             self.epochs,
             report.final_loss,
@@ -77,6 +78,7 @@ impl Progress {
             list(&report.active, |share| format!("{:.1}%", 100.0 * share)),
             report.validation_accuracy.map_or_else(String::new, |share| format!("  validation {:.2}%", 100.0 * share)),
             report.seconds,
+            waiting.unwrap_or_default(),
         )
     }
 

@@ -15,6 +15,9 @@ pub struct Summary {
     pub backend: &'static str,
     pub isa: &'static str,
     pub precision: &'static str,
+    /// Processes that trained together.
+    pub ranks: usize,
+    /// Of rank 0.
     pub threads: usize,
     pub seed: u64,
     pub epochs: Vec<EpochReport>,
@@ -27,6 +30,9 @@ pub struct Summary {
     pub test_errors: usize,
     /// Validation included.
     pub train_seconds: f64,
+    /// What rank 0 spent in epochs sending to other ranks and waiting for them; only where there are others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comm_seconds: Option<f64>,
     /// Null where the system does not tell.
     pub peak_rss_bytes: Option<u64>,
     pub weights_sha256: String,

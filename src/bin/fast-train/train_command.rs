@@ -1,5 +1,6 @@
 //! The default command: trains a network, evaluates it and writes the run.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +12,11 @@ use ffwd::backend::Backend;
 use ffwd::backends;
 use ffwd::checkpoint::{self, Origin};
 use ffwd::config::Config;
-use ffwd::data::Dataset;
+use ffwd::data::{Dataset, Located};
 use ffwd::network::Network;
 use ffwd::parameters::Parameters;
 use ffwd::predict::Evaluation;
+use ffwd::ranks::Ranks;
 use ffwd::tier::Tier;
 use ffwd::train::stored::StoredState;
 use ffwd::train::{EpochReport, Trainer, TrainingSet, TrainingState};
@@ -27,53 +29,82 @@ use crate::interrupt;
 use crate::keeper::Keeper;
 use crate::plots::Sample;
 use crate::progress::Progress;
+use crate::ranks::Crew;
 use crate::run_directory::{CONFIG, Place, Results, RunDirectory};
 use crate::summary::{self, DatasetSummary, Summary};
-use crate::{INTERRUPTED, print, threads_or_available};
+use crate::{INTERRUPTED, print};
 
 const SHOWN_SAMPLES: usize = 4;
 
+/// Fields of the configuration that may differ between ranks: they change nothing that is trained.
+const OF_EACH_RANK: [&str; 4] = ["threads", "data", "out", "checkpoint_every"];
+
 pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
+    let is_asked_to_stop = interrupt::stop_on_interrupt()?;
+    let crew = Crew::join(&is_asked_to_stop)?;
+    let stop = crew.ranks.stops().unwrap_or(is_asked_to_stop);
+    crew.end(run_with(arguments, &crew, &stop))
+}
+
+/// What a run needs before its ranks say a word to each other.
+struct Prepared {
+    config: Config,
+    backend: Box<dyn Backend>,
+    dataset: Dataset,
+    located: Located,
+    place: Place,
+}
+
+/// Reads what the user asked for, and the data.
+fn prepare(arguments: &TrainArguments, crew: &Crew) -> Result<Prepared> {
     let given = toml::Table::try_from(&arguments.overrides).context("options as a TOML table")?;
     let resume = arguments.resume.as_deref();
-    let file = resume.map(|directory| directory.join(CONFIG)).or(arguments.config);
+    let file = resume.map(|directory| directory.join(CONFIG)).or(arguments.config.clone());
     let mut config = Config::resolve(file.as_deref(), given.clone())?;
     config.check_uses(&given)?;
     let begun_as = resume.map(|_| Config::resolve(file.as_deref(), toml::Table::new())).transpose()?;
     let backend = backends::choose(config.backend, config.precision, Tier::from_environment()?)?;
-    let pool = thread_pool(config.threads)?;
-    let place = if resume.is_some() { Place::Nowhere } else { Place::of(&config)? };
-    let (dataset, located) = dataset::open(config.data.as_deref(), config.reading(), arguments.quiet)?;
+    if crew.ranks.count() > 1 && !backend.computes_shares() {
+        let expected = format!("fused or auto, because {} processes share each batch", crew.ranks.count());
+        return Err(Error::config("--backend", backend.name(), expected).into());
+    }
+    let place = if resume.is_some() || !crew.is_first() { Place::Nowhere } else { Place::of(&config)? };
+    let quiet = arguments.quiet || !crew.is_first();
+    let (dataset, located) = dataset::open(config.data.as_deref(), config.reading(), quiet)?;
     config.settle(&located.spec, &*backend);
     if let Some(begun_as) = &begun_as {
         config.check_continues(begun_as)?;
     }
-    let run = TrainingRun { config, dataset: &dataset, backend: &*backend };
-    run.check_validation()?;
-    run.check_shift()?;
-    let (mut directory, begin) = match resume {
-        Some(path) => {
-            let mut directory = RunDirectory::open(path)?;
-            let begin = run.resume(&mut directory)?;
-            directory.rewrite_config(&run.config)?;
-            (Some(directory), begin)
-        }
-        None => {
-            let begin = run.begin()?;
-            (RunDirectory::create(place, &run.config, &dataset.name)?, begin)
-        }
-    };
-    let stop = interrupt::stop_on_interrupt(arguments.quiet)?;
-    let progress = Progress::new(run.config.epochs, &begin.epochs, arguments.quiet);
+    Ok(Prepared { config, backend, dataset, located, place })
+}
+
+fn run_with(arguments: TrainArguments, crew: &Crew, stop: &AtomicBool) -> Result<ExitCode> {
+    let Prepared { config, backend, dataset, located, place } = crew.agree(prepare(&arguments, crew))?;
+    let pool = thread_pool(crew.threads(config.threads))?;
+    let sha256 = dataset_sum(&dataset, &config, &*backend, crew)?;
+    let run = TrainingRun { config, dataset: &dataset, sha256, backend: &*backend, crew };
+    let (mut directory, begin) = crew.agree(run.open(place, arguments.resume.as_deref()))?;
+    let begin = begin.on_all_ranks(&crew.ranks);
+    let quiet = arguments.quiet || !crew.is_first();
+    if !quiet {
+        interrupt::say_when_interrupted("evaluating and writing the run (again to end at once)".into());
+    }
+    let progress = Progress::new(run.config.epochs, &begin.epochs, quiet);
 
     progress.note(&run.title(located.found_in, pool.current_num_threads()));
     begin.notes.iter().for_each(|note| progress.note(note));
-    let summary = pool.install(|| run.train_and_evaluate(begin, progress, directory.as_mut(), &stop))?;
+    let summary = pool.install(|| run.train_and_evaluate(begin, progress, directory.as_mut(), stop))?;
+    let written = if crew.is_first() { report(&summary, directory, &arguments) } else { Ok(()) };
+    crew.agree(written.and_then(|()| Ok(dataset.check_unchanged()?)))?;
+    Ok(if stop.load(Ordering::Relaxed) { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+}
 
+/// Prints what came of the run, and says where it is written.
+fn report(summary: &Summary, directory: Option<RunDirectory>, arguments: &TrainArguments) -> Result<()> {
     if arguments.json {
-        print(serde_json::to_string(&summary).expect("plain values serialise"))?;
+        print(serde_json::to_string(summary).expect("plain values serialise"))?;
     } else if !arguments.quiet {
-        print_result(&summary)?;
+        print_result(summary)?;
     }
     if let Some(directory) = directory {
         let path = directory.path().to_path_buf();
@@ -82,13 +113,44 @@ pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
             print(format!("Written to {}", path.display()))?;
         }
     }
-    dataset.check_unchanged()?;
-    Ok(if stop.load(Ordering::Relaxed) { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+    Ok(())
 }
 
-/// A pool of `threads` threads, or of one for each core that affinity and cgroup leave to this process.
+/// The sum of the data set, which rank 0 alone reads as a whole.
+///
+/// # Errors
+///
+/// The ranks have not the same program, configuration or data: of the images, each rank reads a share.
+fn dataset_sum(dataset: &Dataset, config: &Config, backend: &dyn Backend, crew: &Crew) -> Result<String> {
+    let ranks = &crew.ranks;
+    if ranks.count() == 1 {
+        return Ok(dataset.sha256().to_owned());
+    }
+    let mut fields = BTreeMap::from([
+        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("products".to_owned(), backend.products().to_owned()),
+        ("data".to_owned(), dataset.outline()),
+    ]);
+    let table = toml::Table::try_from(config).context("the configuration as a TOML table")?;
+    let alike = table.into_iter().filter(|(name, _)| !OF_EACH_RANK.contains(&name.as_str()));
+    fields.extend(alike.map(|(name, value)| (name, value.to_string())));
+    crew.check_alike(&fields)?;
+    let share = |rank: usize| dataset.sum_of_share(rank, ranks.count());
+    let own = ranks.gather(share(ranks.rank()).into_bytes());
+    let differs = |rank: &usize| own[*rank] != share(*rank).into_bytes();
+    let different = if crew.is_first() { (0..ranks.count()).find(differs) } else { None };
+    let checked = different.map_or(Ok(()), |rank| {
+        let found = format!("{} training images that are not those of rank 0", dataset.name);
+        Err(Error::config(format!("rank {rank}: --data"), found, "the same files on every rank").into())
+    });
+    crew.agree(checked)?;
+    let sum = if crew.is_first() { dataset.sha256().to_owned() } else { String::new() };
+    Ok(String::from_utf8_lossy(&ranks.gather(sum.into_bytes())[0]).into_owned())
+}
+
+/// A pool of `threads` threads.
 fn thread_pool(threads: usize) -> Result<rayon::ThreadPool> {
-    rayon::ThreadPoolBuilder::new().num_threads(threads_or_available(threads)).build().context("starting the threads")
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("starting the threads")
 }
 
 /// The first `limit` of `count`, where 0 is all.
@@ -109,6 +171,22 @@ struct Begin {
     notes: Vec<String>,
 }
 
+impl Begin {
+    /// The same on all ranks: that of rank 0.
+    fn on_all_ranks(self, ranks: &Ranks) -> Self {
+        let mut begin = self;
+        begin.state.take_over(ranks);
+        let stored = f64::from(u8::from(begin.is_stored));
+        let numbers = &ranks.gather_numbers(vec![begin.train_seconds, stored], |_| 2)[0];
+        (begin.train_seconds, begin.is_stored) = (numbers[0], numbers[1] != 0.0);
+        if ranks.count() > 1 {
+            let epochs = serde_json::to_vec(&begin.epochs).expect("plain numbers serialise");
+            begin.epochs = serde_json::from_slice(&ranks.gather(epochs)[0]).unwrap_or_default();
+        }
+        begin
+    }
+}
+
 /// What training came to.
 struct Trained {
     network: Network,
@@ -120,10 +198,31 @@ struct Trained {
 struct TrainingRun<'a> {
     config: Config,
     dataset: &'a Dataset,
+    /// The sum of the data set.
+    sha256: String,
     backend: &'a dyn Backend,
+    crew: &'a Crew,
 }
 
 impl TrainingRun<'_> {
+    /// Opens the directory of the run, which is rank 0's, and makes or reads what the run begins with; on the other ranks
+    /// something of the same shape.
+    fn open(&self, place: Place, resume: Option<&Path>) -> Result<(Option<RunDirectory>, Begin)> {
+        self.check_validation()?;
+        self.check_shift()?;
+        if !self.crew.is_first() {
+            return Ok((None, self.begin(None)?));
+        }
+        if let Some(path) = resume {
+            let mut directory = RunDirectory::open(path)?;
+            let begin = self.resume(&mut directory)?;
+            directory.rewrite_config(&self.config)?;
+            return Ok((Some(directory), begin));
+        }
+        let begin = self.begin(self.config.from.as_deref())?;
+        Ok((RunDirectory::create(place, &self.config, &self.dataset.name)?, begin))
+    }
+
     /// Images to train on: those that are not kept for validation.
     fn training_images(&self) -> usize {
         self.used_images().saturating_sub(self.config.validation)
@@ -153,11 +252,10 @@ impl TrainingRun<'_> {
         Err(Error::config("shift", shift, expected).into())
     }
 
-    /// The start of a new run, with the weights of a model where the configuration names one.
-    fn begin(&self) -> Result<Begin> {
+    /// The start of a new run, with the weights of the model `from` if there is one.
+    fn begin(&self, from: Option<&str>) -> Result<Begin> {
         let Self { config, dataset, .. } = self;
         let (rows, cols) = (dataset.train.images.rows(), dataset.train.images.cols());
-        let from = config.from.as_deref();
         let network = match from {
             None => Network::new(rows, cols, config.classes, &config.layers, config.initial(), config.seed),
             Some(path) => self.network_from(Path::new(path))?,
@@ -196,11 +294,11 @@ impl TrainingRun<'_> {
 
     /// Takes up the run in `directory`, from its beginning where it was stopped before its first checkpoint.
     fn resume(&self, directory: &mut RunDirectory) -> Result<Begin> {
-        let Self { config, dataset, backend } = self;
+        let Self { config, dataset, backend, sha256, .. } = self;
         let path = directory.path().to_path_buf();
         if !StoredState::is_in(&path) {
             directory.check_untouched()?;
-            let mut begin = self.begin()?;
+            let mut begin = self.begin(config.from.as_deref())?;
             begin.notes.push(format!("no checkpoint in {}: from the beginning", path.display()));
             return Ok(begin);
         }
@@ -208,8 +306,8 @@ impl TrainingRun<'_> {
         let size = (dataset.train.images.rows(), dataset.train.images.cols());
         let (stored, damage) = StoredState::load_from(&path, config, size)?;
         let StoredState { state, origin, train_seconds, products } = stored;
-        if origin.dataset_sha256 != dataset.sha256() {
-            let found = format!("{} of SHA-256 {}", dataset.name, dataset.sha256());
+        if origin.dataset_sha256 != *sha256 {
+            let found = format!("{} of SHA-256 {sha256}", dataset.name);
             let expected = format!("{} of SHA-256 {}, with which the run began", origin.dataset, origin.dataset_sha256);
             return Err(Error::config("--data", found, expected).into());
         }
@@ -228,18 +326,23 @@ impl TrainingRun<'_> {
     fn validate(&self, network: &Network) -> Option<f64> {
         let part = self.training_images()..self.used_images();
         let images = &self.dataset.train.images;
-        let pixels = &images.pixels()[part.start * network.pixels()..part.end * network.pixels()];
+        let pixels = &*images.bytes_of(part.clone());
         let labels = &self.dataset.train.labels.values()[part];
-        Evaluation::new(network, &self.config.recipe(), self.backend, pixels, labels).accuracy()
+        let (ranks, recipe) = (&self.crew.ranks, self.config.recipe());
+        Evaluation::on(ranks, network, &recipe, self.backend, (pixels, labels)).accuracy()
     }
 
     fn title(&self, found_in: &str, threads: usize) -> String {
-        let Self { config, dataset, backend } = self;
+        let Self { config, dataset, backend, crew, .. } = self;
         let kind = if dataset.synthetic { " (synthetic)" } else { "" };
+        let ranks = match crew.ranks.count() {
+            1 => String::new(),
+            count => format!("{count} ranks, on rank 0 "),
+        };
         let units: Vec<_> = config.layers.iter().map(usize::to_string).collect();
         format!(
             "{}{kind} from {found_in}: {} training images of {} pixels; layers {}; \
-             {} backend, {}, {}, {threads} threads",
+             {} backend, {}, {}, {ranks}{threads} threads",
             dataset.name,
             self.training_images(),
             dataset.train.images.pixels_per_image(),
@@ -279,10 +382,10 @@ impl TrainingRun<'_> {
         directory: Option<&mut RunDirectory>,
         stop: &AtomicBool,
     ) -> Result<Trained> {
-        let Self { ref config, dataset, backend } = *self;
+        let Self { ref config, dataset, backend, crew, .. } = *self;
         let images = &dataset.train.images;
         let set = TrainingSet {
-            pixels: &images.pixels()[..self.training_images() * images.pixels_per_image()],
+            pixels: images.pixels().first(self.training_images(), images.pixels_per_image()),
             labels: &dataset.train.labels.values()[..self.training_images()],
         };
         let Begin { state, mut epochs, train_seconds: seconds_before, is_stored, .. } = begin;
@@ -290,16 +393,16 @@ impl TrainingRun<'_> {
         let seconds = || seconds_before + start.elapsed().as_secs_f64();
         let (origin, products) = (self.origin(), backend.products().to_owned());
         let stored = StoredState { state: state.clone(), origin, train_seconds: seconds_before, products };
-        let mut keeper = Keeper::new(directory, config.checkpoint_every, (stored, is_stored));
+        let mut keeper = Keeper::new(directory, config.checkpoint_every, (stored, is_stored), crew);
         // A run that is killed before its next checkpoint is then known to keep some, and begins anew.
         keeper.keep(&epochs, &progress);
         let mut best = epochs.iter().filter_map(|report| report.validation_accuracy).fold(0.0, f64::max);
-        let mut trainer = Trainer::new(state, config, backend, set);
+        let mut trainer = Trainer::new(state, config, backend, set).with_ranks(crew.ranks.clone());
         while epochs.len() < config.epochs && !reached(&epochs, config.target_accuracy) {
             let mut report = trainer.epoch(stop);
             let number = epochs.len() + 1;
             // What an epoch has learnt from changed files is not kept.
-            let unchanged = dataset.check_unchanged().map_err(anyhow::Error::from);
+            let unchanged = crew.agree(dataset.check_unchanged().map_err(anyhow::Error::from));
             if let (Some(report), Ok(())) = (&mut report, &unchanged) {
                 let is_due = number.is_multiple_of(config.validate_every) || number == config.epochs;
                 if config.validation > 0 && is_due {
@@ -316,7 +419,8 @@ impl TrainingRun<'_> {
                     directory.epoch(report);
                 }
             }
-            let sound = unchanged.and_then(|()| check_converging(number, report.as_ref(), trainer.network(), config));
+            let check = || crew.agree(check_converging(number, report.as_ref(), trainer.network(), config));
+            let sound = unchanged.and_then(|()| check());
             if sound.is_err() {
                 keeper.keep(&epochs, &progress);
                 progress.finish();
@@ -342,7 +446,7 @@ impl TrainingRun<'_> {
         train_seconds: f64,
         evaluation: &Evaluation,
     ) -> Summary {
-        let Self { config, dataset, backend } = self;
+        let Self { config, dataset, backend, crew, .. } = self;
         Summary {
             schema: summary::SCHEMA,
             dataset: DatasetSummary::new(dataset, self.training_images(), evaluation.tested),
@@ -350,12 +454,14 @@ impl TrainingRun<'_> {
             backend: backend.name(),
             isa: backend.products(),
             precision: backend.precision(),
+            ranks: crew.ranks.count(),
             threads: rayon::current_num_threads(),
             seed: config.seed,
             final_loss: epochs.last().map(|report| report.final_loss),
             interrupted: epochs.len() < config.epochs && !reached(&epochs, config.target_accuracy),
             seconds_to_target: reached(&epochs, config.target_accuracy)
                 .then(|| epochs.iter().map(|report| report.seconds).sum()),
+            comm_seconds: epochs.iter().map(|report| report.comm_seconds).sum(),
             epochs,
             test_accuracy: evaluation.accuracy(),
             test_errors: evaluation.errors,
@@ -369,7 +475,7 @@ impl TrainingRun<'_> {
         Origin {
             config: self.config.to_toml(),
             dataset: self.dataset.name.clone(),
-            dataset_sha256: self.dataset.sha256().to_owned(),
+            dataset_sha256: self.sha256.clone(),
         }
     }
 
@@ -383,11 +489,11 @@ impl TrainingRun<'_> {
     }
 
     fn evaluate(&self, network: &Network) -> Evaluation {
-        let Self { config, dataset, backend } = self;
+        let Self { config, dataset, backend, crew, .. } = self;
         let labels = dataset.test.labels.values();
         let tested = limited(config.test_limit, labels.len());
-        let pixels = &dataset.test.images.pixels()[..tested * network.pixels()];
-        Evaluation::new(network, &config.recipe(), *backend, pixels, &labels[..tested])
+        let pixels = &*dataset.test.images.bytes_of(0..tested);
+        Evaluation::on(&crew.ranks, network, &config.recipe(), *backend, (pixels, &labels[..tested]))
     }
 }
 

@@ -1,4 +1,4 @@
-"""Learning curves as SVG: error against seconds of training, both on logarithmic axes."""
+"""Curves as SVG, both axes logarithmic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COLOURS = ("#1b6ca8", "#c1440e", "#2e8b57", "#7b3f98", "#555555", "#b8860b")
 
 @dataclass
 class Curve:
-    """The errors in percent after so many seconds."""
+    """Pairs of numbers above zero, such as seconds and errors in percent."""
 
     name: str
     points: list
@@ -25,8 +25,12 @@ def ticks(least: float, most: float) -> list:
     return [step * 10.0**power for power in powers for step in (1, 2, 5) if least <= step * 10.0**power <= most]
 
 
-def draw(curves: list) -> str:
-    """One picture of all curves that have a point."""
+LEARNING = ("Error on validation images against seconds of training", "seconds of training", "error on validation images, %")
+
+
+def draw(curves: list, words: tuple = LEARNING) -> str:
+    """One picture of all curves that have a point; `words` say what it is of, and what its axes are."""
+    title, below, beside = words
     curves = [curve for curve in curves if curve.points]
     seconds = [second for curve in curves for second, _ in curve.points]
     errors = [max(error, 0.01) for curve in curves for _, error in curve.points]
@@ -44,7 +48,7 @@ def draw(curves: list) -> str:
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
-        'font-size="12" role="img" aria-label="Error on validation images against seconds of training">',
+        f'font-size="12" role="img" aria-label="{escape(title)}">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
     ]
     for tick in ticks(left, right):
@@ -53,8 +57,8 @@ def draw(curves: list) -> str:
     for tick in ticks(low, high):
         parts.append(f'<path d="M{LEFT} {y(tick):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
         parts.append(text(LEFT - 6, y(tick) + 4, f"{tick:g}", "end"))
-    parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, "seconds of training"))
-    parts.append(text(LEFT, TOP - 4, "error on validation images, %", "start"))
+    parts.append(text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, below))
+    parts.append(text(LEFT, TOP - 4, beside, "start"))
     ends = []
     for colour, curve in zip(COLOURS, curves):
         line = " ".join(f"{x(second):.1f},{y(error):.1f}" for second, error in curve.points)
