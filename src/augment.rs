@@ -4,7 +4,7 @@
 
 use rand::Rng;
 
-use crate::batch::Pixels;
+use crate::pixels::Pixels;
 
 /// How the images of a batch are changed.
 #[derive(Clone, Copy, Debug, PartialEq)]

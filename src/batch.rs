@@ -5,6 +5,7 @@
 //! the number of labels tried.
 
 use crate::labels::Label;
+use crate::pixels::Pixels;
 use crate::recipe::Polarity;
 
 /// Variants of a training sample: one positive row and one negative.
@@ -23,64 +24,6 @@ pub enum Input<'a> {
     Images(Images<'a>),
     /// A later layer: what the layer before it put out.
     Activations(Activations<'a>),
-}
-
-/// Images of `k` bytes each, one after another: in one piece of memory, or wherever each of them is.
-#[derive(Clone, Copy, Debug)]
-pub enum Pixels<'a> {
-    /// Whole images, side by side.
-    Whole(&'a [u8]),
-    /// The first so many images of some that lie in several files.
-    Pieces(&'a dyn Pieces, usize),
-}
-
-/// Images that do not lie in one piece of memory.
-pub trait Pieces: Sync + std::fmt::Debug {
-    /// The bytes of image `number`.
-    fn image(&self, number: usize) -> &[u8];
-}
-
-impl<'a> Pixels<'a> {
-    /// Image `number`, of `k` bytes.
-    #[inline]
-    pub fn image(self, number: usize, k: usize) -> &'a [u8] {
-        match self {
-            Self::Whole(bytes) => &bytes[number * k..][..k],
-            Self::Pieces(images, count) => {
-                assert!(number < count, "image {number} of {count}");
-                images.image(number)
-            }
-        }
-    }
-
-    /// How many images of `k` bytes there are.
-    ///
-    /// # Panics
-    ///
-    /// The bytes are no whole images.
-    pub fn count(self, k: usize) -> usize {
-        match self {
-            Self::Whole(bytes) => {
-                assert!(bytes.len().is_multiple_of(k), "pixels are whole images");
-                bytes.len() / k
-            }
-            Self::Pieces(_, count) => count,
-        }
-    }
-
-    /// The first `count` images, of `k` bytes each.
-    pub fn first(self, count: usize, k: usize) -> Self {
-        match self {
-            Self::Whole(bytes) => Self::Whole(&bytes[..count * k]),
-            Self::Pieces(images, of) => Self::Pieces(images, count.min(of)),
-        }
-    }
-}
-
-impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Pixels<'a> {
-    fn from(bytes: &'a T) -> Self {
-        Self::Whole(bytes.as_ref())
-    }
 }
 
 /// `n` images of `k` bytes and the labels to overlay on them.

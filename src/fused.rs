@@ -15,7 +15,7 @@
 //!             dW += X^T D                                 dense.rs: zeros of X and panels that are off left out
 //!         sparse, where few units are on
 //!             the same for those that could be on         sparse.rs
-//! gradient = sum of the parts, in their order
+//! gradient = sum of the parts, in a fixed tree (ranks/tree.rs)
 //! ```
 //!
 //! # Glossary

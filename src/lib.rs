@@ -30,11 +30,12 @@
 //! 7. `bench`, which is there with the feature `cli`: every kernel with its shapes and operations, the report of a
 //!    measurement, and reports side by side.
 //!
-//! Below all of these lie [`error`], `machine` (what the CPU is; `gemm` asks for its caches), `memory`, `files`, `hex`
-//! and [`text`], which rely on none of them.
+//! Below all of these lie [`ranks`] (processes that share a batch, and the tree in which its sums are added),
+//! [`pixels`], [`error`], `machine` (what the CPU is; `gemm` asks for its caches), `memory`, `files`, `hex` and
+//! [`text`], which rely on none of them.
 //!
-//! The same seed, instruction set and precision give bit-identical weights on any number of threads: work is cut by the
-//! shape of the batch alone, and partial sums are added in the order of that cut.
+//! The same seed, instruction set and precision give bit-identical weights on any number of threads and ranks: work is
+//! cut by the shape of the batch alone, and partial sums are added in a tree that this cut decides.
 
 pub mod augment;
 pub mod backend;
@@ -61,6 +62,7 @@ pub mod network;
 pub mod optimizer;
 pub mod parameters;
 pub mod peers;
+pub mod pixels;
 pub mod predict;
 mod random;
 pub mod ranks;

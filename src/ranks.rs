@@ -176,7 +176,7 @@ impl Ranks {
         let own = &nodes[self.rank()];
         let length = sums.pieces().iter().map(|piece| piece.len()).sum();
         let slices = Slices { length, count: if length < SMALL { 1 } else { self.count() } };
-        let mut send = joined.buffer(own.len() * length);
+        let mut send = joined.buffer(length.max(own.len() * length));
         for (number, node) in own.iter().enumerate() {
             sums.add_up(node.clone());
             let mut first = 0;
@@ -185,7 +185,9 @@ impl Ranks {
                 first += piece.len();
             }
         }
-        let message = Message { parts, nodes: nodes.to_vec(), rank: self.rank(), slices, send, room: joined.buffer(0) };
+        let room =
+            joined.buffer(length.max(nodes.iter().flatten().count() * slices.of(self.rank() % slices.count).len()));
+        let message = Message { parts, nodes: nodes.to_vec(), rank: self.rank(), slices, send, room };
         PendingSum(Some((joined.courier.begin(|transport| message.add_up(transport)), Arc::clone(joined))))
     }
 }
@@ -288,9 +290,9 @@ struct Message {
     nodes: Vec<Vec<Range<usize>>>,
     rank: usize,
     slices: Slices,
-    /// The sums of its own nodes, for each rank its slice.
+    /// The sums of its own nodes, for each rank its slice; there may be more room behind them.
     send: Vec<f32>,
-    /// Memory.
+    /// Room for what all ranks send, and for the sum.
     room: Vec<f32>,
 }
 
@@ -302,32 +304,29 @@ impl Message {
 
     /// Every rank gets all nodes.
     fn add_up_small(self, transport: &dyn Transport) -> [Vec<f32>; 2] {
-        let Self { parts, nodes, slices: Slices { length, .. }, send, room: mut total, .. } = self;
+        let Self { parts, nodes, rank, slices: Slices { length, .. }, send, room: mut total } = self;
         let lengths: Vec<usize> = nodes.iter().map(|nodes| nodes.len() * length * size_of::<f32>()).collect();
-        let all = transport.gather(&to_bytes(&send), &lengths);
+        let all = transport.gather(&to_bytes(&send[..nodes[rank].len() * length]), &lengths);
         let floats: Vec<f32> = all.iter().flat_map(|bytes| floats_of(bytes)).collect();
         let of_nodes: Vec<_> = nodes.into_iter().flatten().zip(floats.chunks_exact(length.max(1))).collect();
-        total.resize(length, 0.0);
-        tree::sum_of_nodes(parts, &of_nodes, &mut total);
+        tree::sum_of_nodes(parts, &of_nodes, &mut total[..length]);
         [total, send]
     }
 
     /// Every rank gets its slice of each node, and then the sums of the other slices.
     fn add_up_slices(self, transport: &dyn Transport) -> [Vec<f32>; 2] {
-        let Self { parts, nodes, rank, slices, mut send, room: mut received } = self;
+        let Self { parts, nodes, rank, slices, mut send, mut room } = self;
         let (lengths, mine) = (slices.lengths(), slices.of(rank).len());
         let sent: Vec<usize> = lengths.iter().map(|length| nodes[rank].len() * length).collect();
         let from: Vec<usize> = nodes.iter().map(|nodes| nodes.len() * mine).collect();
-        received.resize(from.iter().sum(), 0.0);
-        transport.exchange((&send, &sent), (&mut received, &from));
+        let received = &mut room[..from.iter().sum()];
+        transport.exchange((&send[..sent.iter().sum()], &sent), (&mut *received, &from));
         // Of a slice without floats there is nothing to add up.
         let floats = received.chunks_exact(mine.max(1));
         let of_nodes: Vec<(Range<usize>, &[f32])> = nodes.into_iter().flatten().zip(floats).collect();
-        send.resize(mine, 0.0);
-        tree::sum_of_nodes(parts, &of_nodes, &mut send);
-        received.resize(slices.length, 0.0);
-        transport.spread(&send, (&mut received, &lengths));
-        [received, send]
+        tree::sum_of_nodes(parts, &of_nodes, &mut send[..mine]);
+        transport.spread(&send[..mine], (&mut room[..slices.length], &lengths));
+        [room, send]
     }
 }
 
@@ -341,11 +340,14 @@ impl Joined {
         result
     }
 
-    /// A buffer of `length` floats, whatever they are.
+    /// A buffer of `length` floats or more, whatever they are: the smallest of those that are kept, or a new one.
     fn buffer(&self, length: usize) -> Vec<f32> {
-        let mut buffer = self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        buffer.resize(length, 0.0);
-        buffer
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let large = (0..buffers.len()).filter(|&number| buffers[number].len() >= length);
+        match large.min_by_key(|&number| buffers[number].len()) {
+            Some(number) => buffers.swap_remove(number),
+            None => vec![0.0; length],
+        }
     }
 
     /// Keeps buffers for the next sums.

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::augment::Augmenter;
 use crate::backend::{Backend, LayerBackend, Use};
-use crate::batch::{Activations, Images, Input, Overlay, Pixels, TRAINING_VARIANTS};
+use crate::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
 use crate::config::{Config, Learning};
 use crate::kd_order;
 use crate::labels;
@@ -30,6 +30,7 @@ use crate::memory;
 use crate::network::Network;
 use crate::optimizer::Optimizer;
 use crate::parameters::Parameters;
+use crate::pixels::Pixels;
 use crate::random::{self, Purpose};
 use crate::ranks::{Ranks, Share};
 use crate::recipe::RateFactor;

@@ -14,9 +14,9 @@ use std::time::SystemTime;
 use memmap2::Mmap;
 
 use super::{cache, gzip};
-use crate::batch::{Pieces, Pixels};
 use crate::error::{DatasetProblem, Error, IdxProblem, Result};
 use crate::files::write_atomically;
+use crate::pixels::{Pieces, Pixels};
 
 /// The element type code of unsigned bytes.
 const UNSIGNED_BYTE: u8 = 0x08;

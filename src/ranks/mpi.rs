@@ -15,7 +15,8 @@ use mpi::topology::{Communicator, SimpleCommunicator};
 
 use super::Transport;
 
-/// How long an operation is waited for without a pause: a few times as long as a message takes from machine to machine.
+/// How long an operation is waited for without a pause, as long as nobody else wants the core: a few times as long as a
+/// message takes from machine to machine.
 const SPIN: Duration = Duration::from_micros(200);
 
 /// The pause, to which the system adds some 50 us: a thousandth of a step on a large batch.
@@ -130,6 +131,8 @@ fn wait<'a, D: ?Sized, S: Scope<'a>>(mut request: Request<'a, D, S>) {
         request = still;
         if start.elapsed() > SPIN {
             std::thread::sleep(PAUSE);
+        } else {
+            std::thread::yield_now();
         }
     }
 }

@@ -35,7 +35,7 @@ MEASURED = HERE / "measured.json"
 SAMPLES = (7500, 15000, 30000, 60000)
 # Of the Keras example: inputs and units of each layer, and the columns that its units are packed in.
 LAYERS = ((784, 512), (500, 512))
-STEPS = 10
+STEPS = 20
 PARTS = 32
 # A message from machine to machine, and what each further one costs that is under way beside it.
 LATENCY, OVERHEAD = 50e-6, 2e-6
