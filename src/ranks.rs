@@ -526,3 +526,89 @@ fn to_bytes(floats: &[f32]) -> Vec<u8> {
 fn floats_of(bytes: &[u8]) -> impl Iterator<Item = f32> {
     bytes.as_chunks().0.iter().map(|float| f32::from_le_bytes(*float))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each of `count` ranks comes to, each on a thread of its own.
+    fn on_ranks<T: Send>(count: usize, work: impl Fn(&Ranks) -> T + Sync) -> Vec<T> {
+        let ranks = threads::ranks(count);
+        std::thread::scope(|scope| {
+            let running: Vec<_> = ranks.iter().map(|rank| scope.spawn(|| work(rank))).collect();
+            running.into_iter().map(|rank| rank.join().unwrap()).collect()
+        })
+    }
+
+    #[test]
+    fn every_sample_and_every_part_is_one_ranks() {
+        for (count, samples, unit, part) in [(1, 100, 30, 30), (2, 100, 32, 16), (3, 7_000, 440, 220), (5, 64, 64, 64)]
+        {
+            let shares = on_ranks(count, |ranks| {
+                let share = Share::new(ranks, samples, unit);
+                (share.own(), share.parts(part))
+            });
+            let mut next = (0, 0);
+            for (rank, (own, parts)) in shares.iter().enumerate() {
+                assert_eq!((own.start, parts.own().start), next);
+                assert!(own.end == samples || own.end.is_multiple_of(unit));
+                assert_eq!(own.end, samples.min(parts.own().end * part), "as many samples as parts");
+                assert_eq!(shares[0].1.of(rank), parts.own(), "all know it");
+                next = (own.end, parts.own().end);
+            }
+            assert_eq!(next, (samples, samples.div_ceil(part)));
+        }
+    }
+
+    #[test]
+    fn sums_are_the_same_for_any_number_of_ranks_whether_small_or_large() {
+        for length in [3, 2 * SMALL + 1] {
+            let sum = |ranks: &Ranks| {
+                let share = Share::new(ranks, 1_000, 64);
+                let (mut first, mut rest) = (vec![9.0; 2], vec![9.0; length]);
+                let own = share.own().start;
+                share.sum([&mut first, &mut rest], |samples, sums| {
+                    for (kind, sum) in sums.into_iter().enumerate() {
+                        let float = |s: usize, i: usize| ((own + s) * 7_919 + i * 31 + kind) as f32 / 3.0;
+                        let of = |i| samples.clone().map(|s| float(s, i)).sum();
+                        sum.iter_mut().enumerate().for_each(|(i, sum)| *sum = of(i));
+                    }
+                });
+                (first, rest)
+            };
+            let alone = sum(&Ranks::alone());
+            for count in 1..=6 {
+                assert!(on_ranks(count, sum).iter().all(|sums| *sums == alone), "{count} ranks, {length} floats");
+            }
+        }
+    }
+
+    #[test]
+    fn what_one_rank_says_all_hear_in_the_order_of_ranks() {
+        let heard = on_ranks(3, |ranks| {
+            let mine = vec![ranks.rank() as u8; ranks.rank()];
+            let mut floats = vec![ranks.rank() as f32 + 5.0; 4];
+            ranks.spread_from_first(&mut floats);
+            (ranks.gather(mine), ranks.sum_of_counts([1, ranks.rank() as u64]), floats)
+        });
+        let expected = (vec![vec![], vec![1], vec![2, 2]], [3, 3], vec![5.0; 4]);
+        assert!(heard.iter().all(|heard| *heard == expected));
+        assert_eq!(Ranks::alone().gather(vec![7]), [[7]]);
+    }
+
+    #[test]
+    fn all_ranks_stop_at_the_same_point() {
+        let stopped_after = on_ranks(3, |ranks| {
+            let joined = ranks.0.as_ref().unwrap();
+            let stops = ranks.stops().unwrap();
+            (1..10).find(|&step| {
+                // Rank 1 is told to stop in the fourth step.
+                joined.is_asked_to_stop.store(ranks.rank() == 1 && step >= 4, Ordering::Relaxed);
+                ranks.gather_numbers(vec![0.0], |_| 1);
+                stops.load(Ordering::Relaxed)
+            })
+        });
+        assert_eq!(stopped_after, [Some(4); 3]);
+        assert!(Ranks::alone().stops().is_none());
+    }
+}
