@@ -46,8 +46,8 @@ pub trait LayerBackend: Send {
         self.begin_share(input, wanted, &Share::whole(input.samples()));
     }
 
-    /// The same of a share of a batch, the rest of which other ranks take in. Losses and gradients are then those of the
-    /// whole batch, and activations those of the share.
+    /// The same of a share of a batch, the rest of which other ranks take in. Losses and gradients are then those of
+    /// the whole batch, and activations those of the share.
     ///
     /// # Panics
     ///

@@ -195,7 +195,8 @@ pub struct Config {
     pub backend: BackendName,
     /// Which number format.
     pub precision: PrecisionName,
-    /// Threads; 0 is every core available to the process. Stored as it was given, because it never changes the result.
+    /// Threads; 0 is every core available to the process, shared with other ranks on the same ones. Stored as it was
+    /// given, because it never changes the result.
     pub threads: usize,
     /// Data set name or directory; absent, MNIST if it can be had, else the built-in digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]

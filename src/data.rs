@@ -78,10 +78,10 @@ impl Dataset {
     /// `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`), also with a dot before `idx`, each unpacked or as `.gz`;
     /// or by those of EMNIST and QMNIST, which begin with the name of the set
     /// (`emnist-letters-train-images-idx3-ubyte`, `-test-`); of several sets in a directory, `DIRECTORY/emnist-letters`
-    /// is one. Each may be cut into shards, `train-images-00000-of-00064-idx3-ubyte` and so on, which are opened in their
-    /// order. They lie in the directory itself or in torchvision's `MNIST/raw` or `FashionMNIST/raw` below it. `name`
-    /// is what the data set will be called; the name of a public set also chooses among these sub-folders. A `.gz` is
-    /// unpacked into `cache` the first time.
+    /// is one. Each may be cut into shards, `train-images-00000-of-00064-idx3-ubyte` and so on, which are opened in
+    /// their order. They lie in the directory itself or in torchvision's `MNIST/raw` or `FashionMNIST/raw` below it.
+    /// `name` is what the data set will be called; the name of a public set also chooses among these sub-folders. A
+    /// `.gz` is unpacked into `cache` the first time.
     ///
     /// # Errors
     ///
@@ -94,9 +94,7 @@ impl Dataset {
         let train = Split::open(&train_images, &train_labels, reading, cache)?;
         let test = Split::open(&test_images, &test_labels, reading, cache)?;
         check_sizes(&train.images, &test.images, reading.classes)?;
-        let mut of_labels = test.labels.files().map(|(_, bytes)| bytes);
-        let synthetic = of_labels.next().and_then(name_by_labels) == Some(digits::NAME);
-        drop(of_labels);
+        let synthetic = test.labels.files().any(|(_, bytes)| name_by_labels(bytes) == Some(digits::NAME));
         Ok(Self { name: name.to_owned(), synthetic, directory, train, test, sha256: OnceLock::new() })
     }
 
@@ -120,22 +118,15 @@ impl Dataset {
             .try_for_each(|Split { images, labels }| images.check_unchanged().and_then(|()| labels.check_unchanged()))
     }
 
-    /// What is to be the same on every machine that has the data set, in words: sizes, and the SHA-256 of the labels.
+    /// What is to be the same on every machine that has the data set, in words: sizes, and the SHA-256 of labels and of
+    /// test images.
     pub fn outline(&self) -> String {
         let of_split = |Split { images, labels }: &Split| {
             let sum = hex(&Sha256::digest(labels.values()));
             format!("{} images of {} x {} with labels of SHA-256 {sum}", images.count(), images.rows(), images.cols())
         };
-        format!("{}; {}", of_split(&self.train), of_split(&self.test))
-    }
-
-    /// The SHA-256 (in hexadecimal) of share number `number` of the training images, which are cut into `count`.
-    pub fn sum_of_share(&self, number: usize, count: usize) -> String {
-        let images = &self.train.images;
-        let first = |number: usize| images.count() * number / count;
-        let mut hash = Sha256::new();
-        (first(number)..first(number + 1)).for_each(|image| hash.update(images.image(image)));
-        hex(&hash.finalize())
+        let test = self.test.images.sum_of(0..self.test.images.count());
+        format!("{}; {}, images of SHA-256 {test}", of_split(&self.train), of_split(&self.test))
     }
 
     /// One SHA-256 (in hexadecimal) for the whole data set: over the unpacked files, headers included, one after the

@@ -1,8 +1,8 @@
 //! The fused backend: a strip of rows goes through product, epilogue and gradient while it is in cache.
 //!
 //! ```text
-//! batch        all rows of one layer                                  batch.rs
-//! └ part       rows whose gradient is summed by one thread            part.rs      cut by the batch's shape alone
+//! batch        this rank's rows of one layer                          batch.rs
+//! └ part       rows that have a gradient sum of their own             part.rs      cut by the batch's shape alone
 //!   └ strip    up to 256 or 512 rows that go through together       strip.rs     Z stays in L2
 //!     └ panel  4 rows, or NR columns: what a micro-kernel works on    packing.rs   registers
 //!       └ line 16 inputs, one cache line                              packing/line_panels.rs
@@ -20,6 +20,7 @@
 //!
 //! # Glossary
 //!
+//! - *share*: the parts of a batch that this process has, all of them where it is alone (ranks.rs).
 //! - *variant*: one of the rows that a sample is given as: positive or negative in training, one for each label in
 //!   prediction.
 //! - *base row*: a row of the product; the variants of an image share one.

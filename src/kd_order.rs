@@ -12,8 +12,8 @@ const BLOCK: usize = 4;
 /// Images of one leaf of the tree: those of one row panel, which visit the same pixels.
 const LEAF: usize = 4;
 
-/// The numbers 0..n of `images`, of rows * cols bytes each, with those that are alike side by side. The order depends on
-/// the pixels alone.
+/// The numbers 0..n of `images`, of rows * cols bytes each, with those that are alike side by side. The order depends
+/// on the pixels alone.
 fn order_of<'a>(images: impl ExactSizeIterator<Item = &'a [u8]>, rows: usize, cols: usize) -> Vec<u32> {
     let (across, count) = (cols.div_ceil(BLOCK), cols.div_ceil(BLOCK) * rows.div_ceil(BLOCK));
     let mut sums = vec![0; images.len() * count];

@@ -18,6 +18,10 @@ use crate::parameters::Parameters;
 use crate::ranks::Share;
 use crate::recipe::{Normalisation, Recipe, squared_norm};
 
+/// Rows of one product: with at most 256 classes, a result of which the length of the reduction alone decides whether
+/// it is split, so that a row does not depend on how many there are beside it.
+const PRODUCT_ROWS: usize = 4096;
+
 /// Which of `layers` layers the read-out sees: all but the first, or the only one.
 pub fn layers_seen(layers: usize) -> std::ops::Range<usize> {
     layers.min(2) - 1..layers
@@ -107,8 +111,12 @@ pub fn probabilities(
     let n = x.rows();
     parameters.assert_shape(x.columns(), c);
     rows.resize(n * c, 0.0);
-    let (w, logits) = (Matrix::new(&parameters.kernel, parameters.k, c), MatrixMut::new(rows, n, c));
-    gemm::sgemm(isa, 1.0, x, w, 0.0, logits, workspace);
+    let w = Matrix::new(&parameters.kernel, parameters.k, c);
+    for (number, logits) in rows.chunks_mut(PRODUCT_ROWS * c).enumerate() {
+        let (first, m) = (number * PRODUCT_ROWS, logits.len() / c);
+        let x = x.block(first..first + m, 0..parameters.k);
+        gemm::sgemm(isa, 1.0, x, w, 0.0, MatrixMut::new(logits, m, c), workspace);
+    }
     for row in rows.chunks_exact_mut(c) {
         row.iter_mut().zip(&parameters.bias).for_each(|(logit, bias)| *logit += bias);
         softmax(row);
@@ -177,8 +185,8 @@ impl Trainer {
         self.optimizer.update(state, parameters, &self.gradient, rate);
     }
 
-    /// The mean cross-entropy on a batch of whose share `features` are, with all of its n true `labels`; its gradient is
-    /// kept for a step.
+    /// The mean cross-entropy on a batch of whose share `features` are, with all of its n true `labels`; its gradient
+    /// is kept for a step.
     pub fn differentiate(
         &mut self,
         parameters: &Parameters,

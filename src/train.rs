@@ -70,7 +70,7 @@ pub struct EpochReport {
     pub active: Vec<f64>,
     /// Wall time.
     pub seconds: f64,
-    /// Of this, what the rank that reports spent sending to other ranks and waiting for them, where there are others.
+    /// Of this, what the rank that reports waited for others, where there are others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comm_seconds: Option<f64>,
     /// The share of the validation images predicted right, where they were predicted after this epoch.
@@ -291,7 +291,10 @@ impl<'a> Trainer<'a> {
         let Self { state, learner, augmenter, set, places, .. } = self;
         let Network { rows, cols, classes, .. } = state.network;
         let truth: Vec<u8> = samples.iter().map(|&s| set.labels[s as usize]).collect();
-        let likeness: Vec<u32> = samples.iter().map(|&s| places.of(s)).collect();
+        let likeness: Vec<u32> = match learner {
+            Learner::Together(_) => samples.iter().map(|&s| places.of(s)).collect(),
+            _ => Vec::new(),
+        };
         let rng = &mut random::generator(Purpose::Augmentation, place.seed, place.epoch, place.number);
         let (pixels, samples) = augmenter.change((set.pixels, (rows, cols)), samples, rng);
         let images = Images { pixels, k: rows * cols, samples, classes, overlay: Overlay::Neutral };
@@ -324,26 +327,10 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Of the samples `batch` in their order of likeness, those with the numbers `own`. Only blocks of samples are
-    /// ordered, and so only those in which there are some of `own` are looked at.
-    fn ordered(&mut self, batch: Range<usize>, negatives: &[u8], own: &Range<usize>) -> Vec<u32> {
-        let Self { places, set, .. } = self;
-        let mut ordered = Vec::with_capacity(own.len());
-        for first in (own.start / BLOCK * BLOCK..own.end).step_by(BLOCK) {
-            let block = batch.start + first..batch.end.min(batch.start + first + BLOCK);
-            let all: Vec<u32> = block.clone().map(|s| u32::try_from(s).expect("fewer than 2^32 images")).collect();
-            let likeness: Vec<u32> = all.iter().map(|&s| places.of(s)).collect();
-            let order = in_order_of_likeness((&set.labels[block.clone()], &negatives[block]), &likeness);
-            let wanted = own.start.max(first) - first..own.end.min(first + all.len()) - first;
-            ordered.extend(order[wanted].iter().map(|&i| all[i]));
-        }
-        ordered
-    }
-
     /// Trains layer after layer on the samples `batch`.
     fn train_batch(&mut self, batch: Range<usize>, negatives: &[u8], tallies: &mut [Tally], stop: &AtomicBool) {
         let share = self.share(batch.len());
-        let samples = self.ordered(batch, negatives, &share.own());
+        let samples = ordered(&mut self.places, (self.set.labels, negatives), batch, &share.own());
         let pick = |labels: &[u8]| samples.iter().map(|&s| labels[s as usize]).collect::<Vec<u8>>();
         let labels: [Vec<u8>; 2] = [pick(self.set.labels), pick(negatives)];
         let images = Images {
@@ -394,8 +381,8 @@ struct Start {
     waited: Duration,
 }
 
-/// The samples that are ordered among themselves, by place and in a batch that stays: a multiple of its parts, so that a
-/// rank with some of them reads no others. 100 MB of MNIST's images are fewer than the fewest that anybody has to share.
+/// Samples that are ordered among themselves, and no others with them: so many that any set of today's fits into one,
+/// and 100 MB where images are as small as MNIST's. A rank reads the blocks in which it has samples.
 const BLOCK: usize = 1 << 17;
 
 /// The samples' places in an order in which neighbours look alike, block by block, found when they are first asked for.
@@ -425,6 +412,39 @@ impl<'a> Places<'a> {
         }
         first as u32 + block[sample as usize - first]
     }
+}
+
+/// Of the samples `batch` in their order of likeness, those with the numbers `own`, counted from the first of the
+/// batch. Only blocks of samples are ordered, and so only those in which there are some of `own` are looked at.
+fn ordered(
+    places: &mut Places<'_>,
+    (labels, negatives): (&[u8], &[u8]),
+    batch: Range<usize>,
+    own: &Range<usize>,
+) -> Vec<u32> {
+    let mut ordered = Vec::with_capacity(own.len());
+    for first in (own.start / BLOCK * BLOCK..own.end).step_by(BLOCK) {
+        let block = batch.start + first..batch.end.min(batch.start + first + BLOCK);
+        let all: Vec<u32> = block.clone().map(|s| u32::try_from(s).expect("fewer than 2^32 images")).collect();
+        let likeness: Vec<u32> = all.iter().map(|&s| places.of(s)).collect();
+        let order = in_order_of_likeness((&labels[block.clone()], &negatives[block]), &likeness);
+        let wanted = own.start.max(first) - first..own.end.min(first + all.len()) - first;
+        ordered.extend(order[wanted].iter().map(|&i| all[i]));
+    }
+    ordered
+}
+
+/// The numbers of the training images, of `count`, that rank `rank` of `ranks` reads in a run of `config`: all of them
+/// in mini-batches and where batches do not begin with a block of samples that are ordered among themselves, and
+/// otherwise the blocks in which its share can lie.
+pub fn images_read(config: &Config, count: usize, (rank, ranks): (usize, usize)) -> Range<usize> {
+    if config.together || config.batch != 0 {
+        return 0..count;
+    }
+    let first = count * rank / ranks / BLOCK * BLOCK;
+    // A share may be a part longer than the next one, and a part is no longer than a block.
+    let end = (count * (rank + 1) / ranks).next_multiple_of(BLOCK) + BLOCK;
+    first.saturating_sub(BLOCK)..end.min(count)
 }
 
 /// An order of the samples of a batch, in which those of one label and one negative label stand side by side, and among
@@ -496,6 +516,28 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranks_order_their_samples_and_look_at_no_others() {
+        let count = 2 * BLOCK + 5_000;
+        let pixels: Vec<u8> = (0..2 * count).map(|i| (i * i % 251) as u8).collect();
+        let labels: Vec<u8> = (0..count).map(|i| (i * 7 % 10) as u8).collect();
+        let negatives: Vec<u8> = (0..count).map(|i| (i * 3 % 10) as u8).collect();
+        let places = || Places::new((&pixels).into(), (1, 2));
+        let order = |places: &mut Places<'_>, own| ordered(places, (&labels, &negatives), 0..count, &own);
+        let whole = order(&mut places(), 0..count);
+        let mut sorted = whole.clone();
+        sorted.sort_unstable();
+        assert!(sorted.iter().copied().eq(0..count as u32), "none is lost");
+        let config = Config::of_preset(&crate::config::Preset::KERAS);
+        for (rank, own) in [0..BLOCK / 2, BLOCK / 2..2 * BLOCK, 2 * BLOCK..count].into_iter().enumerate() {
+            let mut places = places();
+            assert_eq!(order(&mut places, own.clone()), whole[own]);
+            let looked_at = places.blocks.iter().enumerate().filter(|(_, block)| !block.is_empty());
+            let read = images_read(&config, count, (rank, 3));
+            assert!(looked_at.map(|(block, _)| block * BLOCK).all(|first| read.contains(&first)));
+        }
+    }
 
     #[test]
     fn samples_alike_stand_together_and_none_is_lost() {

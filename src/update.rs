@@ -70,8 +70,8 @@ pub(crate) struct Terms {
 }
 
 impl<'a> Update<'a> {
-    /// Begins the step. `outputs` are the rows of activations of this rank's share of the batch, (n * v) x u, which peer
-    /// normalisation needs.
+    /// Begins the step. `outputs` are the rows of activations of this rank's share of the batch, (n * v) x u, which
+    /// peer normalisation needs.
     ///
     /// # Panics
     ///

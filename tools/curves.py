@@ -25,7 +25,11 @@ def ticks(least: float, most: float) -> list:
     return [step * 10.0**power for power in powers for step in (1, 2, 5) if least <= step * 10.0**power <= most]
 
 
-LEARNING = ("Error on validation images against seconds of training", "seconds of training", "error on validation images, %")
+LEARNING = (
+    "Error on validation images against seconds of training",
+    "seconds of training",
+    "error on validation images, %",
+)
 
 
 def draw(curves: list, words: tuple = LEARNING) -> str:

@@ -12,10 +12,12 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use memmap2::Mmap;
+use sha2::{Digest, Sha256};
 
 use super::{cache, gzip};
 use crate::error::{DatasetProblem, Error, IdxProblem, Result};
 use crate::files::write_atomically;
+use crate::hex::hex;
 use crate::pixels::{Pieces, Pixels};
 
 /// The element type code of unsigned bytes.
@@ -320,6 +322,17 @@ impl IdxImages {
         }
         let file = self.firsts.partition_point(|&first| first <= i) - 1;
         &self.files[file].elements()[(i - self.firsts[file]) * size..][..size]
+    }
+
+    /// The SHA-256 (in hexadecimal) of the pixels of the images `numbers`.
+    ///
+    /// # Panics
+    ///
+    /// The range does not lie below [`count`](Self::count).
+    pub fn sum_of(&self, numbers: Range<usize>) -> String {
+        let mut hash = Sha256::new();
+        numbers.for_each(|number| hash.update(self.image(number)));
+        hex(&hash.finalize())
     }
 
     /// The file, or the first, as it was given, `.gz` included.

@@ -62,7 +62,7 @@ pub(super) fn shards(path: &Path) -> Result<Vec<PathBuf>> {
         let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
         digits.parse::<usize>().ok()
     });
-    let Some(count) = count else { return Ok(vec![path.to_path_buf()]) };
+    let Some(count) = count.filter(|&count| count > 0) else { return Ok(vec![path.to_path_buf()]) };
     let shard = |number: usize| path.with_file_name(name.replacen("-00000-", &format!("-{number:05}-"), 1));
     let shards = (0..count).map(shard);
     let missing = |path: &PathBuf| {

@@ -46,8 +46,10 @@ pub fn part_samples(samples: usize, weights: usize, (most, whole): (usize, usize
         return least.next_multiple_of(one_step_rows(most, whole));
     }
     let mut part = least.next_multiple_of(whole);
+    // More than so many parts are for ranks, each of which has the sums of its own.
+    let parts = |part: usize| samples.div_ceil(part).min(PARTS);
     let too_large = |parts: usize| parts > MIN_PARTS && parts * 2 * weights * size_of::<f32>() > PARTIALS_BYTES;
-    while too_large(samples.div_ceil(part)) {
+    while too_large(parts(part)) {
         part *= 2;
     }
     part
@@ -68,7 +70,8 @@ pub struct Cut {
 
 impl Cut {
     /// Cuts `rows` base rows into parts of at most `part` rows, and each part into strips of at most `most` rows of
-    /// nearly equal size, all of them multiples of `whole` but the last, as `most` is.
+    /// nearly equal size, all of them multiples of `whole` but the last, as `most` is. For one step, each strip is a
+    /// part by itself.
     fn new(rows: usize, part: usize, (most, whole): (usize, usize), wanted: Use) -> Self {
         if wanted == Use::OneStep {
             let strip_rows = one_step_rows(most, whole);
@@ -278,6 +281,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_batch_of_millions_has_parts_for_many_ranks_and_a_wide_layer_few() {
+        let part = |samples, weights| part_samples(samples, weights, (256, 4), Use::ManySteps);
+        assert_eq!(
+            [part(60_000, 784 * 500), part(131_072, 784 * 500), part(61_000_000, 784 * 500)],
+            [1_876, 4_096, 4_096]
+        );
+        assert_eq!(60_000_usize.div_ceil(part(60_000, 1 << 28)), 4);
+        assert_eq!(part_samples(128, 1, (256, 4), Use::OneStep), 64);
+    }
+
+    #[test]
     fn every_row_is_in_one_strip() {
         for (most, whole) in [(256, 4), (512, 32), (33, 3), (32, 32)] {
             for wanted in [Use::Inference, Use::OneStep, Use::ManySteps] {
@@ -291,6 +305,8 @@ mod tests {
                         assert!(strips.windows(2).all(|pair| pair[0].end == pair[1].start));
                         assert!(strips.iter().rev().skip(1).all(|strip| strip.len().is_multiple_of(whole)));
                         assert!(wanted == Use::OneStep || cut.parts() <= PARTS);
+                        let of_other = part_samples(rows, 784 * 500, (most, whole), wanted);
+                        assert!(part.max(of_other).is_multiple_of(part.min(of_other)), "layers share units");
                     }
                 }
             }

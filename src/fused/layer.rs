@@ -188,6 +188,15 @@ impl<P: DenseProducts> FusedLayer<P> {
         share.ranks().begin_numbers(one_step.losses().collect(), |rank| sums.of(rank).len())
     }
 
+    /// The loss of a mini-batch of which D has been computed. Without other ranks it allocates nothing.
+    fn loss_of_one(&self) -> f64 {
+        if self.batch.share.ranks().count() > 1 {
+            return self.mean(self.begin_loss());
+        }
+        let one_step = self.one_step.as_ref().expect("made when the batch began");
+        one_step.losses().sum::<f64>() / self.loss().rows()
+    }
+
     /// The mean of the losses of all parts.
     fn mean(&self, losses: PendingNumbers) -> f64 {
         losses.finish().iter().flatten().sum::<f64>() / self.loss().rows()
@@ -241,9 +250,8 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
             Life::Inference => panic!("a batch for inference has no gradient"),
             Life::OneStep => {
                 self.differentiate_one(parameters, outputs);
-                let loss = self.begin_loss();
                 self.begin_sum(gradient).finish(pieces(gradient));
-                self.mean(loss)
+                self.loss_of_one()
             }
             Life::ManySteps(_) => {
                 // The bounds of units are those of all activations, and the sparse form knows no other.
@@ -271,7 +279,7 @@ impl<P: DenseProducts> LayerBackend for FusedLayer<P> {
         }
         self.assert_gradient(parameters, gradient);
         self.differentiate_one(parameters, outputs.as_deref_mut());
-        let loss = self.mean(self.begin_loss());
+        let loss = self.loss_of_one();
         let mut begun = update.begin(parameters, outputs.as_deref());
         let Self { products, one_step, batch, buffers, parameters: packed, .. } = self;
         let one_step = one_step.as_mut().expect("made when the batch began");

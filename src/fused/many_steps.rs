@@ -2,8 +2,8 @@
 //! ([`PartSums`]).
 //!
 //! The batch is cut into parts; each has gradient sums of its own, which are added in the tree of [`crate::ranks`], so
-//! that the result depends on the batch's shape alone and not on threads or ranks. Each rank adds up its own parts; what
-//! crosses the network are these sums, and what the ranks have to know alike: the losses, and which units were on.
+//! that the result depends on the batch's shape alone and not on threads or ranks. Each rank adds up its own parts;
+//! what crosses the network are these sums, and what the ranks have to know alike: the losses, and which units were on.
 
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
 //! The thread that carries messages between ranks while others compute.
 //!
-//! Every call of a [`Transport`] is a job of this thread; the jobs are done in the order in which they were given, which
-//! is the same on all ranks.
+//! Every call of a [`Transport`] is a job of this thread; the jobs are done in the order in which they were given,
+//! which is the same on all ranks.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;

@@ -1,7 +1,7 @@
 //! Ranks that MPI joins: the processes that `mpirun` has started, on one machine or on many.
 //!
-//! Relies on an MPI that is installed, through the crate `mpi`. A call that fails ends all ranks, as MPI's error handler
-//! does where nothing else is said.
+//! Relies on an MPI that is installed, through the crate `mpi`. A call that fails ends all ranks, as MPI's error
+//! handler does where nothing else is said.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,25 +28,20 @@ pub struct Session {
 }
 
 impl Session {
-    /// Begins MPI; `None` where it has been begun before, or cannot be called from one thread after another.
-    pub fn begin() -> Option<Self> {
+    /// Begins MPI, and gives what joins all processes that were started together; `None` where MPI has been begun
+    /// before, or cannot be called from one thread after another.
+    pub fn begin() -> Option<(Self, Box<dyn Transport>)> {
         let (universe, threading) = mpi::initialize_with_threading(Threading::Serialized)?;
-        (threading >= Threading::Serialized).then_some(Self { universe })
-    }
-
-    /// What joins all processes that were started together.
-    pub fn transport(&self) -> Box<dyn Transport> {
-        let world = self.universe.world();
+        if threading < Threading::Serialized {
+            return None;
+        }
+        let world = universe.world();
         let (rank, count) = (world.rank() as usize, world.size() as usize);
-        Box::new(Mpi { world: Mutex::new(World(world)), rank, count })
+        Some((Self { universe }, Box::new(Mpi { world: Mutex::new(World(world)), rank, count })))
     }
 
-    /// Which MPI this is, in its own words.
-    pub fn library(&self) -> String {
-        mpi::environment::library_version().unwrap_or_default()
-    }
-
-    /// Ends all ranks at once, with an exit code.
+    /// Ends all ranks at once, with an exit code. This one does not come back, whatever another of its threads is doing
+    /// in MPI.
     pub fn abort(&self, code: u8) -> ! {
         self.universe.world().abort(i32::from(code))
     }
@@ -55,8 +50,9 @@ impl Session {
 /// The handle of all processes.
 struct World(SimpleCommunicator);
 
-// SAFETY: MPI has been told that different threads will call it, one at a time (`Threading::Serialized`); the lock
-// around the handle sees to that.
+// SAFETY: MPI has been told that different threads will call it, one at a time (`Threading::Serialized`). There is one
+// transport, with a lock around the handle; the thread that began MPI calls it again to end it, when the transport's
+// calls are over or the process is.
 unsafe impl Send for World {}
 
 struct Mpi {

@@ -81,7 +81,7 @@ impl Backpropagation {
         tallies: &mut [Tally],
     ) -> f64 {
         let images = Images { samples: &images.samples[share.own()], ..*images };
-        self.forward(&state.network, &images);
+        self.forward(&state.network, &images, share);
         let readout = state.network.readout.as_mut().expect("a read-out to train");
         let loss = self.readout.differentiate(readout, &self.features, (labels, share));
         self.take_slopes(readout, images.samples.len());
@@ -98,8 +98,9 @@ impl Backpropagation {
         loss
     }
 
-    /// The activations of all layers, and the features of the read-out.
-    fn forward(&mut self, network: &Network, images: &Images<'_>) {
+    /// The activations of all layers, and the features of the read-out. Products are of one unit of the share after
+    /// another, so that their sizes depend on the batch's shape alone.
+    fn forward(&mut self, network: &Network, images: &Images<'_>, share: &Share) {
         let Self { isa, recipe, features, images: pixels, layers, workspace, .. } = self;
         let n = images.samples.len();
         fitted(pixels, n * images.k).par_chunks_exact_mut(images.k).enumerate().for_each(|(s, row)| {
@@ -112,7 +113,12 @@ impl Backpropagation {
         let mut inputs = &*pixels;
         for (index, (layer, Parameters { k, u, kernel, bias })) in layers.iter_mut().zip(&network.layers).enumerate() {
             let (x, w) = (Matrix::new(inputs, n, *k), Matrix::new(kernel, *k, *u));
-            gemm::sgemm(*isa, 1.0, x, w, 0.0, MatrixMut::new(fitted(&mut layer.h, n * u), n, *u), workspace);
+            let h = fitted(&mut layer.h, n * u);
+            for rows in share.units() {
+                let (m, x) = (rows.len(), x.block(rows.clone(), 0..*k));
+                let h = MatrixMut::new(&mut h[rows.start * u..rows.end * u], m, *u);
+                gemm::sgemm(*isa, 1.0, x, w, 0.0, h, workspace);
+            }
             let rows = layer.h.par_chunks_exact_mut(*u).zip(fitted(&mut layer.y, n * u).par_chunks_exact_mut(*u));
             rows.for_each(|(h, y)| {
                 h.iter_mut().zip(bias).for_each(|(h, b)| *h += b);
@@ -176,7 +182,11 @@ impl Backpropagation {
             });
             if let Some(Layer { slopes: to, .. }) = before.last_mut() {
                 let w = Matrix::new(&network.layers[index].kernel, k, u).transposed();
-                gemm::sgemm(*isa, 1.0, dz, w, 1.0, MatrixMut::new(to, n, k), workspace);
+                for rows in share.units() {
+                    let (m, dz) = (rows.len(), dz.block(rows.clone(), 0..u));
+                    let to = MatrixMut::new(&mut to[rows.start * k..rows.end * k], m, k);
+                    gemm::sgemm(*isa, 1.0, dz, w, 1.0, to, workspace);
+                }
             }
         }
     }
@@ -197,7 +207,7 @@ mod tests {
         let samples = [0, 1, 2, 3, 4];
         let images =
             Images { pixels: (&pixels).into(), k: 12, samples: &samples, classes: 3, overlay: Overlay::Neutral };
-        trainer.forward(network, &images);
+        trainer.forward(network, &images, &Share::whole(5));
         let readout = network.readout.as_ref().unwrap();
         let loss = trainer.readout.differentiate(readout, &trainer.features, (&LABELS, &Share::whole(5)));
         trainer.take_slopes(readout, LABELS.len());

@@ -55,6 +55,16 @@ fn a_mapped_file_that_is_cut_off_is_named_and_the_run_goes_on_with_a_whole_one()
 const PIXELS: usize = 56;
 
 #[test]
+#[cfg(not(feature = "mpi"))]
+fn several_processes_are_refused_by_a_build_that_cannot_join_them() {
+    let place = workplace();
+    let mut command = train(&place, RUNS[0], "none", &[]);
+    command.env("OMPI_COMM_WORLD_SIZE", "4");
+    let said = complaint(command);
+    assert!(said.contains("4 processes started together") && said.contains("--features mpi"), "{said}");
+}
+
+#[test]
 fn a_data_set_in_shards_trains_the_same_weights() {
     let place = workplace();
     let whole = train(&place, RUNS[1], "whole", &["--epochs", "2"]).output().unwrap();

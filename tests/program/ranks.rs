@@ -75,17 +75,26 @@ fn complaint(output: &Output) -> String {
 fn end_of(mut job: Child) -> Output {
     let start = Instant::now();
     while job.try_wait().unwrap().is_none() {
-        assert!(start.elapsed() < LONG, "the job hangs");
+        if start.elapsed() > LONG {
+            job.kill().unwrap();
+            panic!("the job hangs");
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
     job.wait_with_output().unwrap()
 }
 
+/// What a job comes to; it writes less than a pipe holds.
+fn output(mut command: Command) -> Output {
+    end_of(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+}
+
 #[test]
 fn any_number_of_ranks_and_threads_comes_to_the_same() {
     let place = workplace();
-    for (number, run) in RUNS.into_iter().enumerate() {
-        // Batches of more than one part.
+    // Batches of more than one part, and sums that travel in slices.
+    let larger = "--preset keras --layers 150,60 --inner-steps 3 --precision f32";
+    for (number, run) in RUNS.into_iter().chain([larger]).enumerate() {
         let run = &run.replace("--batch 50", "--batch 150");
         let alone = format!("alone-{number}");
         succeeded(&train(&place, run, &alone, &["--epochs", "3"]).output().unwrap());
@@ -93,7 +102,7 @@ fn any_number_of_ranks_and_threads_comes_to_the_same() {
         for (ranks, threads) in [(1, 2), (2, 1), (2, 2), (3, 1), (4, 1), (4, 2)] {
             let out = format!("{number}-{ranks}-{threads}");
             let command = train(&place, run, &out, &["--epochs", "3", "--threads", &threads.to_string()]);
-            let output = on_ranks(ranks, &command).output().unwrap();
+            let output = output(on_ranks(ranks, &command));
             succeeded(&output);
             let said = text(&output.stderr);
             assert_eq!(said.lines().filter(|line| line.starts_with("epoch ")).count(), 3, "one line an epoch: {said}");
@@ -120,7 +129,7 @@ fn a_run_that_is_interrupted_goes_on_with_another_number_of_ranks() {
         let stored = place.path().join(&stopped).join("checkpoint.safetensors");
         assert!(stored.exists(), "{signal_name}: a checkpoint is written");
         assert!(!place.path().join(format!("{stopped}-2")).exists(), "one directory");
-        succeeded(&on_ranks(2, &resume(&place, &stopped, &[])).output().unwrap());
+        succeeded(&output(on_ranks(2, &resume(&place, &stopped, &[]))));
         assert!(result_of_ranks(&place, &stopped) == result_of_ranks(&place, &whole), "{run}");
     }
 }
@@ -162,12 +171,12 @@ fn a_rank_that_dies_ends_the_job_and_the_run_goes_on_from_the_checkpoint() {
     let is_told = text(&version.stdout).contains("Open MPI");
     assert!(!is_told || said.contains("--resume killed"), "rank 0 names the checkpoint: {said}");
     assert_eq!(ranks_of(&place.path().canonicalize().unwrap()), Vec::<String>::new(), "no rank is left behind");
-    succeeded(&on_ranks(2, &resume(&place, "killed", &[])).output().unwrap());
+    succeeded(&output(on_ranks(2, &resume(&place, "killed", &[]))));
     assert!(result_of_ranks(&place, "killed") == result_of_ranks(&place, "whole"));
 }
 
-/// Two ranks that were started with different options.
-fn different(place: &TempDir, first: &[&str], second: &[&str]) -> Output {
+/// Two ranks with different options.
+fn different_ranks(place: &TempDir, first: &[&str], second: &[&str]) -> Command {
     let of = |more: &[&str]| train(place, RUNS[0], "none", more);
     let mut command = launcher();
     for (number, rank) in [of(first), of(second)].iter().enumerate() {
@@ -177,7 +186,12 @@ fn different(place: &TempDir, first: &[&str], second: &[&str]) -> Output {
         command.args(["-n", "1"]).arg(rank.get_program()).args(rank.get_args());
     }
     in_place_of(&mut command, &of(&[]));
-    command.output().unwrap()
+    command
+}
+
+/// What two ranks with different options come to.
+fn different(place: &TempDir, first: &[&str], second: &[&str]) -> Output {
+    output(different_ranks(place, first, second))
 }
 
 #[test]
@@ -191,17 +205,46 @@ fn ranks_that_differ_are_refused_by_the_field() {
         std::fs::copy(file.path(), place.path().join("other").join(file.file_name())).unwrap();
     }
     succeeded(&different(&place, &["--epochs", "1"], &["--epochs", "1", "--data", "other"]));
-    let mut bytes = std::fs::read(images("other")).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
-    std::fs::write(images("other"), bytes).unwrap();
-    let said = complaint(&different(&place, &[], &["--data", "other"]));
-    assert!(said.contains("rank 1: --data: found ") && said.contains("the same files on every rank"), "{said}");
+    // The first image is the other rank's, the last is this one's; both may train on either.
+    let sound = std::fs::read(images("other")).unwrap();
+    for byte in [20, sound.len() - 1] {
+        let mut bytes = sound.clone();
+        bytes[byte] ^= 1;
+        std::fs::write(images("other"), bytes).unwrap();
+        let said = complaint(&different(&place, &[], &["--data", "other"]));
+        assert!(said.starts_with("error: rank 1: --data: found "), "{said}");
+        assert!(said.contains("the same files on every rank"), "{said}");
+    }
+}
+
+#[test]
+fn a_file_that_changes_under_one_rank_ends_all() {
+    let place = workplace();
+    std::fs::create_dir(place.path().join("other")).unwrap();
+    for file in std::fs::read_dir(place.path().join("set")).unwrap().flatten() {
+        std::fs::copy(file.path(), place.path().join("other").join(file.file_name())).unwrap();
+    }
+    let long = ["--epochs", "100000", "--inner-steps", "1"];
+    let mut command = different_ranks(&place, &long, &[&long[..], &["--data", "other"]].concat());
+    let mut job = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    assert!(wait_for(&mut job, "epoch 2/"));
+    let labels = place.path().join("other/train-labels-idx1-ubyte");
+    std::fs::OpenOptions::new().append(true).open(labels).unwrap().set_len(3).unwrap();
+    assert_eq!(end_of(job).status.code(), Some(1));
+}
+
+#[test]
+fn one_rank_is_a_process_by_itself() {
+    let place = workplace();
+    let wrong = output(on_ranks(1, &train(&place, RUNS[0], "none", &["--data", "nowhere"])));
+    let alone = train(&place, RUNS[0], "none", &["--data", "nowhere"]).output().unwrap();
+    assert_eq!((complaint(&wrong), wrong.status.code()), (complaint(&alone), alone.status.code()));
 }
 
 #[test]
 fn what_is_wrong_is_said_once() {
     let place = workplace();
-    let wrong = |more: &[&str]| on_ranks(3, &train(&place, RUNS[0], "none", more)).output().unwrap();
+    let wrong = |more: &[&str]| output(on_ranks(3, &train(&place, RUNS[0], "none", more)));
     assert!(complaint(&wrong(&["--data", "nowhere"])).contains("nowhere"));
     assert!(complaint(&wrong(&["--backend", "reference"])).contains("3 processes share each batch"));
     assert!(complaint(&wrong(&["--lr", "1e30", "--precision", "f32"])).contains("try a smaller --lr"));
@@ -221,7 +264,7 @@ fn evaluation_and_prediction_are_shared() {
         let mut command = program(place.path());
         command.args(words.split(' '));
         let alone = command.output().unwrap();
-        let together = on_ranks(3, &command).output().unwrap();
+        let together = output(on_ranks(3, &command));
         succeeded(&together);
         assert_eq!(text(&together.stdout), text(&alone.stdout), "{words}");
     }

@@ -8,6 +8,7 @@ A step of R nodes on n samples takes
 
     compute    a n / R + f                      a and f from steps of one process on 7,500 to 60,000 samples
     bytes      2 S (R - 1) / R / B              each node sends its slices of S bytes, and its sums of them
+    units      16 U (R - 1) / B                 each node tells all others of its U units
     messages   L (log2 R + 1 + R / 2) + o R     a gathering, an exchange and a spreading that goes from node to node
 
 where B is the bandwidth of a node and L the time of a message. How well the second line fits is told by the runs that
@@ -35,6 +36,7 @@ MEASURED = HERE / "measured.json"
 SAMPLES = (7500, 15000, 30000, 60000)
 # Of the Keras example: inputs and units of each layer, and the columns that its units are packed in.
 LAYERS = ((784, 512), (500, 512))
+UNITS = 500
 STEPS = 20
 PARTS = 32
 # A message from machine to machine, and what each further one costs that is under way beside it.
@@ -65,7 +67,7 @@ def step_on(nodes: int, samples: int, fitted: tuple, gbit: float) -> float:
     compute = slope * samples * busiest + fixed
     if nodes == 1:
         return compute
-    sent = 2 * bytes_of_step() * (nodes - 1) / nodes / (gbit * 1e9 / 8)
+    sent = (2 * bytes_of_step() / nodes + 16 * UNITS) * (nodes - 1) / (gbit * 1e9 / 8)
     messages = LATENCY * (math.log2(nodes) + 1 + nodes / 2) + OVERHEAD * nodes
     return compute + sent + messages
 
@@ -86,7 +88,7 @@ def measure(program: Path) -> dict:
 def network(program: Path) -> dict:
     """Two ranks of one thread each at several bandwidths."""
     file = HERE / "network.json"
-    words = [sys.executable, HERE / "network.py", "--program", program, "--delay", "25us", "--write", file]
+    words = [sys.executable, HERE / "network.py", "--program", program, "--delay", "50us", "--write", file]
     subprocess.run(words, check=True, env={**os.environ})
     found = json.loads(file.read_text())
     file.unlink()
@@ -126,8 +128,8 @@ def tables(measured: dict) -> dict:
     ]
     waiting = rows
 
-    rows = ["| nodes | 60,000 samples in all: ms a step | times as fast | 60,000 for each node: ms a step | efficiency |"]
-    rows.append("| --- | --- | --- | --- | --- |")
+    head = "| nodes | 60,000 samples in all: ms a step | times as fast | 60,000 for each node: ms a step | efficiency |"
+    rows = [head, "| --- | --- | --- | --- | --- |"]
     for nodes in NODES:
         both = [[step_on(nodes, n, fitted, gbit) for gbit in GBITS] for n in (60000, 60000 * nodes)]
         one = step_on(1, 60000, fitted, GBITS[0])
@@ -149,7 +151,8 @@ def picture(measured: dict) -> str:
         strong = [(n, one / step_on(n, 60000, fitted, gbit)) for n in NODES]
         weak = [(n, n * one / step_on(n, 60000 * n, fitted, gbit)) for n in NODES]
         curves += [Curve(f"strong, {gbit} Gbit/s", strong), Curve(f"weak, {gbit} Gbit/s", weak)]
-    return draw(curves, ("Predicted speed against nodes", "nodes", "times the samples a second of one node (predicted)"))
+    beside = "times the samples a second of one node (predicted)"
+    return draw(curves, ("Predicted speed against nodes", "nodes", beside))
 
 
 def put(text: str, name: str, rows: list) -> str:

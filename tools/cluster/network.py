@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Runs ranks in network namespaces of this machine, with a bandwidth and a delay between them.
 
-    sudo python3 tools/cluster/network.py --ranks 2 --rates none,1gbit,10gbit,25gbit --delay 25us --write FILE.json
+    sudo python3 tools/cluster/network.py --ranks 2 --rates none,1gbit,10gbit,25gbit --delay 50us --write FILE.json
 
 Each rank has a namespace with an address of its own on one bridge; `tc` limits what leaves it, so that the cost of a
 network is measured on one machine. The ranks talk TCP, as they would from machine to machine. A rate of `none` has no
-limit. The delay of each way out is added by netem, where the kernel has it; half of a round trip is then twice that.
+limit. The delay is what netem, where the kernel has it, adds to each message.
 
 Every line of the table is a run of some steps of the Keras example: the seconds of a step, and of these what rank 0
 waited for others. Needs root, Linux, iproute2, Open MPI and a build with MPI (`cargo build --release --features mpi`).
@@ -82,7 +82,8 @@ class Network:
             parent = ("root",)
             if rate != "none":
                 # A burst of 256 KiB is what 25 Gbit/s send between two ticks of a clock of 10 kHz.
-                call(*tc, "add", "dev", "eth0", "root", "handle", "1:", "tbf", "rate", rate, "burst", "256kb", "latency", "20ms")
+                limit = ("tbf", "rate", rate, "burst", "256kb", "latency", "20ms")
+                call(*tc, "add", "dev", "eth0", "root", "handle", "1:", *limit)
                 parent = ("parent", "1:1")
             if delay != "none":
                 netem = (*tc, "add", "dev", "eth0", *parent, "netem", "delay", delay, "limit", "100000")
@@ -139,7 +140,9 @@ def main() -> None:
     if os.geteuid() != 0:
         sys.exit("network namespaces need root")
     options = asked.options.split() + ["--threads", str(asked.threads), "--train-limit", str(asked.samples)]
-    options += ["--test-limit", "100", "--inner-steps", str(asked.steps), "--data", "mnist"]
+    options += ["--test-limit", "100", "--data", "mnist"]
+    if "keras" in asked.options:
+        options += ["--inner-steps", str(asked.steps)]
     rates = asked.rates.split(",")
     found: dict = {rate: [] for rate in rates}
     with tempfile.TemporaryDirectory() as directory, Network(asked.ranks) as network:

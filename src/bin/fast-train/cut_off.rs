@@ -36,9 +36,9 @@ mod system {
     /// The most maps that are known by name: the files of a data set, some of them in shards.
     const MOST: usize = 256;
 
-    /// What is said where the file's name is not known yet.
-    const UNNAMED: &str = "\nerror: a data file: found it unreadable while it was being opened (cut off by another \
-                           process, or its device fails), expected it to stay as it is\n";
+    /// What is said where the file's name is not known, because it is being opened or one of many shards.
+    const UNNAMED: &str = "\nerror: a data file: found it unreadable (cut off by another process, or its device \
+                           fails), expected it to stay as it is\n";
 
     /// A map, and what is said when it cannot be read.
     struct Known {

@@ -15,10 +15,8 @@ pub fn say_when_interrupted(words: String) {
     *WORDS.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
 }
 
-/// A flag that Ctrl-C, SIGTERM and SIGHUP set; a second one ends the program at once.
-pub fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
+/// Has Ctrl-C, SIGTERM and SIGHUP set a flag; a second one ends the program at once.
+pub fn stop_on_interrupt(flag: Arc<AtomicBool>) -> Result<()> {
     let hang_up = HangUp::now();
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
@@ -30,7 +28,7 @@ pub fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     })
     .context("handling signals")?;
     hang_up.restore();
-    Ok(stop)
+    Ok(())
 }
 
 /// What SIGHUP did when the program began: under `nohup` it is ignored, and is to stay so.

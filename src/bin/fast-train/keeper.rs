@@ -8,7 +8,6 @@ use ffwd::train::{EpochReport, TrainingState};
 
 use crate::interrupt;
 use crate::progress::Progress;
-use crate::ranks::Crew;
 use crate::run_directory::RunDirectory;
 
 /// Keeps what a run can go on from: its state after the last whole epoch, in memory, and from time to time in its
@@ -32,10 +31,9 @@ impl<'a> Keeper<'a> {
         directory: Option<&'a mut RunDirectory>,
         every: CheckpointEvery,
         (stored, is_written): (StoredState, bool),
-        crew: &Crew,
+        tells_last: bool,
     ) -> Self {
         let is_kept = directory.is_some() && every != CheckpointEvery::Never;
-        let tells_last = crew.ranks.count() > 1;
         let stored = is_kept.then_some(stored);
         let keeper = Self { directory, every, stored, written: Instant::now(), is_written, tells_last };
         keeper.tell_last();
@@ -48,9 +46,8 @@ impl<'a> Keeper<'a> {
             (self.tells_last, self.is_written, &self.stored, &self.directory)
         {
             let (path, epoch) = (directory.path().display(), stored.state.epoch);
-            interrupt::say_when_interrupted(format!(
-                "all ranks end; the last checkpoint so far is after epoch {epoch}, and --resume {path} goes on from the last"
-            ));
+            let words = format!("all ranks end; the last checkpoint so far is after epoch {epoch}");
+            interrupt::say_when_interrupted(format!("{words}, and --resume {path} goes on from the last"));
         }
     }
 

@@ -1,5 +1,6 @@
 //! `fast-train eval` and `fast-train predict`: what a stored model says.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -80,11 +81,12 @@ pub fn eval(arguments: &EvalArguments) -> Result<ExitCode> {
 }
 
 fn eval_with(arguments: &EvalArguments, crew: &Crew) -> Result<ExitCode> {
-    let Examined { backend, model, dataset, recipe, by } = crew.agree(examined(arguments, crew))?;
+    let Examined { backend, model, dataset, recipe, by } = crew.first_then_others(|| examined(arguments, crew))?;
     let Model { network, origin, .. } = model;
+    check_alike(crew, &*backend, &network, by, dataset.outline())?;
     let images = &dataset.test.images;
     let pixels = &*images.bytes_of(0..images.count());
-    let predicted = predict_on(crew, || prediction::predict_on(&crew.ranks, &network, &recipe, &*backend, pixels, by))?;
+    let predicted = on_threads(crew, || prediction::predict_on(&crew.ranks, &network, &recipe, &*backend, pixels, by))?;
     let evaluation = Evaluation::of(dataset.test.labels.values(), &predicted, network.classes);
     crew.agree(dataset.check_unchanged().map_err(anyhow::Error::from))?;
     if !crew.is_first() {
@@ -112,11 +114,22 @@ fn eval_with(arguments: &EvalArguments, crew: &Crew) -> Result<ExitCode> {
 }
 
 /// What `predict` gives on as many threads as this rank has.
-fn predict_on<T: Send>(crew: &Crew, predict: impl FnOnce() -> T + Send) -> Result<T> {
+fn on_threads<T: Send>(crew: &Crew, predict: impl FnOnce() -> T + Send) -> Result<T> {
     if crew.ranks.count() == 1 {
         return Ok(predict());
     }
-    Ok(rayon::ThreadPoolBuilder::new().num_threads(crew.threads(0)).build()?.install(predict))
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(crew.threads(0)).build();
+    Ok(crew.agree(pool.map_err(anyhow::Error::from))?.install(predict))
+}
+
+/// Checks that all ranks predict the same by the same means.
+fn check_alike(crew: &Crew, backend: &dyn Backend, network: &Network, by: By, images: String) -> Result<()> {
+    crew.check_alike(&BTreeMap::from([
+        ("products".to_owned(), backend.products().to_owned()),
+        ("--model".to_owned(), checkpoint::weights_sha256(network)),
+        ("--by".to_owned(), format!("{by:?}")),
+        ("images".to_owned(), images),
+    ]))
 }
 
 /// Says of a model without a sum that nothing tells whether it is as it was written.
@@ -169,8 +182,9 @@ pub fn predict(arguments: &PredictArguments) -> Result<ExitCode> {
 
 fn predict_with(arguments: &PredictArguments, crew: &Crew) -> Result<ExitCode> {
     let Asked { backend, network, config, images, by } = crew.agree(asked(arguments, crew))?;
+    check_alike(crew, &*backend, &network, by, images.sum_of(0..images.count()))?;
     let (recipe, pixels) = (config.recipe(), &*images.bytes_of(0..images.count()));
-    let classes = predict_on(crew, || prediction::predict_on(&crew.ranks, &network, &recipe, &*backend, pixels, by))?;
+    let classes = on_threads(crew, || prediction::predict_on(&crew.ranks, &network, &recipe, &*backend, pixels, by))?;
     crew.agree(images.check_unchanged().map_err(anyhow::Error::from))?;
     if !crew.is_first() {
         return Ok(ExitCode::SUCCESS);

@@ -39,6 +39,11 @@ impl Progress {
         Self { epochs, seconds: done.iter().map(|report| report.seconds).sum(), form }
     }
 
+    /// Whether it shows nothing.
+    pub fn is_silent(&self) -> bool {
+        matches!(self.form, Form::Silent)
+    }
+
     /// Shows one line that is not an epoch.
     pub fn note(&self, line: &str) {
         match &self.form {

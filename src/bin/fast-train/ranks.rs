@@ -15,9 +15,13 @@ use ffwd::ranks::Ranks;
 
 use crate::{USAGE, threads_or_available};
 
-/// The variables by which processes know that they were started together, with their number or their own: of Open MPI,
-/// of MPICH and those that understand its protocol, and of Slurm.
-const STARTED_TOGETHER: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"];
+/// The variables that tell how many processes were started together: of Open MPI, of MPICH, and of Slurm.
+#[cfg(not(feature = "mpi"))]
+const COUNTS: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
+
+/// The variables of which a process that MPI can join has one: of Open MPI, of MPICH, and of launchers with PMIx.
+#[cfg(feature = "mpi")]
+const STARTED_BY_MPI: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"];
 
 /// This process among those that were started together.
 pub struct Crew {
@@ -61,17 +65,18 @@ impl Crew {
     ///
     /// # Errors
     ///
-    /// There are several, and this build has no MPI.
+    /// The MPI that is installed takes no calls from different threads.
     #[cfg(feature = "mpi")]
     pub fn join(is_asked_to_stop: &Arc<AtomicBool>) -> Result<Self> {
         use anyhow::Context;
         use ffwd::ranks::mpi::Session;
 
-        if STARTED_TOGETHER.iter().all(|variable| std::env::var_os(variable).is_none()) {
+        if STARTED_BY_MPI.iter().all(|variable| std::env::var_os(variable).is_none()) {
             return Ok(Self { ranks: Ranks::alone(), session: None });
         }
-        let session = Session::begin().context("starting MPI: it takes no calls from one thread after another")?;
-        let ranks = Ranks::new(session.transport(), Arc::clone(is_asked_to_stop));
+        let begun = Session::begin().context("starting MPI: it takes no calls from one thread after another")?;
+        let (session, transport) = begun;
+        let ranks = Ranks::new(transport, Arc::clone(is_asked_to_stop));
         Ok(Self { ranks, session: Some(session) })
     }
 
@@ -83,7 +88,7 @@ impl Crew {
     #[cfg(not(feature = "mpi"))]
     pub fn join(_: &Arc<AtomicBool>) -> Result<Self> {
         let of_variable = |variable: &&str| std::env::var(variable).ok()?.parse::<u32>().ok();
-        match STARTED_TOGETHER[..2].iter().find_map(of_variable) {
+        match COUNTS.iter().filter_map(of_variable).max() {
             Some(count) if count > 1 => {
                 let found = format!("{count} processes started together");
                 let expected = "a build that joins them (cargo build --release --features mpi), or one process";
@@ -120,25 +125,36 @@ impl Crew {
         let all: Vec<String> = all.iter().map(|said| String::from_utf8_lossy(said).into_owned()).collect();
         let Some((rank, first)) = all.iter().enumerate().find(|(_, said)| !said.is_empty()) else { return outcome };
         let (is_usage, message) = (first.starts_with('1'), &first[1..]);
-        let message =
-            if all.iter().all(|said| said == first) { message.to_owned() } else { format!("rank {rank}: {message}") };
+        let is_everywhere = all.iter().all(|said| said == first);
+        let message = if is_everywhere { message.to_owned() } else { format!("rank {rank}: {message}") };
         let message = if self.is_first() { message } else { String::new() };
         Err(Refused { message, is_usage }.into())
     }
 
-    /// Checks that all ranks have the same values of some fields.
+    /// What `work` comes to on this rank, on rank 0 before the others: it may fill a cache that they share.
+    pub fn first_then_others<T>(&self, work: impl Fn() -> Result<T>) -> Result<T> {
+        let of_first = self.agree(if self.is_first() { work().map(Some) } else { Ok(None) })?;
+        let done = of_first.map_or_else(work, Ok);
+        self.agree(done)
+    }
+
+    /// Checks that all ranks have the same fields with the same values.
     ///
     /// # Errors
     ///
     /// Some rank's is not rank 0's.
     pub fn check_alike(&self, fields: &BTreeMap<String, String>) -> Result<()> {
+        if self.ranks.count() == 1 {
+            return Ok(());
+        }
         let text = serde_json::to_vec(fields).expect("texts serialise");
         let all = self.ranks.gather(text);
         let parsed = |text: &Vec<u8>| serde_json::from_slice(text).unwrap_or_default();
         let all: Vec<BTreeMap<String, String>> = all.iter().map(parsed).collect();
         for (rank, other) in all.iter().enumerate() {
-            for (field, expected) in &all[0] {
-                let found = other.get(field).map_or("nothing", String::as_str);
+            for field in all[0].keys().chain(other.keys()) {
+                let of = |fields: &BTreeMap<String, String>| fields.get(field).cloned().unwrap_or("nothing".into());
+                let (found, expected) = (of(other), of(&all[0]));
                 if found != expected {
                     let expected = format!("{expected}, as on rank 0");
                     let error = Error::config(format!("rank {rank}: {field}"), found, expected);
@@ -153,7 +169,7 @@ impl Crew {
     #[cfg(feature = "mpi")]
     pub fn end(&self, outcome: Result<ExitCode>) -> Result<ExitCode> {
         match (&self.session, outcome) {
-            (Some(session), Err(error)) if error.downcast_ref::<Refused>().is_none() => {
+            (Some(session), Err(error)) if self.ranks.count() > 1 && !error.is::<Refused>() => {
                 crate::say(format!("error: rank {}: {error:#}", self.ranks.rank()));
                 session.abort(1)
             }

@@ -30,7 +30,7 @@ pub struct Summary {
     pub test_errors: usize,
     /// Validation included.
     pub train_seconds: f64,
-    /// What rank 0 spent in epochs sending to other ranks and waiting for them; only where there are others.
+    /// What rank 0 waited for other ranks in epochs; only where there are others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comm_seconds: Option<f64>,
     /// Null where the system does not tell.

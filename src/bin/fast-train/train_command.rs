@@ -1,8 +1,10 @@
 //! The default command: trains a network, evaluates it and writes the run.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -19,7 +21,7 @@ use ffwd::predict::Evaluation;
 use ffwd::ranks::Ranks;
 use ffwd::tier::Tier;
 use ffwd::train::stored::StoredState;
-use ffwd::train::{EpochReport, Trainer, TrainingSet, TrainingState};
+use ffwd::train::{self, EpochReport, Trainer, TrainingSet, TrainingState};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{SeedableRng, seq};
 
@@ -36,14 +38,14 @@ use crate::{INTERRUPTED, print};
 
 const SHOWN_SAMPLES: usize = 4;
 
-/// Fields of the configuration that may differ between ranks: they change nothing that is trained.
-const OF_EACH_RANK: [&str; 4] = ["threads", "data", "out", "checkpoint_every"];
+/// Fields of the configuration that may differ between ranks: they change nothing that is trained, or rank 0 alone
+/// heeds them.
+const OF_EACH_RANK: [&str; 5] = ["threads", "data", "from", "out", "checkpoint_every"];
 
 pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
-    let is_asked_to_stop = interrupt::stop_on_interrupt()?;
+    let is_asked_to_stop = Arc::default();
     let crew = Crew::join(&is_asked_to_stop)?;
-    let stop = crew.ranks.stops().unwrap_or(is_asked_to_stop);
-    crew.end(run_with(arguments, &crew, &stop))
+    crew.end(run_with(arguments, &crew, is_asked_to_stop))
 }
 
 /// What a run needs before its ranks say a word to each other.
@@ -78,13 +80,18 @@ fn prepare(arguments: &TrainArguments, crew: &Crew) -> Result<Prepared> {
     Ok(Prepared { config, backend, dataset, located, place })
 }
 
-fn run_with(arguments: TrainArguments, crew: &Crew, stop: &AtomicBool) -> Result<ExitCode> {
-    let Prepared { config, backend, dataset, located, place } = crew.agree(prepare(&arguments, crew))?;
-    let pool = thread_pool(crew.threads(config.threads))?;
+fn run_with(arguments: TrainArguments, crew: &Crew, is_asked_to_stop: Arc<AtomicBool>) -> Result<ExitCode> {
+    let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("FFWD_BUILD_COMMIT"));
+    crew.check_alike(&BTreeMap::from([("version".to_owned(), version)]))?;
+    let prepared = crew.first_then_others(|| prepare(&arguments, crew))?;
+    let Prepared { config, backend, dataset, located, place } = prepared;
+    let pool = crew.agree(thread_pool(crew.threads(config.threads)))?;
     let sha256 = dataset_sum(&dataset, &config, &*backend, crew)?;
     let run = TrainingRun { config, dataset: &dataset, sha256, backend: &*backend, crew };
     let (mut directory, begin) = crew.agree(run.open(place, arguments.resume.as_deref()))?;
     let begin = begin.on_all_ranks(&crew.ranks);
+    let stop = &*crew.ranks.stops().unwrap_or(Arc::clone(&is_asked_to_stop));
+    crew.agree(interrupt::stop_on_interrupt(is_asked_to_stop))?;
     let quiet = arguments.quiet || !crew.is_first();
     if !quiet {
         interrupt::say_when_interrupted("evaluating and writing the run (again to end at once)".into());
@@ -120,14 +127,13 @@ fn report(summary: &Summary, directory: Option<RunDirectory>, arguments: &TrainA
 ///
 /// # Errors
 ///
-/// The ranks have not the same program, configuration or data: of the images, each rank reads a share.
+/// The ranks have not the same configuration or data: of the images, each rank reads those that it may train on.
 fn dataset_sum(dataset: &Dataset, config: &Config, backend: &dyn Backend, crew: &Crew) -> Result<String> {
     let ranks = &crew.ranks;
     if ranks.count() == 1 {
         return Ok(dataset.sha256().to_owned());
     }
     let mut fields = BTreeMap::from([
-        ("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("products".to_owned(), backend.products().to_owned()),
         ("data".to_owned(), dataset.outline()),
     ]);
@@ -135,15 +141,22 @@ fn dataset_sum(dataset: &Dataset, config: &Config, backend: &dyn Backend, crew: 
     let alike = table.into_iter().filter(|(name, _)| !OF_EACH_RANK.contains(&name.as_str()));
     fields.extend(alike.map(|(name, value)| (name, value.to_string())));
     crew.check_alike(&fields)?;
-    let share = |rank: usize| dataset.sum_of_share(rank, ranks.count());
-    let own = ranks.gather(share(ranks.rank()).into_bytes());
-    let differs = |rank: &usize| own[*rank] != share(*rank).into_bytes();
-    let different = if crew.is_first() { (0..ranks.count()).find(differs) } else { None };
-    let checked = different.map_or(Ok(()), |rank| {
-        let found = format!("{} training images that are not those of rank 0", dataset.name);
-        Err(Error::config(format!("rank {rank}: --data"), found, "the same files on every rank").into())
-    });
-    crew.agree(checked)?;
+    let read = |rank: usize| train::images_read(config, dataset.train.images.count(), (rank, ranks.count()));
+    let own = ranks.gather(dataset.train.images.sum_of(read(ranks.rank())).into_bytes());
+    let mut sums = BTreeMap::new();
+    let mut differs = |&rank: &usize| {
+        let Range { start, end } = read(rank);
+        let sum = sums.entry((start, end)).or_insert_with(|| dataset.train.images.sum_of(start..end));
+        own[rank] != sum.as_bytes()
+    };
+    let different = if crew.is_first() { (0..ranks.count()).find(&mut differs) } else { None };
+    let number = different.map_or(-1.0, |rank| rank as f64);
+    let number = ranks.gather_numbers(vec![number], |_| 1)[0][0];
+    if number >= 0.0 {
+        let found = format!("{} with images that are not those of rank 0", dataset.name);
+        let error = Error::config(format!("rank {number}: --data"), found, "the same files on every rank");
+        return crew.agree(Err(error.into()));
+    }
     let sum = if crew.is_first() { dataset.sha256().to_owned() } else { String::new() };
     Ok(String::from_utf8_lossy(&ranks.gather(sum.into_bytes())[0]).into_owned())
 }
@@ -181,7 +194,7 @@ impl Begin {
         (begin.train_seconds, begin.is_stored) = (numbers[0], numbers[1] != 0.0);
         if ranks.count() > 1 {
             let epochs = serde_json::to_vec(&begin.epochs).expect("plain numbers serialise");
-            begin.epochs = serde_json::from_slice(&ranks.gather(epochs)[0]).unwrap_or_default();
+            begin.epochs = serde_json::from_slice(&ranks.gather(epochs)[0]).expect("what rank 0 has just written");
         }
         begin
     }
@@ -205,8 +218,8 @@ struct TrainingRun<'a> {
 }
 
 impl TrainingRun<'_> {
-    /// Opens the directory of the run, which is rank 0's, and makes or reads what the run begins with; on the other ranks
-    /// something of the same shape.
+    /// Opens the directory of the run, which is rank 0's, and makes or reads what the run begins with; on the other
+    /// ranks something of the same shape.
     fn open(&self, place: Place, resume: Option<&Path>) -> Result<(Option<RunDirectory>, Begin)> {
         self.check_validation()?;
         self.check_shift()?;
@@ -276,7 +289,8 @@ impl TrainingRun<'_> {
         let images = &dataset.train.images;
         let network = checkpoint::load(path)?.network;
         let units: Vec<usize> = network.layers.iter().map(|layer| layer.u).collect();
-        let has_bias = network.layers.iter().all(|layer| !layer.bias.is_empty());
+        let differs = network.layers.iter().any(|layer| layer.bias.is_empty() == config.use_bias);
+        let has_bias = config.use_bias != differs;
         let require = |field: &str, found: String, expected: String| match found == expected {
             true => Ok(()),
             false => Err(Error::config(format!("{}: {field}", path.display()), found, expected)),
@@ -393,7 +407,8 @@ impl TrainingRun<'_> {
         let seconds = || seconds_before + start.elapsed().as_secs_f64();
         let (origin, products) = (self.origin(), backend.products().to_owned());
         let stored = StoredState { state: state.clone(), origin, train_seconds: seconds_before, products };
-        let mut keeper = Keeper::new(directory, config.checkpoint_every, (stored, is_stored), crew);
+        let tells_last = crew.ranks.count() > 1 && !progress.is_silent();
+        let mut keeper = Keeper::new(directory, config.checkpoint_every, (stored, is_stored), tells_last);
         // A run that is killed before its next checkpoint is then known to keep some, and begins anew.
         keeper.keep(&epochs, &progress);
         let mut best = epochs.iter().filter_map(|report| report.validation_accuracy).fold(0.0, f64::max);

@@ -212,9 +212,9 @@ impl ColumnPanels {
         self.data_mut().iter_mut().zip(other.data()).for_each(|(to, &other)| *to = to.max(other));
     }
 
-    /// Becomes the sum of matrices of its shape, of those that the parts `node` have; returns whether there was one.
-    pub fn sum_of<'a>(&mut self, node: Range<usize>, term: impl Fn(usize) -> Option<&'a Self> + Sync) -> bool {
-        tree::sum(node, |part| term(part).map(Self::data), self.data_mut())
+    /// Becomes the sum of matrices of its shape, of those that the parts `node` have.
+    pub fn sum_of<'a>(&mut self, node: Range<usize>, term: impl Fn(usize) -> Option<&'a Self> + Sync) {
+        tree::sum(node, |part| term(part).map(Self::data), self.data_mut());
     }
 
     /// Adds the first `panels` panels of a matrix of its shape.
@@ -308,7 +308,7 @@ mod tests {
             .collect();
         let mut total = ColumnPanels::zeros(700, 9, 8);
         total.panel_mut(0).fill(9.0);
-        assert!(total.sum_of(0..4, |part| (part != 3).then(|| &terms[part])));
+        total.sum_of(0..4, |part| (part != 3).then(|| &terms[part]));
         assert!((0..2).all(|j| total.panel(j).iter().all(|&sum| sum == 6.0)));
         total.add(&terms[3]);
         assert!((0..2).all(|j| total.panel(j).iter().all(|&sum| sum == 10.0)));

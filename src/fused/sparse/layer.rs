@@ -158,9 +158,8 @@ impl SparseSums {
         self.bias.fill(0.0);
     }
 
-    /// Becomes the sum of those of the parts `node` that have sums; returns whether there was one. Every unit then
-    /// holds its sum.
-    pub fn sum_of<'a>(&mut self, node: Range<usize>, term: impl Fn(usize) -> Option<&'a Self> + Sync) -> bool {
+    /// Becomes the sum of those of the parts `node` that have sums. Every unit then holds its sum.
+    pub fn sum_of<'a>(&mut self, node: Range<usize>, term: impl Fn(usize) -> Option<&'a Self> + Sync) {
         let Self { kernel: UnitLines { lines, per_unit }, touched, labels, bias } = self;
         touched.fill(true);
         lines.par_chunks_mut(*per_unit).enumerate().for_each(|(unit, lines)| {
@@ -168,7 +167,7 @@ impl SparseSums {
             tree::sum(node.clone(), |part| of_unit(part).map(|part| floats(part.kernel.unit(unit))), floats_mut(lines));
         });
         tree::sum(node.clone(), |part| term(part).map(|part| &*part.labels), labels);
-        tree::sum(node, |part| term(part).map(|part| &*part.bias), bias)
+        tree::sum(node, |part| term(part).map(|part| &*part.bias), bias);
     }
 
     /// Adds the sums to `gradient`, whose input `i` is packed input `positions[i]`.
