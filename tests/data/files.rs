@@ -139,7 +139,7 @@ mod idx_files {
         idx::write_labels(&desk.path("new/l"), &[7, 0, 255]).unwrap();
         let images = IdxImages::open(&desk.path("new/i")).unwrap();
         assert_eq!((images.count(), images.rows(), images.cols(), images.pixels_per_image()), (4, 2, 3, 6));
-        assert_eq!((&*images.bytes_of(0..3), images.image(2)), (&pixels[..], &pixels[12..18]));
+        assert_eq!((&*images.bytes_of(0..4), images.image(2)), (&pixels[..], &pixels[12..18]));
         let labels = IdxLabels::open(&desk.path("new/l")).unwrap();
         assert_eq!((labels.len(), labels.values()), (3, &[7, 0, 255][..]));
     }
@@ -612,7 +612,7 @@ mod datasets {
         let directory = in_shards(&desk);
         let name = "train-images-00001-of-00003-idx3-ubyte";
         fs::write(directory.join(name), idx_bytes(&[3, 3, 2], &[0; 18])).unwrap();
-        dataset_problem(desk.open("shards"), name, &["3 x 2", "2 x 3"]);
+        dataset_problem(desk.open("shards"), name, &["(3, 2)", "(2, 3)"]);
         fs::remove_file(directory.join(name)).unwrap();
         let problem = dataset_problem(desk.open("shards"), "shards", &["found no", name]);
         assert_eq!(problem, DatasetProblem::MissingFiles { missing: vec![name.to_owned()] });
