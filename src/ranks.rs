@@ -158,8 +158,8 @@ impl Ranks {
     }
 
     /// Begins to make `sums` those of a whole batch: adds up this rank's nodes of the tree over `parts` parts, of which
-    /// `nodes` lists those of each rank, and sends them off. Without other ranks `sums` then
-    /// holds the result, with others what [`PendingSum::finish`] writes.
+    /// `nodes` lists those of each rank, and sends them off. Without other ranks `sums` then holds the result, with
+    /// others what [`PendingSum::finish`] writes.
     ///
     /// Each rank adds up a slice and sends the others its sums, so that what a rank sends and receives hardly grows
     /// with their number. A small sum is added up by every rank.
@@ -233,8 +233,11 @@ impl PendingNumbers {
     }
 }
 
+/// The floats of a sum, and memory that is no longer needed.
+type Added = [Vec<f32>; 2];
+
 /// Sums that are on their way.
-pub struct PendingSum(Option<(Pending<[Vec<f32>; 2]>, Arc<Joined>)>);
+pub struct PendingSum(Option<(Pending<Added>, Arc<Joined>)>);
 
 impl PendingSum {
     /// Waits for the sums and writes them over the pieces with which they began.
@@ -292,13 +295,13 @@ struct Message {
 }
 
 impl Message {
-    /// The sum of all ranks' nodes, and memory that is no longer needed.
-    fn add_up(self, transport: &dyn Transport) -> [Vec<f32>; 2] {
+    /// The sum of all ranks' nodes.
+    fn add_up(self, transport: &dyn Transport) -> Added {
         if self.slices.count < self.nodes.len() { self.add_up_small(transport) } else { self.add_up_slices(transport) }
     }
 
     /// Every rank gets all nodes.
-    fn add_up_small(self, transport: &dyn Transport) -> [Vec<f32>; 2] {
+    fn add_up_small(self, transport: &dyn Transport) -> Added {
         let Self { parts, nodes, rank, slices: Slices { length, .. }, send, room: mut total } = self;
         let lengths: Vec<usize> = nodes.iter().map(|nodes| nodes.len() * length * size_of::<f32>()).collect();
         let all = transport.gather(&to_bytes(&send[..nodes[rank].len() * length]), &lengths);
@@ -309,7 +312,7 @@ impl Message {
     }
 
     /// Every rank gets its slice of each node, and then the sums of the other slices.
-    fn add_up_slices(self, transport: &dyn Transport) -> [Vec<f32>; 2] {
+    fn add_up_slices(self, transport: &dyn Transport) -> Added {
         let Self { parts, nodes, rank, slices, mut send, mut room } = self;
         let (lengths, mine) = (slices.lengths(), slices.of(rank).len());
         let sent: Vec<usize> = lengths.iter().map(|length| nodes[rank].len() * length).collect();
@@ -346,7 +349,7 @@ impl Joined {
     }
 
     /// Keeps buffers for the next sums.
-    fn keep(&self, buffers: [Vec<f32>; 2]) {
+    fn keep(&self, buffers: Added) {
         self.buffers.lock().unwrap_or_else(PoisonError::into_inner).extend(buffers);
     }
 }

@@ -51,7 +51,8 @@ impl<T> Pending<T> {
 impl Drop for Courier {
     fn drop(&mut self) {
         drop(self.jobs.take());
-        if let Some(thread) = self.thread.take() {
+        // Where this rank has panicked, the others may never do their part of what the thread waits for.
+        if let Some(thread) = self.thread.take().filter(|_| !std::thread::panicking()) {
             // A panic there has been told already.
             let _ = thread.join();
         }
