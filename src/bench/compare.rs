@@ -6,14 +6,15 @@
 //! are.
 //!
 //! Data flows one way: [`read`] takes a file apart and checks it, [`rows`] matches what was measured, [`training`] and
-//! [`roofline`] the rest; [`Comparison`] is the result, itself the JSON; [`tables`] words it for [`markdown`] and
-//! [`html`].
+//! [`roofline`] the rest, and [`verdict`] says what they come to; [`Comparison`] is the result, itself the JSON;
+//! [`tables`] words it for [`markdown`] and [`html`].
 
 mod check;
 pub mod html;
 mod interval;
 mod labels;
 pub mod markdown;
+mod microarchitecture;
 mod notes;
 pub mod read;
 pub mod roofline;
@@ -22,6 +23,7 @@ mod slower;
 pub mod tables;
 mod text;
 pub mod training;
+pub mod verdict;
 
 use std::path::PathBuf;
 
@@ -48,6 +50,8 @@ pub struct Comparison {
     pub schema: &'static str,
     /// The reports, in the order they were given.
     pub reports: Vec<Heading>,
+    /// Which is faster, and why, for each report after the first.
+    pub verdicts: Vec<verdict::Verdict>,
     /// What stands in the way of comparing whole reports.
     pub notes: Vec<Note>,
     /// The machines' limits, matched by op, number format, instruction set and threads.
@@ -100,9 +104,10 @@ impl Comparison {
         assert!(!files.is_empty(), "a report to compare with");
         let reports: Vec<&Report> = files.iter().map(|file| &file.report).collect();
         let kernels = rows::kernels(&reports);
-        Self {
+        let mut comparison = Self {
             schema: SCHEMA,
             reports: labels::headings(files),
+            verdicts: Vec::new(),
             notes: notes::all(&reports, &kernels),
             peaks: rows::peaks(&reports),
             best: rows::best(&reports),
@@ -110,7 +115,9 @@ impl Comparison {
             scaling: rows::scaling(&reports),
             training: training::rows(&reports),
             rooflines: reports.iter().map(|report| roofline::Roofline::new(report)).collect(),
-        }
+        };
+        comparison.verdicts = verdict::all(&comparison);
+        comparison
     }
 
     /// The kernels whose whole interval lies more than `percent` above the whole interval of A's, one line for each.

@@ -236,10 +236,14 @@ fn every_output_holds_the_comparison() {
     assert_eq!(value["kernels"].as_array().unwrap().len(), 5 * 8);
     let page = printed("html");
     assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
-    for text in ["Rates", "Roofline", "Scaling", "Training", "default-src 'none'"] {
+    for text in ["times as fast as A in training", "Rates", "Roofline", "Scaling", "Training", "default-src 'none'"] {
         assert!(page.contains(text), "{text}");
     }
+    assert_eq!(value["verdicts"][0]["report"], "B");
     let markdown = printed("md");
+    let blocks: Vec<&str> = markdown.split("\n\n").collect();
+    assert!(blocks[1].contains("times as fast as A") && blocks[1].contains("What differs: "), "{}", blocks[1]);
+    assert_eq!(blocks[3], "## Best of each report", "the first table");
     for heading in ["Reports", "Peaks", "Best of each report", "Kernels", "Scaling", "Training"] {
         assert!(markdown.contains(&format!("\n## {heading}\n\n| ")), "{heading}");
     }

@@ -134,6 +134,7 @@ fn reports(comparison: &Comparison) -> Markup {
                     }
                 }
             }
+            @for verdict in &comparison.verdicts { p.verdict { (verdict.words()) } }
             @if !comparison.notes.is_empty() {
                 div.notes {
                     h2 { "What is not comparable" }

@@ -1,6 +1,6 @@
 //! What reports are called: a letter in tables and charts, a label in the legend.
 
-use super::{Heading, ReportFile};
+use super::{Heading, ReportFile, microarchitecture};
 use crate::bench::report::Report;
 use crate::text::shortened;
 
@@ -38,9 +38,10 @@ pub fn letter(index: usize) -> String {
     }
 }
 
-/// The CPU and the instruction set.
+/// The CPU, what it is inside where that is known, and the instruction set.
 fn short_label(report: &Report) -> String {
     let cpu = report.system.cpu_model.as_deref().map_or_else(|| "unknown CPU".to_owned(), short_cpu);
+    let cpu = microarchitecture::of(&report.system).map_or_else(|| cpu.clone(), |inside| format!("{cpu} ({inside})"));
     selected_isa(report).map_or_else(|| cpu.clone(), |isa| format!("{cpu} {}", shortened(isa, MAX_CHARACTERS)))
 }
 

@@ -6,7 +6,15 @@ use super::tables::{self, Column, KEY, Table};
 /// The whole comparison.
 pub fn page(comparison: &Comparison) -> String {
     let letters: Vec<&str> = comparison.reports.iter().map(|report| &*report.letter).collect();
-    let mut page = format!("# Reports {} compared\n\n{KEY}\n", letters.join(", "));
+    let mut page = format!("# Reports {} compared\n\n", letters.join(", "));
+    for verdict in &comparison.verdicts {
+        page.push_str(&format!("{}\n\n", escaped(&verdict.words())));
+    }
+    page.push_str(&format!("{KEY}\n"));
+    let best = tables::best(comparison);
+    if !best.rows.is_empty() {
+        push(&mut page, &best);
+    }
     push(&mut page, &tables::reports(comparison));
     if !comparison.notes.is_empty() {
         page.push_str("\n## What is not comparable\n\n");
@@ -14,7 +22,7 @@ pub fn page(comparison: &Comparison) -> String {
     for note in &comparison.notes {
         page.push_str(&format!("- {}: {}\n", note.report, escaped(&note.text)));
     }
-    let tables = [tables::peaks, tables::best, tables::kernels, tables::scaling, tables::training];
+    let tables = [tables::peaks, tables::kernels, tables::scaling, tables::training];
     for table in tables.map(|table| table(comparison)).iter().filter(|table| !table.rows.is_empty()) {
         push(&mut page, table);
     }

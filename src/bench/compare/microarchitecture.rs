@@ -1,0 +1,83 @@
+//! What a CPU is inside, by the numbers that CPUID gives: where names say too little, these tell two CPUs apart.
+//!
+//! The numbers are those of AMD's and Intel's manuals, as the Linux kernel groups them
+//! (`arch/x86/kernel/cpu/amd.c`, `arch/x86/include/asm/intel-family.h`).
+
+use crate::bench::report::System;
+
+/// The microarchitecture of the CPU of a report, where its numbers are known.
+pub fn of(system: &System) -> Option<&'static str> {
+    let (family, model) = (system.family?, system.model?);
+    match system.vendor.as_deref()? {
+        "AuthenticAMD" => amd(family, model),
+        "GenuineIntel" if family == 6 => intel(model, system.stepping.unwrap_or(0)),
+        _ => None,
+    }
+}
+
+fn amd(family: u32, model: u32) -> Option<&'static str> {
+    Some(match (family, model) {
+        (0x17, 0x00..=0x2f | 0x50..=0x5f) => "Zen",
+        (0x17, 0x30..=0x4f | 0x60..=0x7f | 0x90..=0x91 | 0xa0..=0xaf) => "Zen 2",
+        (0x19, 0x00..=0x0f | 0x20..=0x5f) => "Zen 3",
+        (0x19, 0x10..=0x1f | 0x60..=0xaf) => "Zen 4",
+        (0x1a, 0x00..=0x2f | 0x40..=0x4f | 0x60..=0x7f) => "Zen 5",
+        _ => return None,
+    })
+}
+
+fn intel(model: u32, stepping: u32) -> Option<&'static str> {
+    Some(match (model, stepping) {
+        (0x3c | 0x3f | 0x45 | 0x46, _) => "Haswell",
+        (0x3d | 0x47 | 0x4f | 0x56, _) => "Broadwell",
+        // One model number for three generations of servers.
+        (0x55, 0..=4) => "Skylake-SP",
+        (0x55, 5..=9) => "Cascade Lake",
+        (0x55, _) => "Cooper Lake",
+        (0x4e | 0x5e, _) => "Skylake",
+        (0x8e | 0x9e, _) => "Kaby Lake",
+        (0xa5 | 0xa6, _) => "Comet Lake",
+        (0x7d | 0x7e, _) => "Ice Lake",
+        (0x6a | 0x6c, _) => "Ice Lake-SP",
+        (0x8c | 0x8d, _) => "Tiger Lake",
+        (0xa7, _) => "Rocket Lake",
+        (0x97 | 0x9a, _) => "Alder Lake",
+        (0xb7 | 0xba | 0xbf, _) => "Raptor Lake",
+        (0x8f, _) => "Sapphire Rapids",
+        (0xcf, _) => "Emerald Rapids",
+        (0xad | 0xae, _) => "Granite Rapids",
+        (0xaa | 0xac, _) => "Meteor Lake",
+        (0xb5 | 0xc5 | 0xc6, _) => "Arrow Lake",
+        (0xbd, _) => "Lunar Lake",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_numbers(vendor: &str, family: u32, model: u32, stepping: u32) -> Option<&'static str> {
+        let vendor = Some(vendor.to_owned());
+        let numbers = (Some(family), Some(model), Some(stepping));
+        of(&System { vendor, family: numbers.0, model: numbers.1, stepping: numbers.2, ..System::default() })
+    }
+
+    #[test]
+    fn cpus_that_were_measured_are_known() {
+        assert_eq!(of_numbers("AuthenticAMD", 0x19, 0x11, 1), Some("Zen 4"), "EPYC 9654");
+        assert_eq!(of_numbers("AuthenticAMD", 0x19, 0x01, 1), Some("Zen 3"), "EPYC 7763");
+        assert_eq!(of_numbers("AuthenticAMD", 0x17, 0x31, 0), Some("Zen 2"), "EPYC 7742");
+        assert_eq!(of_numbers("GenuineIntel", 6, 0x8f, 8), Some("Sapphire Rapids"), "Xeon 8481C");
+        assert_eq!(of_numbers("GenuineIntel", 6, 0x55, 7), Some("Cascade Lake"), "Xeon 8280");
+        assert_eq!(of_numbers("GenuineIntel", 6, 0x55, 4), Some("Skylake-SP"), "Xeon 8180");
+    }
+
+    #[test]
+    fn nothing_is_said_of_numbers_that_are_not_known() {
+        assert_eq!(of_numbers("AuthenticAMD", 0x1a, 0xff, 0), None);
+        assert_eq!(of_numbers("GenuineIntel", 15, 0x8f, 0), None);
+        assert_eq!(of_numbers("HygonGenuine", 0x18, 1, 0), None);
+        assert_eq!(of(&System::default()), None);
+    }
+}
