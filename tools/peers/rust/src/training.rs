@@ -65,7 +65,7 @@ pub fn accuracy(request: &str) -> Result<(Task, &'static str)> {
 /// A network in training.
 struct Run {
     config: Config,
-    backend: Box<dyn Backend>,
+    backend: &'static dyn Backend,
     /// Height and width of an image.
     size: (usize, usize),
     train: Labelled,
@@ -83,12 +83,12 @@ struct Labelled {
 impl Labelled {
     /// The first `limit` images of `split`, where 0 is all.
     fn first(limit: usize, split: &'static Split) -> Result<Self> {
-        let (pixels, labels) = (split.images.pixels(), split.labels.values());
+        let labels = split.labels.values();
         if limit > labels.len() {
             bail!("found {} images, expected at least {limit}", labels.len());
         }
         let count = if limit == 0 { labels.len() } else { limit };
-        Ok(Self { pixels: &pixels[..count * split.images.pixels_per_image()], labels: &labels[..count] })
+        Ok(Self { pixels: Box::leak(Box::new(split.images.bytes_of(0..count))), labels: &labels[..count] })
     }
 }
 
@@ -100,7 +100,7 @@ impl Run {
         let dataset: &'static Dataset = Box::leak(Box::new(dataset));
         let Dataset { train, test, .. } = dataset;
         Ok(Self {
-            backend: backends::choose(config.backend, config.precision, Tier::from_environment()?)?,
+            backend: Box::leak(backends::choose(config.backend, config.precision, Tier::from_environment()?)?),
             size: (train.images.rows(), train.images.cols()),
             train: Labelled::first(config.train_limit, train).with_context(|| directory.to_owned())?,
             test: Labelled::first(config.test_limit, test).with_context(|| directory.to_owned())?,
@@ -113,11 +113,11 @@ impl Run {
     fn epoch(&mut self) -> Result<(Duration, EpochReport)> {
         let start = Instant::now();
         let Self { config, backend, size: (rows, cols), train, trainer, .. } = self;
-        let set = TrainingSet { pixels: train.pixels, labels: train.labels };
+        let set = TrainingSet { pixels: train.pixels.into(), labels: train.labels };
         let trainer = trainer.get_or_insert_with(|| {
             let initial = config.initial();
             let network = Network::new(*rows, *cols, config.classes, &config.layers, initial, config.seed);
-            Trainer::new(TrainingState::new(network, config), config, &**backend, set)
+            Trainer::new(TrainingState::new(network, config), config, *backend, set)
         });
         let report = trainer.epoch(&false.into()).context("stopped")?;
         Ok((start.elapsed(), report))
@@ -126,7 +126,7 @@ impl Run {
     /// The share of the test images that is predicted right, after an epoch.
     fn accuracy(&self) -> Option<f64> {
         let (network, Labelled { pixels, labels }) = (self.trainer.as_ref()?.network(), &self.test);
-        Evaluation::new(network, &self.config.recipe(), &*self.backend, pixels, labels).accuracy()
+        Evaluation::new(network, &self.config.recipe(), self.backend, pixels, labels).accuracy()
     }
 }
 
