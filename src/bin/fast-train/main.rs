@@ -42,9 +42,6 @@ fn main() -> ExitCode {
     }
     run(arguments).unwrap_or_else(|error| {
         if let Some(refused) = error.downcast_ref::<Refused>() {
-            if !refused.is_silent() {
-                say(format!("error: {refused}"));
-            }
             return refused.exit_code();
         }
         say(format!("error: {error:#}"));

@@ -31,7 +31,7 @@ pub struct Crew {
     session: Option<ffwd::ranks::mpi::Session>,
 }
 
-/// Why all ranks end, which rank 0 says.
+/// Why all ranks end; [`Crew::end`] has rank 0 say it.
 #[derive(Debug)]
 pub struct Refused {
     /// What is wrong; nothing on the other ranks.
@@ -49,11 +49,6 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 impl Refused {
-    /// Whether another rank says what is wrong.
-    pub fn is_silent(&self) -> bool {
-        self.message.is_empty()
-    }
-
     /// The exit code of all ranks.
     pub fn exit_code(&self) -> ExitCode {
         if self.is_usage { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
@@ -165,16 +160,26 @@ impl Crew {
         Ok(())
     }
 
-    /// Ends all ranks where this one has failed without their knowing, and says why.
+    /// The outcome of all ranks: where they have failed together, rank 0 says why before any of them ends, because the
+    /// launcher ends the others as soon as one has failed. Where this one has failed without their knowing, it says so
+    /// and ends all.
     #[cfg(feature = "mpi")]
     pub fn end(&self, outcome: Result<ExitCode>) -> Result<ExitCode> {
-        match (&self.session, outcome) {
-            (Some(session), Err(error)) if self.ranks.count() > 1 && !error.is::<Refused>() => {
+        let (Some(session), Err(error)) = (&self.session, &outcome) else { return outcome };
+        match error.downcast_ref::<Refused>() {
+            _ if self.ranks.count() == 1 => {}
+            None => {
                 crate::say(format!("error: rank {}: {error:#}", self.ranks.rank()));
                 session.abort(1)
             }
-            (_, outcome) => outcome,
+            Some(refused) => {
+                if self.is_first() {
+                    crate::say(format!("error: {refused}"));
+                }
+                self.ranks.gather_numbers(Vec::new(), |_| 0);
+            }
         }
+        outcome
     }
 
     /// The outcome: there are no others.

@@ -153,8 +153,8 @@ fn dataset_sum(dataset: &Dataset, config: &Config, backend: &dyn Backend, crew: 
     let number = different.map_or(-1.0, |rank| rank as f64);
     let number = ranks.gather_numbers(vec![number], |_| 1)[0][0];
     if number >= 0.0 {
-        let found = format!("{} with images that are not those of rank 0", dataset.name);
-        let error = Error::config(format!("rank {number}: --data"), found, "the same files on every rank");
+        let field = format!("rank {number}: --data");
+        let error = Error::config(field, "images that are not those of rank 0", "the same files on every rank");
         return crew.agree(Err(error.into()));
     }
     let sum = if crew.is_first() { dataset.sha256().to_owned() } else { String::new() };
