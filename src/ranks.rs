@@ -9,20 +9,20 @@
 mod courier;
 #[cfg(feature = "mpi")]
 pub mod mpi;
+mod share;
+mod sum;
 #[cfg(any(test, feature = "internals"))]
 pub mod threads;
 pub mod tree;
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use courier::{Courier, Pending};
-
-/// Sums of fewer floats, those of all ranks together, are gathered whole by every rank, in one message instead of two:
-/// 32 KiB take some 25 us on a network of 10 Gbit/s, less than another message takes to arrive.
-const SMALL: usize = 8192;
+pub use share::{Parts, Share};
+use sum::Added;
+pub use sum::{PendingSum, Sums};
 
 /// What carries bytes between ranks: the collective operations of MPI that training needs.
 pub trait Transport: Send + Sync {
@@ -156,44 +156,6 @@ impl Ranks {
             floats.copy_from_slice(&joined.wait(spread));
         }
     }
-
-    /// Begins to make `sums` those of a whole batch: adds up this rank's nodes of the tree over `parts` parts, of which
-    /// `nodes` lists those of each rank, and sends them off. Without other ranks `sums` then holds the result, with
-    /// others what [`PendingSum::finish`] writes.
-    ///
-    /// Each rank adds up a slice and sends the others its sums, so that what a rank sends and receives hardly grows
-    /// with their number. A small sum is added up by every rank.
-    pub fn begin_sum(&self, parts: usize, nodes: &[Vec<Range<usize>>], sums: &mut dyn Sums) -> PendingSum {
-        let Some(joined) = &self.0 else {
-            sums.add_up(0..parts);
-            return PendingSum(None);
-        };
-        let own = &nodes[self.rank()];
-        let length = sums.pieces().iter().map(|piece| piece.len()).sum();
-        let slices = Slices { length, count: if length * self.count() < SMALL { 1 } else { self.count() } };
-        let mut send = joined.buffer(length.max(own.len() * length));
-        for (number, node) in own.iter().enumerate() {
-            sums.add_up(node.clone());
-            let mut first = 0;
-            for piece in sums.pieces() {
-                slices.copy_node(piece, first, &mut send, (number, own.len()));
-                first += piece.len();
-            }
-        }
-        let room =
-            joined.buffer(length.max(nodes.iter().flatten().count() * slices.of(self.rank() % slices.count).len()));
-        let message = Message { parts, nodes: nodes.to_vec(), rank: self.rank(), slices, send, room };
-        PendingSum(Some((joined.courier.begin(|transport| message.add_up(transport)), Arc::clone(joined))))
-    }
-}
-
-/// Sums over parts of a batch, in memory of their own.
-pub trait Sums {
-    /// Becomes the sums of this rank's parts `node`, a node of the tree.
-    fn add_up(&mut self, node: Range<usize>);
-
-    /// The sums as floats: what crosses the network.
-    fn pieces(&mut self) -> Vec<&mut [f32]>;
 }
 
 /// Bytes that are on their way.
@@ -233,101 +195,6 @@ impl PendingNumbers {
     }
 }
 
-/// The floats of a sum, and memory that is no longer needed.
-type Added = [Vec<f32>; 2];
-
-/// Sums that are on their way.
-pub struct PendingSum(Option<(Pending<Added>, Arc<Joined>)>);
-
-impl PendingSum {
-    /// Waits for the sums and writes them over the pieces with which they began.
-    pub fn finish<'a>(self, pieces: impl IntoIterator<Item = &'a mut [f32]>) {
-        let Some((pending, joined)) = self.0 else { return };
-        let [total, room] = joined.wait(pending);
-        let mut rest = &total[..];
-        for piece in pieces {
-            piece.copy_from_slice(rest.split_off(..piece.len()).expect("as many floats as were sent"));
-        }
-        joined.keep([total, room]);
-    }
-}
-
-/// How `length` floats are cut into a slice for each of `count` ranks.
-#[derive(Clone, Copy)]
-struct Slices {
-    length: usize,
-    count: usize,
-}
-
-impl Slices {
-    fn of(self, rank: usize) -> Range<usize> {
-        rank * self.length / self.count..(rank + 1) * self.length / self.count
-    }
-
-    fn lengths(self) -> Vec<usize> {
-        (0..self.count).map(|rank| self.of(rank).len()).collect()
-    }
-
-    /// Copies a piece of the sums of node `number` of `nodes`, which begins with float `first` of them, to where they
-    /// are sent from: slice by slice, and within a slice node by node.
-    fn copy_node(self, piece: &[f32], first: usize, send: &mut [f32], (number, nodes): (usize, usize)) {
-        for slice in (0..self.count).map(|rank| self.of(rank)) {
-            let (start, end) = (slice.start.max(first), slice.end.min(first + piece.len()));
-            if start < end {
-                let to = nodes * slice.start + number * slice.len() + start - slice.start;
-                send[to..][..end - start].copy_from_slice(&piece[start - first..end - first]);
-            }
-        }
-    }
-}
-
-/// What one rank has of a sum.
-struct Message {
-    parts: usize,
-    /// Each rank's nodes of the tree.
-    nodes: Vec<Vec<Range<usize>>>,
-    rank: usize,
-    slices: Slices,
-    /// The sums of its own nodes, for each rank its slice; there may be more room behind them.
-    send: Vec<f32>,
-    /// Room for what all ranks send, and for the sum.
-    room: Vec<f32>,
-}
-
-impl Message {
-    /// The sum of all ranks' nodes.
-    fn add_up(self, transport: &dyn Transport) -> Added {
-        if self.slices.count < self.nodes.len() { self.add_up_small(transport) } else { self.add_up_slices(transport) }
-    }
-
-    /// Every rank gets all nodes.
-    fn add_up_small(self, transport: &dyn Transport) -> Added {
-        let Self { parts, nodes, rank, slices: Slices { length, .. }, send, room: mut total } = self;
-        let lengths: Vec<usize> = nodes.iter().map(|nodes| nodes.len() * length * size_of::<f32>()).collect();
-        let all = transport.gather(&to_bytes(&send[..nodes[rank].len() * length]), &lengths);
-        let floats: Vec<f32> = all.iter().flat_map(|bytes| floats_of(bytes)).collect();
-        let of_nodes: Vec<_> = nodes.into_iter().flatten().zip(floats.chunks_exact(length.max(1))).collect();
-        tree::sum_of_nodes(parts, &of_nodes, &mut total[..length]);
-        [total, send]
-    }
-
-    /// Every rank gets its slice of each node, and then the sums of the other slices.
-    fn add_up_slices(self, transport: &dyn Transport) -> Added {
-        let Self { parts, nodes, rank, slices, mut send, mut room } = self;
-        let (lengths, mine) = (slices.lengths(), slices.of(rank).len());
-        let sent: Vec<usize> = lengths.iter().map(|length| nodes[rank].len() * length).collect();
-        let from: Vec<usize> = nodes.iter().map(|nodes| nodes.len() * mine).collect();
-        let received = &mut room[..from.iter().sum()];
-        transport.exchange((&send[..sent.iter().sum()], &sent), (&mut *received, &from));
-        // Of a slice without floats there is nothing to add up.
-        let floats = received.chunks_exact(mine.max(1));
-        let of_nodes: Vec<(Range<usize>, &[f32])> = nodes.into_iter().flatten().zip(floats).collect();
-        tree::sum_of_nodes(parts, &of_nodes, &mut send[..mine]);
-        transport.spread(&send[..mine], (&mut room[..slices.length], &lengths));
-        [room, send]
-    }
-}
-
 impl Joined {
     /// What a job has given; the time until then counts.
     fn wait<T>(&self, pending: Pending<T>) -> T {
@@ -354,171 +221,6 @@ impl Joined {
     }
 }
 
-/// The samples of a batch that a rank works on.
-#[derive(Clone)]
-pub struct Share {
-    ranks: Ranks,
-    /// Samples of the whole batch.
-    samples: usize,
-    /// A share is so many samples, or a multiple of that; the last one ends with the batch.
-    unit: usize,
-}
-
-impl Share {
-    /// A share of a batch of `samples`, which is cut between every `unit` of them.
-    pub fn new(ranks: &Ranks, samples: usize, unit: usize) -> Self {
-        Self { ranks: ranks.clone(), samples, unit }
-    }
-
-    /// A batch of `samples` that is all this process's.
-    pub fn whole(samples: usize) -> Self {
-        Self::new(&Ranks::alone(), samples, samples.max(1))
-    }
-
-    /// The ranks that share the batch.
-    pub fn ranks(&self) -> &Ranks {
-        &self.ranks
-    }
-
-    /// Samples of the whole batch.
-    pub fn of(&self) -> usize {
-        self.samples
-    }
-
-    /// This rank's samples.
-    pub fn own(&self) -> Range<usize> {
-        let Range { start, end } = self.parts(self.unit).own();
-        start * self.unit..self.samples.min(end * self.unit)
-    }
-
-    /// Writes `width` floats of each sample of the batch over `all`; `mine` are those of this rank's.
-    pub fn gather(&self, mine: &[f32], width: usize, all: &mut Vec<f32>) {
-        all.clear();
-        if self.ranks.0.is_none() {
-            return all.extend_from_slice(mine);
-        }
-        let units = self.parts(self.unit);
-        let samples = |rank| {
-            let Range { start, end } = units.of(rank);
-            self.samples.min(end * self.unit) - self.samples.min(start * self.unit)
-        };
-        let gathered = self.ranks.gather_known(to_bytes(mine), |rank| samples(rank) * width * size_of::<f32>());
-        gathered.iter().for_each(|bytes| all.extend(floats_of(bytes)));
-    }
-
-    /// This rank's samples unit by unit, counted from the first of them.
-    pub fn units(&self) -> impl Iterator<Item = Range<usize>> {
-        let (own, unit) = (self.own(), self.unit);
-        (0..own.len()).step_by(unit).map(move |first| first..own.len().min(first + unit))
-    }
-
-    /// The batch cut into parts of `part` samples each, of which a unit has whole ones.
-    pub fn parts(&self, part: usize) -> Parts {
-        debug_assert!(self.unit.is_multiple_of(part) || self.ranks.count() == 1, "a unit has whole parts");
-        Parts {
-            count: self.samples.div_ceil(part),
-            of_unit: (self.unit / part).max(1),
-            units: self.samples.div_ceil(self.unit),
-            ranks: self.ranks.count(),
-            rank: self.ranks.rank(),
-        }
-    }
-
-    /// Writes the sum over the batch over `sums`: `write` writes what some of this rank's own samples, a part, have for
-    /// each of the sums.
-    pub fn sum<const N: usize>(&self, mut sums: [&mut [f32]; N], write: impl FnMut(Range<usize>, [&mut [f32]; N])) {
-        self.begin_sum(sums.each_mut().map(|sum| &mut **sum), write).finish(sums);
-    }
-
-    /// Begins what [`Share::sum`] does; [`PendingSum::finish`] takes the same `sums`.
-    pub fn begin_sum<const N: usize>(
-        &self,
-        sums: [&mut [f32]; N],
-        mut write: impl FnMut(Range<usize>, [&mut [f32]; N]),
-    ) -> PendingSum {
-        let parts = self.parts(self.unit);
-        if parts.count == 1 && self.ranks.count() == 1 {
-            write(0..self.samples, sums);
-            return PendingSum(None);
-        }
-        let length = sums.iter().map(|sum| sum.len()).sum();
-        let of_part = |samples| {
-            let mut floats = vec![0.0; length];
-            let mut rest = &mut floats[..];
-            write(samples, sums.each_ref().map(|sum| rest.split_off_mut(..sum.len()).expect("room for each")));
-            floats
-        };
-        let (first, of_parts) = (parts.own().start, self.units().map(of_part).collect());
-        self.ranks.begin_sum(parts.count, &parts.nodes_of_ranks(), &mut SumsOfParts { first, of_parts, sums })
-    }
-}
-
-/// Sums of parts, each of them in one piece.
-struct SumsOfParts<'a, const N: usize> {
-    /// The number of the first part.
-    first: usize,
-    of_parts: Vec<Vec<f32>>,
-    sums: [&'a mut [f32]; N],
-}
-
-impl<const N: usize> Sums for SumsOfParts<'_, N> {
-    fn add_up(&mut self, node: Range<usize>) {
-        let mut before = 0;
-        for sum in &mut self.sums {
-            let place = before..before + sum.len();
-            before = place.end;
-            tree::sum(node.clone(), |part| Some(&self.of_parts[part - self.first][place.clone()]), sum);
-        }
-    }
-
-    fn pieces(&mut self) -> Vec<&mut [f32]> {
-        self.sums.iter_mut().map(|sum| &mut **sum).collect()
-    }
-}
-
-/// The parts of a batch, and which of them are whose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parts {
-    /// Parts of the whole batch.
-    pub count: usize,
-    /// Parts of a unit, between which the batch is cut among ranks.
-    of_unit: usize,
-    units: usize,
-    ranks: usize,
-    rank: usize,
-}
-
-impl Parts {
-    /// The parts of rank `rank`.
-    pub fn of(&self, rank: usize) -> Range<usize> {
-        let bound = |rank: usize| match rank == self.ranks {
-            true => self.count,
-            false => self.units * rank / self.ranks * self.of_unit,
-        };
-        bound(rank)..bound(rank + 1)
-    }
-
-    /// This rank's parts.
-    pub fn own(&self) -> Range<usize> {
-        self.of(self.rank)
-    }
-
-    /// The nodes of the tree that this rank's parts are.
-    pub fn nodes(&self) -> Vec<Range<usize>> {
-        self.nodes_of(self.rank)
-    }
-
-    /// The nodes of the tree that the parts of each rank are.
-    pub fn nodes_of_ranks(&self) -> Vec<Vec<Range<usize>>> {
-        (0..self.ranks).map(|rank| self.nodes_of(rank)).collect()
-    }
-
-    /// The nodes of the tree that the parts of rank `rank` are.
-    pub fn nodes_of(&self, rank: usize) -> Vec<Range<usize>> {
-        tree::nodes(self.count, &self.of(rank))
-    }
-}
-
 /// The bytes of some floats.
 fn to_bytes(floats: &[f32]) -> Vec<u8> {
     floats.iter().flat_map(|float| float.to_le_bytes()).collect()
@@ -531,6 +233,7 @@ fn floats_of(bytes: &[u8]) -> impl Iterator<Item = f32> {
 
 #[cfg(test)]
 mod tests {
+    use super::sum::SMALL;
     use super::*;
 
     /// What each of `count` ranks comes to, each on a thread of its own.

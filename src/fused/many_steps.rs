@@ -175,10 +175,11 @@ impl PartSums {
         let forms = self.parts.nodes().into_iter().map(|node| self.forms(&node));
         let forms = forms.flat_map(|Forms { dense, sparse }| [f64::from(u8::from(dense)), f64::from(u8::from(sparse))]);
         let losses = self.partials.iter().map(|partial| partial.loss);
-        let mine = forms.chain(losses).chain(seen.numbers()).collect();
+        let of_units = seen.numbers();
+        let units = of_units.len();
+        let mine = forms.chain(losses).chain(of_units).collect();
         let (mut forms, mut losses) = (Vec::new(), Vec::new());
         let counts = |rank: usize| (self.parts.nodes_of(rank).len(), self.parts.of(rank).len());
-        let units = seen.numbers().len();
         let length = |rank| 2 * counts(rank).0 + counts(rank).1 + units;
         for (rank, numbers) in self.ranks.gather_numbers(mine, length).into_iter().enumerate() {
             let (nodes, parts) = counts(rank);
