@@ -15,12 +15,15 @@
 //! loop 1  ir:           mr rows          a micro-panel of A, streamed from L2; the micro-kernel multiplies the two
 //! ```
 //!
+//! Small, low and narrow products are not packed at all (direct.rs).
+//!
 //! Loop 4 is cut in two so that the threads meet once for kb steps and not for every kc, while a block of C stays in L2
 //! from one kc to the next. In a split-k product each thread takes whole splits, and the threads meet only where the
 //! sums of two splits are added.
 //!
-//! An element of C is a sum over splits of sums over blocks of kc steps, added in their order. The splits depend on m,
-//! n and k alone, and kc on k alone, so results are bit-identical on any number of threads and for any cut of C into
+//! An element of C is a sum over splits of sums over blocks of kc steps, added in their order, or one sum where nothing
+//! is packed. Whether it is packed, the splits and kc depend on the operands' shapes and strides alone, so results are
+//! bit-identical on any number of threads and for any cut of C into
 //! tasks.
 //!
 //! This module relies on `crate::simd` for the vectors, and on caches.rs for the sizes that the blocks are cut for.
@@ -28,6 +31,7 @@
 mod block;
 mod blocking;
 mod caches;
+mod direct;
 mod kernel;
 mod matrix;
 mod pack;
@@ -37,7 +41,7 @@ mod split_k;
 mod stages;
 mod tile;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
@@ -144,10 +148,21 @@ impl Tiled for Sgemm<'_> {
         if k == 0 {
             return scale_rows(scale.beta, c);
         }
-        let blocking = Blocking::new((m, k, n), (MR, S::LANES), Caches::detected());
+        let caches = Caches::detected();
+        if direct::suits(a, b, (MR, S::LANES), caches) {
+            return direct::sgemm::<S, MR>(simd, scale, a, b, c, workspace.of_threads());
+        }
+        let blocking = Blocking::new((m, k, n), (MR, S::LANES), caches);
         let (product, splits) = workspace.lend::<S, MR>(simd, blocking, (m, n));
-        product.add_splits(scale, a, b, c, splits);
+        let tasks = blocking.tasks((m, k, n), product.packed_a.len());
+        in_the_pool(tasks, || product.add_splits(scale, a, b, c, splits));
     }
+}
+
+/// Runs `work` on a thread of the pool where it is cut into several `tasks`, so that a caller outside the pool hands it
+/// over once and not for every part; nobody is woken for a single task.
+fn in_the_pool(tasks: usize, work: impl FnOnce() + Send) {
+    if tasks > 1 { rayon::scope(|_| work()) } else { work() }
 }
 
 impl Workspace {
@@ -158,13 +173,25 @@ impl Workspace {
         blocking: Blocking,
         (m, n): (usize, usize),
     ) -> (Product<'_, S, MR>, Splits<'_>) {
+        self.of_threads();
+        let splits = Splits::new(&mut self.b, &mut self.sums, blocking.splits, m * n);
+        (Product { simd, blocking, packed_a: &self.a }, splits)
+    }
+
+    /// The memory of each thread.
+    fn of_threads(&mut self) -> &[Mutex<Vec<f32>>] {
         let threads = rayon::current_num_threads();
         if self.a.len() < threads {
             self.a.resize_with(threads, Mutex::default);
         }
-        let splits = Splits::new(&mut self.b, &mut self.sums, blocking.splits, m * n);
-        (Product { simd, blocking, packed_a: &self.a }, splits)
+        &self.a
     }
+}
+
+/// The calling thread's part of the memory of all threads.
+fn of_this_thread(memory: &[Mutex<Vec<f32>>]) -> MutexGuard<'_, Vec<f32>> {
+    let thread = rayon::current_thread_index().unwrap_or(0) % memory.len();
+    memory[thread].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How a product is computed, the same for all its splits.
@@ -194,8 +221,7 @@ impl<S: Simd, const MR: usize> Product<'_, S, MR> {
                 let c = c.block(0..m, columns.clone());
                 let tasks = blocking.tasks((m, steps.len(), columns.len()), packed_a.len());
                 for_each_task(c, (0, 0), (MR, S::LANES), tasks, &|c, i, j| {
-                    let packed_a = &packed_a[rayon::current_thread_index().unwrap_or(0) % packed_a.len()];
-                    let packed_a = &mut *packed_a.lock().unwrap_or_else(PoisonError::into_inner);
+                    let packed_a = &mut *of_this_thread(packed_a);
                     let packed_a = aligned(packed_a, mc * kc);
                     let a = a.block(i..i + c.rows(), 0..a.columns());
                     simd.run(Block::<MR> { a, b: packed_b, j, scale, c, mc, packed_a });

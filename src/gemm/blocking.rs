@@ -14,8 +14,9 @@ const KC: usize = 512;
 /// blocks stay large.
 const TASKS_PER_THREAD: usize = 2;
 
-/// The fewest multiply-adds that are worth a task: at 50 G/s they take some 5 us, about as long as waking a thread.
-const TASK_MULTIPLY_ADDS: usize = 1 << 18;
+/// The fewest multiply-adds that are worth a task: at 50 to 140 G/s they take 30 to 80 us, a few times as long as waking
+/// a thread.
+const TASK_MULTIPLY_ADDS: usize = 1 << 22;
 
 /// The fewest rows of a task: 32 rows do 16 operations for each byte of packed B that is read from L3, which is 16 GB/s
 /// at 256 GFLOP/s.
@@ -77,9 +78,13 @@ impl Blocking {
 
     /// The number of tasks into which a part of the product, m x n with k steps, is cut.
     pub fn tasks(&self, (m, k, n): (usize, usize, usize), threads: usize) -> usize {
-        let worthwhile = m * k * n / TASK_MULTIPLY_ADDS;
-        worthwhile.clamp(1, threads * TASKS_PER_THREAD).max(m / (self.mc * TASK_BLOCKS))
+        tasks((m, k, n), threads).max(m / (self.mc * TASK_BLOCKS))
     }
+}
+
+/// The number of tasks that are worth their threads in a product of m x n with k steps.
+pub(super) fn tasks((m, k, n): (usize, usize, usize), threads: usize) -> usize {
+    (m * k * n / TASK_MULTIPLY_ADDS).clamp(1, threads * TASKS_PER_THREAD)
 }
 
 /// The size of a part where `length` is cut into the fewest parts of at most `limit`, which are as equal as they can

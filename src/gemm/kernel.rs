@@ -32,7 +32,7 @@ pub(super) fn macro_kernel<S: Simd, const MR: usize>(
             let mut c = c.block(i..m.min(i + MR), j..n.min(j + S::LANES));
             prefetch_tile(simd, &mut c);
             next.advance(simd);
-            let tile = micro_kernel::<S, MR>(simd, a, b);
+            let tile = micro_kernel::<S, MR>(simd, a, b.chunks_exact(S::LANES));
             if c.rows() == MR && c.columns() == S::LANES {
                 write_tile(simd, &tile, scale, &mut c);
             } else {
@@ -42,11 +42,15 @@ pub(super) fn macro_kernel<S: Simd, const MR: usize>(
     }
 }
 
-/// The product of a micro-panel of A, steps x MR, and one of B, steps x NR.
+/// The product of a micro-panel of A, steps x MR, and one of B, whose rows have NR floats or more.
 #[inline(always)]
-fn micro_kernel<S: Simd, const MR: usize>(simd: S, a: &[f32], b: &[f32]) -> [S::Vector; MR] {
+pub(super) fn micro_kernel<'b, S: Simd, const MR: usize>(
+    simd: S,
+    a: &[f32],
+    b: impl Iterator<Item = &'b [f32]>,
+) -> [S::Vector; MR] {
     let mut tile = [simd.splat(0.0); MR];
-    for (a, b) in a.as_chunks::<MR>().0.iter().zip(b.chunks_exact(S::LANES)) {
+    for (a, b) in a.as_chunks::<MR>().0.iter().zip(b) {
         let row = simd.load(b);
         for (c, &a) in tile.iter_mut().zip(a) {
             *c = simd.mul_add(simd.splat(a), row, *c);
@@ -69,14 +73,19 @@ fn prefetch_tile<S: Simd>(simd: S, c: &mut MatrixMut<'_>) {
 
 /// `alpha * product + beta * c` for one row; `c` is not called where `beta` is 0.
 #[inline(always)]
-fn scaled<S: Simd>(simd: S, scale: Scale, product: S::Vector, c: impl FnOnce() -> S::Vector) -> S::Vector {
+pub(super) fn scaled<S: Simd>(simd: S, scale: Scale, product: S::Vector, c: impl FnOnce() -> S::Vector) -> S::Vector {
     let product = simd.mul(simd.splat(scale.alpha), product);
     if scale.beta == 0.0 { product } else { simd.mul_add(simd.splat(scale.beta), c(), product) }
 }
 
 /// Writes a whole tile to `c`, MR x NR.
 #[inline(always)]
-fn write_tile<S: Simd, const MR: usize>(simd: S, tile: &[S::Vector; MR], scale: Scale, c: &mut MatrixMut<'_>) {
+pub(super) fn write_tile<S: Simd, const MR: usize>(
+    simd: S,
+    tile: &[S::Vector; MR],
+    scale: Scale,
+    c: &mut MatrixMut<'_>,
+) {
     for (i, &product) in tile.iter().enumerate() {
         let c = c.row(i);
         let value = scaled(simd, scale, product, || simd.load(c));
