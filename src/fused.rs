@@ -56,6 +56,7 @@ mod buffers;
 mod dense;
 mod drift;
 mod epilogue;
+pub(crate) mod executed;
 mod input_orders;
 mod layer;
 mod many_steps;

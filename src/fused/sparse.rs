@@ -28,6 +28,7 @@ pub use layer::{SparseLayer, SparseSums};
 use std::ops::Range;
 
 use super::epilogue::{activation, add_label, add_label_gradient, differentiate};
+use super::executed;
 use super::packing::{ColumnPanels, LinePanel, LinePanels, MR};
 use super::rows::Rows;
 use crate::batch;
@@ -35,6 +36,9 @@ use crate::recipe::{Goodness, LossOfRows};
 use crate::simd::{LINE, MAX_LANES, Simd, round_up_to_bf16};
 use candidates::{Candidates, PanelRows, Variant, find, scatter_add};
 use products::{Gradients, multiply};
+
+/// Products of a step, as long as each other: the forward one and the gradient.
+const PRODUCTS: usize = 2;
 
 /// The inputs of a strip and what is known of its activations.
 pub struct Sparse {
@@ -122,12 +126,13 @@ impl Sparse {
         sums: &mut SparseSums,
     ) -> f64 {
         let (simd, SparseStep { rows, layer }) = (simd.one(), step);
-        let mut loss = 0.0;
+        let (mut loss, mut multiply_adds) = (0.0, 0);
         gradients.clear();
         for (panel, inputs) in self.inputs.iter().enumerate() {
             let bounds = &mut self.bounds[panel * layer.width()..][..layer.width()];
             let panel = PanelRows { rows, panel };
             compute(simd, inputs, bounds, panel, layer, candidates);
+            multiply_adds += inputs.multiply_adds(candidates.count);
             gradients.add_panel(candidates);
             for r in panel.numbers() {
                 loss += differentiate_row(simd, step, r, loss_of_rows, candidates, sums);
@@ -137,6 +142,7 @@ impl Sparse {
             scatter_add(&candidates.bias_gradient, &candidates.units[..candidates.count], &mut sums.bias);
         }
         gradients.accumulate(simd, &self.inputs, sums);
+        executed::count(PRODUCTS * multiply_adds);
         loss
     }
 
@@ -152,11 +158,12 @@ impl Sparse {
         (mut outputs, mut goodness_of_rows): (Option<&mut [f32]>, Option<&mut [f32]>),
     ) -> u64 {
         let (simd, SparseStep { rows, layer }) = (simd.one(), step);
-        let mut active = 0;
+        let (mut active, mut multiply_adds) = (0, 0);
         for (panel, inputs) in self.inputs.iter().enumerate() {
             let bounds = &mut self.bounds[panel * layer.width()..][..layer.width()];
             let panel = PanelRows { rows, panel };
             compute(simd, inputs, bounds, panel, layer, candidates);
+            multiply_adds += inputs.multiply_adds(candidates.count);
             for (r, variant) in panel.variants() {
                 let squares = activate(simd, step, r, variant, candidates);
                 let row = rows.output(r, variant);
@@ -172,6 +179,7 @@ impl Sparse {
                 active += h.iter().map(|&h| u64::from(h > 0.0)).sum::<u64>();
             }
         }
+        executed::count(multiply_adds);
         active
     }
 }

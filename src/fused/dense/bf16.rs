@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 use super::DenseProducts;
+use crate::fused::executed;
 use crate::fused::packing::{ColumnOrder, ColumnPanels, PanelsMut};
 use crate::simd::{Kernel, Simd};
 use crate::tile::{BLOCK, GROUP, Nonzero, Pair, Product, SIDE, Streamed, TileUnit, ZERO, from_bf16, round_to_bf16};
@@ -69,6 +70,18 @@ struct BlockOfRows<'a> {
     tiles: &'a [Pair],
     steps: &'a [u32],
     nonzero: &'a [Nonzero],
+}
+
+impl BlockOfRows<'_> {
+    /// Multiply-adds of its product with one column panel on the unit `U`.
+    #[inline(always)]
+    fn multiply_adds<U: TileUnit>(&self) -> usize {
+        if !U::LEAVES_OUT_PAIRS {
+            return self.tiles.len() * BLOCK * BLOCK * BLOCK;
+        }
+        let pairs: usize = self.nonzero.iter().flatten().map(|group| group.count_ones() as usize).sum();
+        pairs * 2 * GROUP * BLOCK
+    }
 }
 
 impl TileRows {
@@ -441,7 +454,9 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
         panels: Range<usize>,
         z: &mut ColumnPanels,
     ) {
-        let BlockOfRows { tiles: a, steps, nonzero } = inputs.forward.block(block.start / BLOCK);
+        let rows = inputs.forward.block(block.start / BLOCK);
+        executed::count(rows.multiply_adds::<U>() * panels.len());
+        let BlockOfRows { tiles: a, steps, nonzero } = rows;
         for j in panels {
             let (b, c) = (weights.panel(j), z.panel_mut(j));
             self.0.multiply(simd, Product { a, steps, nonzero, b, c, adds: false, streamed: Streamed::B });
@@ -475,6 +490,7 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
         is_on: impl Fn(usize) -> bool,
         (gradient, adds): (&mut PanelsMut<'_>, bool),
     ) {
+        let mut panels = 0;
         for j in gradient.numbers() {
             if !is_on(j) {
                 if !adds {
@@ -482,12 +498,15 @@ impl<U: TileUnit> DenseProducts for Bf16<U> {
                 }
                 continue;
             }
+            panels += 1;
             let b = &d.tiles[j * d.steps..][..d.steps];
             let c = gradient.panel(j).chunks_exact_mut(BLOCK * BLOCK);
             for (BlockOfRows { tiles: a, steps, nonzero }, c) in inputs.transposed.blocks().zip(c) {
                 self.0.multiply(simd, Product { a, steps, nonzero, b, c, adds, streamed: Streamed::A });
             }
         }
+        let multiply_adds: usize = inputs.transposed.blocks().map(|rows| rows.multiply_adds::<U>()).sum();
+        executed::count(multiply_adds * panels);
     }
 }
 

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::DenseProducts;
+use crate::fused::executed;
 use crate::fused::packing::{ColumnOrder, ColumnPanels, Index, LinePanels, MR, PanelsMut, RowPanel, RowPanels};
 use crate::isa::Isa;
 use crate::simd::{Kernel, Registers, Simd};
@@ -139,6 +140,7 @@ impl DenseProducts for F32 {
         z: &mut ColumnPanels,
     ) {
         debug_assert_eq!(block, 0..inputs.forward.rows(), "a block is a strip");
+        executed::count(inputs.forward.entries() * MR * panels.len() * S::LANES);
         for j in panels {
             let b = w.panel(j);
             for (panel, c) in inputs.forward.iter().zip(z.panel_mut(j).chunks_exact_mut(MR * S::LANES)) {
@@ -164,6 +166,7 @@ impl DenseProducts for F32 {
         is_on: impl Fn(usize) -> bool,
         (gradient, adds): (&mut PanelsMut<'_>, bool),
     ) {
+        let mut panels = 0;
         for j in gradient.numbers() {
             if !is_on(j) {
                 if !adds {
@@ -171,6 +174,7 @@ impl DenseProducts for F32 {
                 }
                 continue;
             }
+            panels += 1;
             let b = d.panel(j);
             for (panel, c) in inputs.transposed.iter().zip(gradient.panel(j).chunks_exact_mut(MR * S::LANES)) {
                 let mut tile = [simd.splat(0.0); MR];
@@ -188,6 +192,7 @@ impl DenseProducts for F32 {
                 }
             }
         }
+        executed::count(inputs.transposed.entries() * MR * panels * S::LANES);
     }
 }
 

@@ -50,6 +50,13 @@ pub struct LinePanel<'a> {
     pub lines: &'a [[Line; MR]],
 }
 
+impl LinePanel<'_> {
+    /// Multiply-adds of its product with the weights of `units` units.
+    pub fn multiply_adds(&self, units: usize) -> usize {
+        units * self.lines.len() * MR * LINE
+    }
+}
+
 impl LinePanels {
     /// Packs a matrix that is already in panels: input `i` becomes packed column `positions[i]`.
     pub fn pack<I: Index>(matrix: &RowPanels<I>, positions: &[usize]) -> Self {

@@ -164,6 +164,11 @@ impl<I: Index> RowPanels<I> {
         self.depth
     }
 
+    /// Entries of all panels.
+    pub fn entries(&self) -> usize {
+        self.count
+    }
+
     /// The panels in the order of their rows.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = RowPanel<'_, I>> {
         self.starts
