@@ -11,12 +11,16 @@ mod cpuid;
 #[cfg(feature = "cli")]
 mod description;
 mod topology;
+#[cfg(feature = "cli")]
+mod waiting;
 
 use std::path::PathBuf;
 
 #[cfg(feature = "cli")]
 pub use description::{Machine, detect, load};
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "cli")]
+pub use waiting::Waiting;
 
 /// One cache.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

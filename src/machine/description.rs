@@ -12,11 +12,11 @@ use super::{Cache, Files, cpuid};
 pub struct Machine {
     /// The name the CPU gives itself.
     pub cpu_model: Option<String>,
-    /// The vendor, as CPUID spells it.
+    /// The vendor, as CPUID spells it, or its number on AArch64.
     pub vendor: Option<String>,
     /// Family, extended family added.
     pub family: Option<u32>,
-    /// Model, extended model in front.
+    /// Model, extended model in front; the part on AArch64.
     pub model: Option<u32>,
     /// Stepping.
     pub stepping: Option<u32>,
@@ -66,6 +66,9 @@ impl Files {
         let first = self.first_cpu();
         Machine {
             cpu_model: self.field("/proc/cpuinfo", "model name"),
+            // What AArch64 tells in place of CPUID.
+            vendor: self.field("/proc/cpuinfo", "CPU implementer"),
+            model: self.field("/proc/cpuinfo", "CPU part").and_then(|part| hexadecimal(&part)),
             cpus: cpus.as_ref().map(Vec::len),
             cores: cpus.and_then(|cpus| self.cores(&cpus)),
             threads_per_core: self.siblings(first).map(|siblings| siblings.len()),
@@ -110,6 +113,11 @@ impl Files {
     }
 }
 
+/// A number as `0xd0c`.
+fn hexadecimal(text: &str) -> Option<u32> {
+    u32::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::Imitation;
@@ -139,6 +147,13 @@ mod tests {
         assert_eq!(machine.kernel.as_deref(), Some("Linux 6.1.0"));
         assert_eq!((machine.numa_nodes, machine.governor.as_deref()), (Some(2), Some("powersave")));
         assert_eq!(imitation.files().load(), Some([0.5, 1.25, 2.0]));
+    }
+
+    #[test]
+    fn aarch64_tells_its_part() {
+        let cpuinfo = "processor\t: 0\nCPU implementer\t: 0x41\nCPU variant\t: 0x3\nCPU part\t: 0xd0c\n";
+        let machine = Imitation::new(&[("/proc/cpuinfo", cpuinfo)]).files().machine();
+        assert_eq!((machine.vendor.as_deref(), machine.model, machine.family), (Some("0x41"), Some(0xd0c), None));
     }
 
     #[test]
