@@ -25,8 +25,8 @@ fn epoch(criterion: &mut Criterion) {
     let set = TrainingSet { pixels: (&pixels).into(), labels: &labels };
     let config = Config { inner_steps: STEPS, ..Config::of_preset(&Preset::KERAS) };
     let weights: usize = 784 * config.layers[0] + config.layers.windows(2).map(|w| w[0] * w[1]).sum::<usize>();
-    let mut group = common::group(criterion, "epoch");
-    group.throughput(Throughput::Elements((2 * 2 * 2 * N * weights * STEPS) as u64));
+    let mut group = common::Group::new(criterion, "epoch");
+    let work = || Throughput::Elements((2 * 2 * 2 * N * weights * STEPS) as u64);
     let stop = false.into();
     let isas = common::targets().isas;
     let backends: Vec<Fused> = isas.iter().map(|&isa| Fused::new(isa)).collect();
@@ -35,12 +35,12 @@ fn epoch(criterion: &mut Criterion) {
         Trainer::new(TrainingState::new(network, &config), &config, backend, set)
     };
     for (isa, backend) in isas.iter().zip(&backends) {
-        group.bench_function(BenchmarkId::new(format!("first {N}x784-500-500"), isa), |bencher| {
+        group.bench(BenchmarkId::new(format!("first {N}x784-500-500"), isa), work(), |bencher| {
             bencher.iter_batched(|| trainer(backend), |mut trainer| trainer.epoch(&stop), BatchSize::PerIteration);
         });
     }
     let mut trained = None;
-    group.bench_function(BenchmarkId::new(format!("after {EARLIER} {N}x784-500-500"), isas[0]), |bencher| {
+    group.bench(BenchmarkId::new(format!("after {EARLIER} {N}x784-500-500"), isas[0]), work(), |bencher| {
         let trained = trained.get_or_insert_with(|| {
             let mut trainer = trainer(&backends[0]);
             (0..EARLIER).for_each(|_| _ = trainer.epoch(&stop));

@@ -6,29 +6,28 @@
 
 mod common;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ffwd::bench::report::peaks::{TILE_ROUNDS, multiply_adds, operations};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ffwd::bench::loops::{multiply_adds, operations};
+use ffwd::bench::report::peaks::TILE_ROUNDS;
 
 fn peak(criterion: &mut Criterion) {
     let threads = rayon::current_num_threads();
     let targets = common::targets();
-    let mut group = common::group(criterion, "peak");
+    let mut group = common::Group::new(criterion, common::PEAK);
+    let id = |name: &str, threads: usize| {
+        BenchmarkId::new(name, if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") })
+    };
     for isa in targets.isas {
-        group.throughput(Throughput::Elements(operations(isa)));
-        group.bench_function(format!("{isa}/1 thread"), |bencher| bencher.iter(|| multiply_adds(isa)));
-        group.throughput(Throughput::Elements(operations(isa) * threads as u64));
-        group.bench_function(format!("{isa}/{threads} threads"), |bencher| {
+        let work = |threads| Throughput::Elements(operations(isa) * threads as u64);
+        group.bench(id(isa.name(), 1), work(1), |bencher| bencher.iter(|| multiply_adds(isa)));
+        group.bench(id(isa.name(), threads), work(threads), |bencher| {
             bencher.iter(|| rayon::broadcast(|_| multiply_adds(isa)));
         });
     }
     for unit in targets.tiles {
-        let (name, operations) = (unit.name(), unit.multiply_registers(1) * TILE_ROUNDS as u64);
-        group.throughput(Throughput::Elements(operations));
-        group.bench_function(format!("{name}/1 thread"), |bencher| {
-            bencher.iter(|| unit.multiply_registers(TILE_ROUNDS));
-        });
-        group.throughput(Throughput::Elements(operations * threads as u64));
-        group.bench_function(format!("{name}/{threads} threads"), |bencher| {
+        let work = |threads| Throughput::Elements(unit.multiply_registers(1) * TILE_ROUNDS as u64 * threads as u64);
+        group.bench(id(unit.name(), 1), work(1), |bencher| bencher.iter(|| unit.multiply_registers(TILE_ROUNDS)));
+        group.bench(id(unit.name(), threads), work(threads), |bencher| {
             bencher.iter(|| rayon::broadcast(|_| unit.multiply_registers(TILE_ROUNDS)));
         });
     }

@@ -4,13 +4,17 @@
 //! `Gelem/s` reads as GFLOP/s, or bytes where a kernel only moves data. Operations are counted as the algorithm is
 //! written, so a rate may exceed the peak where work is left out. `FFWD_ISA` restricts the instruction sets, as
 //! everywhere.
+//!
+//! What is measured is criterion's. Beside each of its samples stand the witnesses of `fast-train bench`, and behind each
+//! group a line that says how many samples they tell to be disturbed.
 
 #![allow(dead_code, reason = "each bench target uses its own part")]
 
 use std::time::Duration;
 
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
+use criterion::{Bencher, BenchmarkGroup, BenchmarkId, Criterion, Throughput};
+use ffwd::bench::witness::{Seen, Witness};
 use ffwd::bench::workloads::{self, Size, Targets, Workload};
 use ffwd::isa::ISA_VARIABLE;
 use ffwd::tier::Tier;
@@ -23,14 +27,57 @@ pub fn targets() -> Targets {
     }
 }
 
-/// A group of which each bench takes ten samples, in 1.5 seconds where one run is short enough. All of `cargo bench`
-/// then takes less than ten minutes on two cores.
-pub fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
-    let mut group = criterion.benchmark_group(name);
-    group.sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(1500));
-    // Criterion's 100,000 are for more samples than ten, and would take longer than the kernels.
-    group.nresamples(2_000);
-    group
+/// The group that works on registers alone.
+pub const PEAK: &str = "peak";
+
+/// A group whose samples have witnesses.
+pub struct Group<'a> {
+    group: BenchmarkGroup<'a, WallTime>,
+    name: String,
+    witness: Witness,
+    seen: Vec<Seen>,
+}
+
+impl<'a> Group<'a> {
+    /// A group of which each bench takes ten samples, in 1.5 seconds where one run is short enough. All of `cargo bench`
+    /// then takes less than ten minutes on two cores.
+    pub fn new(criterion: &'a mut Criterion, name: &str) -> Self {
+        let mut group = criterion.benchmark_group(name);
+        group.sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(1500));
+        // Criterion's 100,000 are for more samples than ten, and would take longer than the kernels.
+        group.nresamples(2_000);
+        Self { group, name: name.to_owned(), witness: Witness::new(), seen: Vec::new() }
+    }
+
+    /// Benches `sample`, which criterion calls once for each sample.
+    pub fn bench(&mut self, id: BenchmarkId, throughput: Throughput, mut sample: impl FnMut(&mut Bencher<'_>)) {
+        let Self { group, name, witness, seen } = self;
+        let uses_memory = name != PEAK;
+        group.throughput(throughput).bench_function(id, |bencher| {
+            let ((), _, what) = witness.watch(uses_memory, || sample(bencher));
+            seen.push(what);
+        });
+    }
+}
+
+impl Drop for Group<'_> {
+    /// Says how disturbed the group was.
+    fn drop(&mut self) {
+        let Self { name, witness, seen, .. } = self;
+        if seen.is_empty() {
+            return;
+        }
+        let disturbed = seen.iter().filter(|seen| witness.is_disturbed(seen)).count();
+        let least = |share: &dyn Fn(&Seen) -> f64| 100.0 * seen.iter().map(share).fold(1.0, f64::min);
+        let longest = 100.0 * seen.iter().map(|seen| seen.waiting).fold(0.0, f64::max);
+        println!(
+            "{name}: {disturbed} of {} samples disturbed; beside them multiply-adds got {:.0}% of their best at least, \
+             copies {:.0}%, and a thread waited for a CPU for up to {longest:.0}% of the time\n",
+            seen.len(),
+            least(&|seen| witness.arithmetic(seen)),
+            least(&|seen| witness.memory(seen)),
+        );
+    }
 }
 
 /// Benches every workload of one of [`workloads::GROUPS`].
@@ -45,13 +92,13 @@ pub fn bench_group(criterion: &mut Criterion, name: &str) {
 ///
 /// The operands of one cannot be made.
 pub fn bench(criterion: &mut Criterion, name: &str, list: impl IntoIterator<Item = Workload>) {
-    let mut group = group(criterion, name);
+    let mut group = Group::new(criterion, name);
     for workload in list {
         let Workload { op, shape, isa, flops, bytes, .. } = &workload;
         let throughput = if *flops > 0 { Throughput::Elements(*flops) } else { Throughput::BytesDecimal(*bytes) };
         let what = op.split_once('/').map_or("", |(_, what)| what);
         let mut run = None;
-        group.throughput(throughput).bench_function(BenchmarkId::new(format!("{what} {shape}"), isa), |bencher| {
+        group.bench(BenchmarkId::new(format!("{what} {shape}"), isa), throughput, |bencher| {
             bencher.iter(run.get_or_insert_with(|| workload.prepare().unwrap_or_else(|error| panic!("{error}"))));
         });
     }

@@ -83,6 +83,10 @@ pub struct Heading {
     pub build: Build,
     /// The circumstances.
     pub run: Circumstances,
+    /// How many samples were disturbed, of how many; null where the report does not tell.
+    pub disturbed: Option<(usize, usize)>,
+    /// How many cores' worth of multiply-adds all threads do together.
+    pub cores_worth: Option<f64>,
 }
 
 /// A remark on one report.

@@ -1,8 +1,8 @@
 //! The benchmark report, `ffwd/report/v1`: what was measured on which machine, in one self-contained JSON object.
 //!
 //! What a machine does not tell is null; nothing is estimated. Times are nanoseconds of one run, and every sample is
-//! kept. A rate is work by the median: GFLOP/s where the work is operations (two for each multiply-add, counted as the
-//! algorithm is written), GB/s where it is bytes.
+//! kept, with what tells whether it was disturbed. A rate is work by the median of the others: GFLOP/s where the work is
+//! operations (two for each multiply-add, counted as the algorithm is written), GB/s where it is bytes.
 //!
 //! Relies on serde for both directions: what `fast-train bench` writes, `fast-train compare` reads. `measure` takes the
 //! measurement, from [`workloads`](super::workloads) and `crate::machine`, in rounds (`sample`); `csv` and `markdown`
@@ -13,6 +13,7 @@ mod csv;
 mod kernels;
 mod markdown;
 mod measure;
+mod memory_roof;
 pub mod peaks;
 mod sample;
 mod scaling;
@@ -22,6 +23,7 @@ mod training;
 pub use csv::csv;
 pub use markdown::markdown;
 pub use measure::{Watch, measure};
+pub use memory_roof::MemoryRoof;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,11 +58,11 @@ pub struct Report {
 pub struct System {
     /// The name the CPU gives itself.
     pub cpu_model: Option<String>,
-    /// The vendor, as CPUID spells it.
+    /// The vendor, as CPUID spells it, or its number on AArch64.
     pub vendor: Option<String>,
     /// Family, extended family added.
     pub family: Option<u32>,
-    /// Model, extended model in front.
+    /// Model, extended model in front; the part on AArch64.
     pub model: Option<u32>,
     /// Stepping.
     pub stepping: Option<u32>,
@@ -120,12 +122,30 @@ pub struct Circumstances {
     pub quick: bool,
     /// The system's load averages over 1, 5 and 15 minutes before it began.
     pub load_before: Option<[f64; 3]>,
+    /// The share of the time of all CPUs that the hypervisor gave to others meanwhile; null where it does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stolen: Option<f64>,
+}
+
+/// What stood beside each sample of a row and tells whether the machine was left to it: lists as long as that of the
+/// samples, or empty ones where nothing did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Witnesses {
+    /// What the worse of the multiply-adds before and behind it got, as a share of the best of the report.
+    pub arithmetic: Vec<f64>,
+    /// The same of copies; 1 where nothing was copied.
+    pub memory: Vec<f64>,
+    /// The share of its time that the thread that waited longest waited for a CPU.
+    pub waiting: Vec<f64>,
+    /// Whether it is disturbed, and left out of medians and intervals.
+    pub disturbed: Vec<bool>,
 }
 
 /// A limit of the machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Peak {
-    /// `fma` (multiply-adds on registers), `tile` (tile products on registers), `copy` or `triad` (memory).
+    /// `fma` (multiply-adds on registers), `tile` (tile products on registers), `copy`, `triad` or `update` (memory),
+    /// or one of these three `in cache` (the last-level cache).
     pub op: String,
     /// `f32`, `bf16` or `int8`.
     pub dtype: String,
@@ -139,7 +159,10 @@ pub struct Peak {
     pub work: u64,
     /// Every sample, in nanoseconds.
     pub samples_ns: Vec<f64>,
-    /// Work by the median; null where it could not be measured.
+    /// What stood beside each sample.
+    #[serde(default, skip_serializing_if = "Witnesses::are_missing")]
+    pub witnesses: Witnesses,
+    /// Work by the time that was sustained ([`sustained`]); null where it could not be measured.
     pub rate: Option<f64>,
 }
 
@@ -162,15 +185,26 @@ pub struct KernelRow {
     pub bytes: u64,
     /// Every sample, in nanoseconds.
     pub samples_ns: Vec<f64>,
-    /// Their median.
+    /// What stood beside each sample.
+    #[serde(default, skip_serializing_if = "Witnesses::are_missing")]
+    pub witnesses: Witnesses,
+    /// The median of those that are not disturbed, or of all where all are.
     pub median_ns: f64,
+    /// Operations that one run executes: those of [`KernelRow::flops`] without what it leaves out, and with what fills
+    /// up tiles. Null where a kernel leaves nothing out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executed_flops: Option<u64>,
     /// Operations by the median; null where there are none.
     pub gflops: Option<f64>,
     /// The same for each thread.
     pub gflops_per_core: Option<f64>,
-    /// Of the multiply-add peak of the same instruction set and number of threads. Above 100 where work is saved.
+    /// Of the multiply-add peak of the same instruction set and number of threads, by the operations as the algorithm
+    /// is written: above 100 where work is left out.
     pub percent_of_peak: Option<f64>,
-    /// Of the smaller of that peak and what the memory peak allows for the kernel's bytes.
+    /// The same by the operations that are executed; null where nothing is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executed_percent_of_peak: Option<f64>,
+    /// Of the smaller of that peak and what memory and the last-level cache allow for the kernel's bytes.
     pub percent_of_roofline: Option<f64>,
 }
 
@@ -189,6 +223,9 @@ pub struct Scaling {
     pub threads: usize,
     /// Every sample, in nanoseconds.
     pub samples_ns: Vec<f64>,
+    /// What stood beside each sample.
+    #[serde(default, skip_serializing_if = "Witnesses::are_missing")]
+    pub witnesses: Witnesses,
     /// Their median.
     pub median_ns: f64,
     /// The median on one thread by this one.
@@ -218,6 +255,9 @@ pub struct Training {
     pub threads: usize,
     /// Each outer epoch, in seconds.
     pub epoch_seconds: Vec<f64>,
+    /// Whether each was disturbed, however often it was trained; empty where nothing stood beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub epochs_disturbed: Vec<bool>,
     /// Images by the median outer epoch.
     pub samples_per_second: f64,
     /// The loss after the last epoch, as the Keras example prints it.
@@ -226,6 +266,64 @@ pub struct Training {
     pub predictions_per_second: f64,
     /// The sum of the weights after the last epoch.
     pub weights_sha256: String,
+}
+
+impl Witnesses {
+    /// Whether nothing stood beside the samples.
+    pub fn are_missing(&self) -> bool {
+        self.disturbed.is_empty()
+    }
+
+    /// How many samples are disturbed.
+    pub fn disturbed(&self) -> usize {
+        self.disturbed.iter().filter(|disturbed| **disturbed).count()
+    }
+
+    /// Those of `samples` that are not disturbed, or all where all are or nothing stood beside them.
+    pub fn undisturbed(&self, samples: &[f64]) -> Vec<f64> {
+        let quiet = samples.iter().zip(&self.disturbed).filter(|(_, disturbed)| !**disturbed);
+        Some(quiet.map(|(sample, _)| *sample).collect())
+            .filter(|quiet: &Vec<f64>| !quiet.is_empty())
+            .unwrap_or_else(|| samples.to_vec())
+    }
+}
+
+impl Peak {
+    /// Work by the time that was sustained ([`sustained`]); `None` where it could not be measured.
+    pub fn sustained_rate(&self) -> Option<f64> {
+        let rate = self.work as f64 / median(&sustained(&self.witnesses.undisturbed(&self.samples_ns)));
+        Some(rate).filter(|rate| rate.is_finite() && self.work > 0)
+    }
+}
+
+impl Report {
+    /// How many samples of peaks, kernels and scaling are disturbed, and how many there are; `None` where nothing stood
+    /// beside them.
+    pub fn disturbed(&self) -> Option<(usize, usize)> {
+        let peaks = self.peaks.iter().map(|row| &row.witnesses);
+        let all = peaks.chain(self.kernels.iter().map(|row| &row.witnesses));
+        let all = all.chain(self.scaling.iter().map(|row| &row.witnesses));
+        let of = |(disturbed, samples), row: &Witnesses| (disturbed + row.disturbed(), samples + row.disturbed.len());
+        Some(all.fold((0, 0), of)).filter(|&(_, samples)| samples > 0)
+    }
+
+    /// How many cores' worth of multiply-adds all threads do together: their rate by that of one thread.
+    pub fn cores_worth(&self) -> Option<f64> {
+        let rate = |threads| {
+            let peaks = self.peaks.iter().filter(move |peak| peak.op == "fma" && peak.threads == threads);
+            peaks.filter_map(|peak| peak.rate).max_by(f64::total_cmp)
+        };
+        Some(rate(self.run.threads)? / rate(1)?)
+    }
+}
+
+/// The fastest quarter of some samples, at least one of them: what was sustained at the best moments. Its median is the
+/// time of a peak.
+pub fn sustained(samples: &[f64]) -> Vec<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.truncate(samples.len().div_ceil(4));
+    sorted
 }
 
 /// The median; of an even number of samples the mean of the middle two, of none not a number.
@@ -254,6 +352,7 @@ mod tests {
             unit: "GFLOP/s".into(),
             work: 1,
             samples_ns: rate.into_iter().collect(),
+            witnesses: Witnesses::default(),
             rate,
         };
         let kernel = |op: &str, gflops: Option<f64>| KernelRow {
@@ -265,7 +364,10 @@ mod tests {
             flops: gflops.map_or(0, |_| 50_000),
             bytes: 20_000,
             samples_ns: vec![1_000.0, 3_000.0, 2_000.0],
+            witnesses: Witnesses::default(),
             median_ns: 2_000.0,
+            executed_flops: None,
+            executed_percent_of_peak: None,
             gflops,
             gflops_per_core: gflops.map(|gflops| gflops / 2.0),
             percent_of_peak: gflops.map(|gflops| 2.0 * gflops),
@@ -281,6 +383,7 @@ mod tests {
                 date: "2026-01-31T12:00:00Z".into(),
                 quick: false,
                 load_before: None,
+                stolen: None,
             },
             peaks: vec![peak("fma", Some(100.0)), peak("tile", None)],
             kernels: vec![kernel("gemm/NN", Some(25.0)), kernel("pack | rows", None)],
@@ -291,6 +394,7 @@ mod tests {
                 isa: "avx2".into(),
                 threads: 1,
                 samples_ns: vec![5.0],
+                witnesses: Witnesses::default(),
                 median_ns: 5.0,
                 speedup: 1.0,
             }],
@@ -305,6 +409,7 @@ mod tests {
                 isa: "avx2".into(),
                 threads: 2,
                 epoch_seconds: vec![1.0, 3.0, 2.0],
+                epochs_disturbed: Vec::new(),
                 samples_per_second: 5.0,
                 final_loss: 0.5,
                 predictions_per_second: 7.0,

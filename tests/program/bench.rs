@@ -30,12 +30,18 @@ fn a_quick_report_is_whole_and_kept() {
     assert_eq!((measured("copy"), measured("triad"), measured("tile")), (2, 2, 2 * units));
     for row in &report.kernels {
         assert!(row.samples_ns.len() >= 4 && row.median_ns > 0.0, "{row:?}");
-        assert_eq!(row.median_ns, median(&row.samples_ns), "{}", row.op);
+        assert_eq!(row.witnesses.disturbed.len(), row.samples_ns.len(), "{}", row.op);
+        assert_eq!(row.median_ns, median(&row.witnesses.undisturbed(&row.samples_ns)), "{}", row.op);
         assert_eq!(
             row.gflops.map(|gflops| (gflops * row.median_ns).round()),
             (row.flops > 0).then_some(row.flops as f64)
         );
         assert!(row.percent_of_roofline.is_some(), "{row:?}");
+        let leaves_out = ["fused/forward", "fused/gradient", "step/", "predict/"];
+        let is_ours = row.isa != "library";
+        let executes_less = is_ours && leaves_out.iter().any(|op| row.op.starts_with(op));
+        assert_eq!(row.executed_flops.is_some(), executes_less, "{}", row.op);
+        assert_eq!(row.executed_percent_of_peak.is_some(), executes_less, "{}", row.op);
     }
     let targets = Targets::of(&Tier::from_environment().unwrap());
     assert_eq!(report.kernels.len(), workloads::all(&targets, Size::Quick).len());
@@ -45,6 +51,7 @@ fn a_quick_report_is_whole_and_kept() {
     assert_eq!(dtypes, if targets.tiles.is_empty() { vec!["f32"] } else { vec!["f32", "bf16"] });
     let training = &report.training[0];
     assert_eq!((training.dataset.as_str(), training.samples, training.epoch_seconds.len()), ("digits", 1_000, 3));
+    assert_eq!(training.epochs_disturbed.len(), 3);
     assert_eq!((training.dataset_sha256.len(), training.weights_sha256.len()), (64, 64));
     assert!(training.final_loss > 0.0 && training.predictions_per_second > 0.0);
 }

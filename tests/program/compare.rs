@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use ffwd::bench::compare::{Comparison, ReportFile, html, markdown, read};
-use ffwd::bench::report::Report;
+use ffwd::bench::report::{Report, Witnesses};
 use serde_json::{Value, json};
 
 use crate::reports::{many_threads, samples, tiles};
@@ -398,4 +398,57 @@ fn extreme_numbers_within_the_limits_neither_panic_nor_leave_a_chart() {
         "a coordinate that is no number"
     );
     assert!(!markdown::page(&comparison).contains("NaN"));
+}
+
+/// The samples of `report` beside a neighbour that takes a CPU in some of them, two of three from `phase` on: they take
+/// between 1.3 and 2.3 times as long. Where it is `seen`, the witnesses tell of it.
+fn beside_a_neighbour(mut report: Report, phase: usize, seen: bool) -> Report {
+    let disturb = |samples: &mut Vec<f64>, witnesses: &mut Witnesses| {
+        let is_disturbed = |index: usize| (index + phase) % 3 < 2;
+        for (index, ns) in samples.iter_mut().enumerate().filter(|&(index, _)| is_disturbed(index)) {
+            *ns *= 1.3 + 0.1 * ((index + 3 * phase) % 11) as f64;
+        }
+        let all = || 0..samples.len();
+        if seen {
+            *witnesses = Witnesses {
+                arithmetic: all().map(|index| if is_disturbed(index) { 0.5 } else { 0.98 }).collect(),
+                memory: all().map(|_| 1.0).collect(),
+                waiting: all().map(|index| if is_disturbed(index) { 0.4 } else { 0.001 }).collect(),
+                disturbed: all().map(is_disturbed).collect(),
+            };
+        }
+    };
+    report.peaks.iter_mut().for_each(|row| disturb(&mut row.samples_ns, &mut row.witnesses));
+    report.kernels.iter_mut().for_each(|row| disturb(&mut row.samples_ns, &mut row.witnesses));
+    report.scaling.iter_mut().for_each(|row| disturb(&mut row.samples_ns, &mut row.witnesses));
+    report
+}
+
+#[test]
+fn a_neighbour_that_was_seen_changes_neither_medians_nor_the_verdict() {
+    let quiet = tiles().report();
+    let [first, second] = [0, 1].map(|phase| beside_a_neighbour(quiet.clone(), phase, true));
+    let comparison = comparison(&[quiet, first, second]);
+    let rows = [&comparison.peaks, &comparison.best, &comparison.kernels, &comparison.scaling];
+    for row in rows.into_iter().flatten() {
+        for cell in row.cells.iter().flatten() {
+            let ratio = cell.ratio.unwrap();
+            assert!((0.99..1.01).contains(&ratio), "{} {}: {ratio}", row.op, row.shape);
+        }
+    }
+    assert_eq!(comparison.kernels[0].cells[1].as_ref().unwrap().samples, 6, "of 20 samples 14 are disturbed");
+    for verdict in &comparison.verdicts {
+        assert!(verdict.speeds.iter().all(|speed| (0.99..1.01).contains(&speed.ratio)), "{verdict:?}");
+        assert!(verdict.words().contains("Disturbed and left out: 6"), "{}", verdict.words());
+    }
+}
+
+#[test]
+fn a_neighbour_that_nobody_saw_spoils_them() {
+    let quiet = tiles().report();
+    let unseen = beside_a_neighbour(quiet.clone(), 0, false);
+    let comparison = comparison(&[quiet, unseen]);
+    let ratios = comparison.kernels.iter().map(|row| row.cells[1].as_ref().unwrap().ratio.unwrap());
+    assert!(ratios.into_iter().all(|ratio| ratio < 0.8), "the medians are of disturbed samples");
+    assert!(!comparison.verdicts[0].words().contains("Disturbed"));
 }

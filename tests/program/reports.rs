@@ -1,7 +1,7 @@
 //! Reports of machines that do not exist, for the tests of `fast-train compare`.
 
 use ffwd::bench::report::{
-    Build, Cache, Circumstances, KernelRow, Peak, Report, SCHEMA, Scaling, System, Training, median,
+    Build, Cache, Circumstances, KernelRow, Peak, Report, SCHEMA, Scaling, System, Training, Witnesses, median,
 };
 
 /// What the numbers of a report follow from.
@@ -62,6 +62,7 @@ impl Machine {
                 date: "2026-01-31T12:00:00Z".into(),
                 quick: false,
                 load_before: Some([0.1, 0.2, 0.3]),
+                stolen: None,
             },
             peaks: isas()
                 .flat_map(|isa| threads().map(|threads| self.peak(isa, threads)))
@@ -92,14 +93,25 @@ impl Machine {
         let samples_ns = samples(work as f64 / (gflops * threads as f64));
         let op = if isa == "amx" { "tile" } else { "fma" };
         let (isa, unit, rate) = (Some(isa.into()), "GFLOP/s".into(), Some(work as f64 / median(&samples_ns)));
-        Peak { op: op.into(), dtype: dtype.into(), isa, threads, unit, work, samples_ns, rate }
+        Peak {
+            op: op.into(),
+            dtype: dtype.into(),
+            isa,
+            threads,
+            unit,
+            work,
+            samples_ns,
+            witnesses: Witnesses::default(),
+            rate,
+        }
     }
 
     fn copy(&self, threads: usize) -> Peak {
         let (work, share) = (1 << 30, if threads == 1 { 0.6 } else { 1.0 });
         let samples_ns = samples(work as f64 / (self.memory * share));
         let rate = Some(work as f64 / median(&samples_ns));
-        Peak { op: "copy".into(), dtype: "f32".into(), isa: None, threads, unit: "GB/s".into(), work, samples_ns, rate }
+        let (op, dtype, unit) = ("copy".into(), "f32".into(), "GB/s".into());
+        Peak { op, dtype, isa: None, threads, unit, work, samples_ns, witnesses: Witnesses::default(), rate }
     }
 
     fn kernel(
@@ -121,6 +133,9 @@ impl Machine {
             bytes,
             median_ns: median(&samples_ns),
             samples_ns,
+            witnesses: Witnesses::default(),
+            executed_flops: None,
+            executed_percent_of_peak: None,
             gflops: None,
             gflops_per_core: None,
             percent_of_peak: None,
@@ -140,6 +155,7 @@ impl Machine {
                 threads,
                 median_ns: median(&samples_ns),
                 samples_ns,
+                witnesses: Witnesses::default(),
                 speedup: 1.0,
             }
         })
@@ -158,6 +174,7 @@ impl Machine {
             isa: isa.into(),
             threads: self.threads,
             epoch_seconds: vec![9000.0 / gflops / self.threads as f64; 3],
+            epochs_disturbed: Vec::new(),
             samples_per_second: 1.0,
             final_loss: 0.7,
             predictions_per_second: 4000.0 * gflops,

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::text::quoted;
-use crate::bench::report::Report;
+use crate::bench::report::{Report, Witnesses};
 use crate::error::Error;
 use crate::text::{is_control, shortened};
 
@@ -133,6 +133,7 @@ fn check_peaks(report: &Report) -> Checked {
         if peak.rate.is_some() || !peak.samples_ns.is_empty() {
             times(&format!("{place}.samples_ns"), &peak.samples_ns, NANOSECONDS, "ns")?;
         }
+        witnesses(&place, &peak.witnesses, peak.samples_ns.len())?;
         once(&mut seen, &place, (&peak.op, &peak.dtype, &peak.isa, peak.threads))?;
     }
     Ok(())
@@ -144,6 +145,7 @@ fn check_kernels(report: &Report) -> Checked {
         let place = format!("kernels[{index}]");
         threads(&place, kernel.threads)?;
         times(&format!("{place}.samples_ns"), &kernel.samples_ns, NANOSECONDS, "ns")?;
+        witnesses(&place, &kernel.witnesses, kernel.samples_ns.len())?;
         once(&mut seen, &place, (&kernel.op, &kernel.shape, &kernel.dtype, &kernel.isa, kernel.threads))?;
     }
     Ok(())
@@ -155,6 +157,7 @@ fn check_scaling(report: &Report) -> Checked {
         let place = format!("scaling[{index}]");
         threads(&place, row.threads)?;
         times(&format!("{place}.samples_ns"), &row.samples_ns, NANOSECONDS, "ns")?;
+        witnesses(&place, &row.witnesses, row.samples_ns.len())?;
         once(&mut seen, &place, (&row.op, &row.shape, &row.dtype, &row.isa, row.threads))?;
     }
     Ok(())
@@ -166,6 +169,8 @@ fn check_training(report: &Report) -> Checked {
         let place = format!("training[{index}]");
         threads(&place, row.threads)?;
         times(&format!("{place}.epoch_seconds"), &row.epoch_seconds, SECONDS, "s")?;
+        let epochs = if row.epochs_disturbed.is_empty() { 0 } else { row.epoch_seconds.len() };
+        as_long(&format!("{place}.epochs_disturbed"), row.epochs_disturbed.len(), epochs)?;
         let task = (&row.dataset, &row.dataset_sha256, row.samples, &row.layers, row.inner_steps);
         once(&mut seen, &place, (task, &row.backend, &row.dtype, &row.isa, row.threads))?;
     }
@@ -191,6 +196,25 @@ fn times(field: &str, times: &[f64], range: RangeInclusive<f64>, unit: &str) -> 
         Some(index) => Err(Fault::new(format!("{field}[{index}]"), times[index], expected())),
         None => Ok(()),
     }
+}
+
+/// Checks that each of so many samples has its witnesses, or none has any.
+fn witnesses(place: &str, witnesses: &Witnesses, samples: usize) -> Checked {
+    let Witnesses { arithmetic, memory, waiting, disturbed } = witnesses;
+    let lists = [
+        ("arithmetic", arithmetic.len()),
+        ("memory", memory.len()),
+        ("waiting", waiting.len()),
+        ("disturbed", disturbed.len()),
+    ];
+    let whole = if lists.iter().all(|&(_, length)| length == 0) { 0 } else { samples };
+    lists.into_iter().try_for_each(|(name, length)| as_long(&format!("{place}.witnesses.{name}"), length, whole))
+}
+
+/// Checks that a list beside samples has as many entries as it should.
+fn as_long(field: &str, length: usize, expected: usize) -> Checked {
+    let fault = || Fault::new(field, format!("{length} entries"), format!("{expected}, one for each sample"));
+    (length == expected).then_some(()).ok_or_else(fault)
 }
 
 /// Checks that no row before had the same `key`.

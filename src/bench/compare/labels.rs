@@ -24,6 +24,8 @@ pub fn headings(files: &[ReportFile]) -> Vec<Heading> {
             system: file.report.system.clone(),
             build: file.report.build.clone(),
             run: file.report.run.clone(),
+            disturbed: file.report.disturbed(),
+            cores_worth: file.report.cores_worth(),
         }
     });
     headings.collect()
@@ -40,8 +42,12 @@ pub fn letter(index: usize) -> String {
 
 /// The CPU, what it is inside where that is known, and the instruction set.
 fn short_label(report: &Report) -> String {
-    let cpu = report.system.cpu_model.as_deref().map_or_else(|| "unknown CPU".to_owned(), short_cpu);
-    let cpu = microarchitecture::of(&report.system).map_or_else(|| cpu.clone(), |inside| format!("{cpu} ({inside})"));
+    let cpu = match (report.system.cpu_model.as_deref(), microarchitecture::of(&report.system)) {
+        (Some(model), Some(inside)) => format!("{} ({inside})", short_cpu(model)),
+        (Some(model), None) => short_cpu(model),
+        (None, Some(inside)) => inside.to_owned(),
+        (None, None) => "unknown CPU".to_owned(),
+    };
     selected_isa(report).map_or_else(|| cpu.clone(), |isa| format!("{cpu} {}", shortened(isa, MAX_CHARACTERS)))
 }
 

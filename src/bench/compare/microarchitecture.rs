@@ -1,18 +1,49 @@
 //! What a CPU is inside, by the numbers that CPUID gives: where names say too little, these tell two CPUs apart.
 //!
 //! The numbers are those of AMD's and Intel's manuals, as the Linux kernel groups them
-//! (`arch/x86/kernel/cpu/amd.c`, `arch/x86/include/asm/intel-family.h`).
+//! (`arch/x86/kernel/cpu/amd.c`, `arch/x86/include/asm/intel-family.h`), and on AArch64 those of the register MIDR
+//! (`arch/arm64/include/asm/cputype.h`).
 
 use crate::bench::report::System;
 
 /// The microarchitecture of the CPU of a report, where its numbers are known.
 pub fn of(system: &System) -> Option<&'static str> {
-    let (family, model) = (system.family?, system.model?);
-    match system.vendor.as_deref()? {
-        "AuthenticAMD" => amd(family, model),
-        "GenuineIntel" if family == 6 => intel(model, system.stepping.unwrap_or(0)),
+    let model = system.model?;
+    match (system.vendor.as_deref()?, system.family) {
+        ("AuthenticAMD", Some(family)) => amd(family, model),
+        ("GenuineIntel", Some(6)) => intel(model, system.stepping.unwrap_or(0)),
+        (ARM, None) => arm(model),
+        (APPLE, None) => apple(model),
         _ => None,
     }
+}
+
+/// Vendors as `/proc/cpuinfo` of AArch64 spells them.
+const ARM: &str = "0x41";
+const APPLE: &str = "0x61";
+
+fn arm(part: u32) -> Option<&'static str> {
+    Some(match part {
+        0xd08 => "Cortex-A72",
+        0xd0b => "Cortex-A76",
+        0xd0c => "Neoverse N1",
+        0xd49 => "Neoverse N2",
+        0xd8e => "Neoverse N3",
+        0xd40 => "Neoverse V1",
+        0xd4f => "Neoverse V2",
+        0xd84 => "Neoverse V3",
+        _ => return None,
+    })
+}
+
+/// Cores for efficiency and performance have numbers of their own, and so have larger chips of a generation.
+fn apple(part: u32) -> Option<&'static str> {
+    Some(match part {
+        0x022..=0x029 => "Apple M1",
+        0x032..=0x039 => "Apple M2",
+        0x042..=0x049 => "Apple M3",
+        _ => return None,
+    })
 }
 
 fn amd(family: u32, model: u32) -> Option<&'static str> {
@@ -71,6 +102,18 @@ mod tests {
         assert_eq!(of_numbers("GenuineIntel", 6, 0x8f, 8), Some("Sapphire Rapids"), "Xeon 8481C");
         assert_eq!(of_numbers("GenuineIntel", 6, 0x55, 7), Some("Cascade Lake"), "Xeon 8280");
         assert_eq!(of_numbers("GenuineIntel", 6, 0x55, 4), Some("Skylake-SP"), "Xeon 8180");
+    }
+
+    #[test]
+    fn parts_of_aarch64_are_known() {
+        let of_part = |vendor: &str, part| {
+            let (vendor, model) = (Some(vendor.to_owned()), Some(part));
+            of(&System { vendor, model, ..System::default() })
+        };
+        assert_eq!(of_part("0x41", 0xd0c), Some("Neoverse N1"), "Graviton 2");
+        assert_eq!(of_part("0x41", 0xd40), Some("Neoverse V1"), "Graviton 3");
+        assert_eq!(of_part("0x61", 0x023), Some("Apple M1"));
+        assert_eq!(of_part("0x48", 0xd40), None, "another vendor's part");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use indexmap::IndexSet;
 use serde::Serialize;
 
-use crate::bench::report::{KernelRow, Peak, Report, median};
+use crate::bench::report::{KernelRow, MemoryRoof, Peak, Report, median};
 
 /// The limits of a machine on all of its threads, and its kernels on as many.
 #[derive(Debug, Serialize)]
@@ -40,11 +40,12 @@ pub struct Dot {
     pub dtype: String,
     /// The instruction set.
     pub isa: String,
-    /// Operations for each byte.
+    /// Executed operations for each byte.
     pub intensity: f64,
-    /// The rate, in GFLOP/s.
+    /// Their rate, in GFLOP/s.
     pub rate: f64,
-    /// Of what the roof allows at this intensity; above 100 where work is saved, null where a peak is missing.
+    /// Of what the roof allows for the kernel's bytes; above 100 where work is left out and the report does not tell how
+    /// much is executed, null where a peak is missing.
     pub percent: Option<f64>,
 }
 
@@ -52,19 +53,18 @@ impl Roofline {
     /// The roofline of `report`.
     pub fn new(report: &Report) -> Self {
         let threads = report.run.threads;
-        let peaks = |unit: &'static str| {
-            let measured = move |peak: &&Peak| {
-                peak.unit == unit && peak.threads == threads && peak.work > 0 && !peak.samples_ns.is_empty()
-            };
-            report.peaks.iter().filter(measured)
+        let measured = |peak: &&Peak| peak.unit == "GFLOP/s" && peak.threads == threads;
+        let peaks = report.peaks.iter().filter(measured);
+        let memory = MemoryRoof::of(&report.peaks, &report.system, threads);
+        let ceiling = |peak: &Peak| {
+            let rate = peak.sustained_rate()?;
+            Some(Ceiling { dtype: peak.dtype.clone(), isa: peak.isa.clone(), rate })
         };
-        let memory = peaks("GB/s").map(rate).max_by(f64::total_cmp);
-        let ceiling = |peak: &Peak| Ceiling { dtype: peak.dtype.clone(), isa: peak.isa.clone(), rate: rate(peak) };
-        let mut ceilings: Vec<Ceiling> = peaks("GFLOP/s").map(ceiling).collect();
+        let mut ceilings: Vec<Ceiling> = peaks.filter_map(ceiling).collect();
         ceilings.sort_by(|a, b| b.rate.total_cmp(&a.rate));
         let kernels = report.kernels.iter().filter(|kernel| kernel.threads == threads);
         let dots = kernels.filter_map(|kernel| dot(kernel, &ceilings, memory)).collect();
-        Self { threads, memory, ceilings, dots }
+        Self { threads, memory: memory.map(|roof| roof.memory), ceilings, dots }
     }
 
     /// The highest ceiling of each number format that a kernel uses, fastest first: among the instruction sets of its
@@ -84,23 +84,22 @@ impl Roofline {
     }
 }
 
-fn rate(peak: &Peak) -> f64 {
-    peak.work as f64 / median(&peak.samples_ns)
-}
-
 /// Whether a ceiling holds for a kernel. A library chooses its instruction set for itself, so that all hold.
 fn holds(ceiling: &Ceiling, kernel: &KernelRow) -> bool {
     ceiling.dtype == kernel.dtype && (kernel.isa == "library" || ceiling.isa.as_ref() == Some(&kernel.isa))
 }
 
-fn dot(kernel: &KernelRow, ceilings: &[Ceiling], memory: Option<f64>) -> Option<Dot> {
+fn dot(kernel: &KernelRow, ceilings: &[Ceiling], memory: Option<MemoryRoof>) -> Option<Dot> {
     if kernel.flops == 0 || kernel.bytes == 0 {
         return None;
     }
-    let intensity = kernel.flops as f64 / kernel.bytes as f64;
-    let rate = kernel.flops as f64 / median(&kernel.samples_ns);
+    // Work that is left out needs no roof.
+    let flops = kernel.executed_flops.unwrap_or(kernel.flops);
+    let intensity = flops as f64 / kernel.bytes as f64;
+    let rate = flops as f64 / median(&kernel.witnesses.undisturbed(&kernel.samples_ns));
     let ceiling = ceilings.iter().find(|ceiling| holds(ceiling, kernel));
-    let roof = ceiling.zip(memory).map(|(ceiling, memory)| ceiling.rate.min(memory * intensity));
+    let roof = ceiling.zip(memory);
+    let roof = roof.map(|(ceiling, memory)| ceiling.rate.min(memory.of_bytes(kernel.bytes) * intensity));
     Some(Dot {
         op: kernel.op.clone(),
         shape: kernel.shape.clone(),

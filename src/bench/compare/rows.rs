@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::interval::Interval;
 use super::labels::letter;
-use crate::bench::report::{self, Report};
+use crate::bench::report::{self, Report, sustained};
 
 /// What was measured once at least, with a cell for each report.
 #[derive(Debug, Serialize)]
@@ -34,7 +34,7 @@ pub struct Cell {
     pub isa: Option<String>,
     /// Threads it was measured with.
     pub threads: usize,
-    /// The number of samples.
+    /// The number of samples that count: those that are not disturbed, and of peaks the fastest quarter.
     pub samples: usize,
     /// The median, in nanoseconds.
     pub median_ns: f64,
@@ -130,7 +130,8 @@ fn peaks_of(report: &Report) -> Vec<Measured<'_>> {
 
 fn peak(peak: &report::Peak) -> Measured<'_> {
     let work = if peak.unit == "GB/s" { Amount::Bytes(peak.work) } else { Amount::Operations(peak.work) };
-    Measured::new((&peak.op, "", &peak.dtype, peak.isa.as_deref(), peak.threads), work, &peak.samples_ns)
+    let samples = sustained(&peak.witnesses.undisturbed(&peak.samples_ns));
+    Measured::new((&peak.op, "", &peak.dtype, peak.isa.as_deref(), peak.threads), work, &samples)
 }
 
 /// The kernels of all reports, matched.
@@ -156,7 +157,7 @@ fn kernel(kernel: &report::KernelRow) -> Measured<'_> {
         _ => Amount::Unknown,
     };
     let key = (&*kernel.op, &*kernel.shape, &*kernel.dtype, Some(&*kernel.isa), kernel.threads);
-    Measured::new(key, work, &kernel.samples_ns)
+    Measured::new(key, work, &kernel.witnesses.undisturbed(&kernel.samples_ns))
 }
 
 /// The scaling of all reports, matched.
@@ -177,7 +178,7 @@ fn scaling_of(report: &Report) -> Vec<Measured<'_>> {
 
 fn scaling_row(row: &report::Scaling) -> Measured<'_> {
     let key = (&*row.op, &*row.shape, &*row.dtype, Some(&*row.isa), row.threads);
-    Measured::new(key, Amount::Unknown, &row.samples_ns)
+    Measured::new(key, Amount::Unknown, &row.witnesses.undisturbed(&row.samples_ns))
 }
 
 /// The rows that `of` finds in each report, those with the same `key` together, in the order in which they first

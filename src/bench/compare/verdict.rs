@@ -23,6 +23,8 @@ pub struct Verdict {
     pub speeds: Vec<Speed>,
     /// What of the machines may explain it, in words.
     pub reasons: Vec<String>,
+    /// How disturbed the measurements of both were, in words; nothing of a report that does not tell.
+    pub disturbed: Vec<String>,
 }
 
 /// How many times as fast as A a report is in one kind of work.
@@ -66,6 +68,7 @@ fn verdict(comparison: &Comparison, index: usize, heading: &Heading) -> Verdict 
         report: heading.letter.clone(),
         speeds: speeds.into_iter().flatten().collect(),
         reasons: reasons((&comparison.reports[0], &comparison.rooflines[0]), (heading, &comparison.rooflines[index])),
+        disturbed: [&comparison.reports[0], heading].into_iter().filter_map(disturbed).collect(),
     }
 }
 
@@ -123,6 +126,13 @@ fn reasons((first, of_first): (&Heading, &Roofline), (other, of_other): (&Headin
     reasons
 }
 
+/// How disturbed the measurement of a report was, where it tells.
+fn disturbed(heading: &Heading) -> Option<String> {
+    let (disturbed, samples) = heading.disturbed?;
+    let percent = number(100.0 * disturbed as f64 / samples as f64);
+    Some(format!("{percent}% of the samples of {}", heading.letter))
+}
+
 /// What a measured limit of both machines, or of one, says, where it says something.
 fn of_rates(what: &str, unit: &str, other: Option<f64>, first: Option<f64>) -> Option<String> {
     match (other, first) {
@@ -140,7 +150,7 @@ fn of_rates(what: &str, unit: &str, other: Option<f64>, first: Option<f64>) -> O
 }
 
 impl Verdict {
-    /// The verdict in two sentences.
+    /// The verdict in two or three sentences.
     pub fn words(&self) -> String {
         let speed = |(place, Speed { of, ratio, low, high, rows }): (usize, &Speed)| {
             let as_fast = if place == 0 { " as fast as A" } else { "" };
@@ -156,7 +166,11 @@ impl Verdict {
             true => "The reports show no difference of the machines.".to_owned(),
             false => format!("What differs: {}.", self.reasons.join("; ")),
         };
-        format!("{which} {why}")
+        let disturbed = match self.disturbed.is_empty() {
+            true => String::new(),
+            false => format!(" Disturbed and left out: {}.", self.disturbed.join(", ")),
+        };
+        format!("{which} {why}{disturbed}")
     }
 }
 

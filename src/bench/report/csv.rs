@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::{Report, Training, median};
+use super::{Report, Training, Witnesses, median};
 
 /// A row; a field is empty where it does not apply or is not known.
 #[derive(Default, Serialize)]
@@ -16,6 +16,7 @@ struct Row<'a> {
     isa: &'a str,
     threads: usize,
     samples: usize,
+    disturbed: Option<usize>,
     median_ns: Option<f64>,
     fastest_ns: Option<f64>,
     slowest_ns: Option<f64>,
@@ -23,6 +24,7 @@ struct Row<'a> {
     unit: &'a str,
     gflops_per_core: Option<f64>,
     percent_of_peak: Option<f64>,
+    executed_percent_of_peak: Option<f64>,
     percent_of_roofline: Option<f64>,
     speedup: Option<f64>,
     cpu_model: Option<&'a str>,
@@ -50,9 +52,13 @@ impl<'a> Row<'a> {
         }
     }
 
-    fn with_samples(self, samples: &[f64]) -> Self {
+    /// All samples are counted; the times are those of the samples that are not disturbed.
+    fn with_samples(self, samples: &[f64], witnesses: &Witnesses) -> Self {
+        let (count, quiet) = (samples.len(), witnesses.undisturbed(samples));
+        let samples = &quiet[..];
         Self {
-            samples: samples.len(),
+            samples: count,
+            disturbed: (!witnesses.are_missing()).then(|| witnesses.disturbed()),
             median_ns: Some(median(samples)).filter(|median| median.is_finite()),
             fastest_ns: samples.iter().copied().min_by(f64::total_cmp),
             slowest_ns: samples.iter().copied().max_by(f64::total_cmp),
@@ -79,7 +85,7 @@ fn peaks(report: &Report) -> impl Iterator<Item = Row<'_>> {
         threads: peak.threads,
         rate: peak.rate,
         unit: &peak.unit,
-        ..Row::new("peak", report).with_samples(&peak.samples_ns)
+        ..Row::new("peak", report).with_samples(&peak.samples_ns, &peak.witnesses)
     })
 }
 
@@ -96,8 +102,9 @@ fn kernels(report: &Report) -> impl Iterator<Item = Row<'_>> {
             unit: if kernel.gflops.is_some() { "GFLOP/s" } else { "GB/s" },
             gflops_per_core: kernel.gflops_per_core,
             percent_of_peak: kernel.percent_of_peak,
+            executed_percent_of_peak: kernel.executed_percent_of_peak,
             percent_of_roofline: kernel.percent_of_roofline,
-            ..Row::new("kernel", report).with_samples(&kernel.samples_ns)
+            ..Row::new("kernel", report).with_samples(&kernel.samples_ns, &kernel.witnesses)
         }
     })
 }
@@ -110,7 +117,7 @@ fn scaling(report: &Report) -> impl Iterator<Item = Row<'_>> {
         isa: &point.isa,
         threads: point.threads,
         speedup: Some(point.speedup),
-        ..Row::new("scaling", report).with_samples(&point.samples_ns)
+        ..Row::new("scaling", report).with_samples(&point.samples_ns, &point.witnesses)
     })
 }
 
@@ -127,8 +134,9 @@ fn training(report: &Report) -> impl Iterator<Item = Row<'_>> {
             ..Row::new(section, report)
         };
         let epochs: Vec<f64> = training.epoch_seconds.iter().map(|seconds| seconds * 1e9).collect();
+        let witnesses = Witnesses { disturbed: training.epochs_disturbed.clone(), ..Witnesses::default() };
         [
-            row("training", training.samples_per_second).with_samples(&epochs),
+            row("training", training.samples_per_second).with_samples(&epochs, &witnesses),
             row("prediction", training.predictions_per_second),
         ]
     })

@@ -16,8 +16,8 @@ pub fn markdown(report: &Report) -> String {
         table("Peaks", "| op | dtype | ISA | threads | rate | unit |", report.peaks.iter().map(peak)),
         table(
             "Kernels",
-            "| op | shape | dtype | ISA | threads | samples | median ms | GFLOP/s | per core | % of peak \
-             | % of roofline |",
+            "| op | shape | dtype | ISA | threads | samples | disturbed | median ms | GFLOP/s | per core \
+             | counted work, % of peak | executed work, % of peak | % of roofline |",
             report.kernels.iter().map(kernel),
         ),
         table(
@@ -110,7 +110,25 @@ fn about(report: &Report) -> Vec<[String; 2]> {
         row("control group's CPUs, memory", format!("{}, {group_memory}", or_none(system.cgroup_cpus))),
         row("build", format!("ffwd {}, commit {commit}{changed}, {rustc}, {}", build.version, build.profile)),
         row("run", format!("{}, {} threads, seed {}, load {load} before{extent}", run.date, run.threads, run.seed)),
+        row("cores' worth", or_none(cores_worth(report))),
+        row("disturbed", or_none(disturbed(report))),
     ]
+}
+
+/// What all threads together do of what one does.
+fn cores_worth(report: &Report) -> Option<String> {
+    let worth = report.cores_worth()?;
+    let (cpus, threads) = (report.system.cpus.unwrap_or(report.run.threads), report.run.threads);
+    let cores = if worth.round() == 1.0 { "core's" } else { "cores'" };
+    let times = number(worth);
+    Some(format!("{cpus} CPUs, {worth:.0} {cores} worth: {threads} threads do {times} times the multiply-adds of one"))
+}
+
+/// How much of the measurement was disturbed, as far as its witnesses tell.
+fn disturbed(report: &Report) -> Option<String> {
+    let (disturbed, samples) = report.disturbed()?;
+    let stolen = report.run.stolen.map(|stolen| format!("; {:.1}% of the time stolen", 100.0 * stolen));
+    Some(format!("{disturbed} of {samples} samples, left out of medians{}", stolen.unwrap_or_default()))
 }
 
 fn cache(cache: &Cache) -> String {
@@ -123,14 +141,18 @@ fn peak(peak: &Peak) -> [String; 6] {
     [op.clone(), dtype.clone(), or_none(isa.as_ref()), threads.to_string(), number_or_none(*rate), unit.clone()]
 }
 
-fn kernel(kernel: &KernelRow) -> [String; 11] {
-    let KernelRow { op, shape, dtype, isa, threads, samples_ns, median_ns, .. } = kernel;
-    let [gflops, per_core, of_peak, of_roofline] =
-        [kernel.gflops, kernel.gflops_per_core, kernel.percent_of_peak, kernel.percent_of_roofline].map(number_or_none);
-    let (samples, milliseconds) = (samples_ns.len(), format!("{:.3}", median_ns / 1e6));
+fn kernel(kernel: &KernelRow) -> [String; 13] {
+    let KernelRow { op, shape, dtype, isa, threads, samples_ns, witnesses, median_ns, .. } = kernel;
+    let [gflops, per_core] = [kernel.gflops, kernel.gflops_per_core].map(number_or_none);
+    // What leaves nothing out executes what is counted.
+    let executed = kernel.executed_percent_of_peak.or(kernel.percent_of_peak);
+    let [counted, executed, of_roofline] =
+        [kernel.percent_of_peak, executed, kernel.percent_of_roofline].map(number_or_none);
+    let disturbed = if witnesses.are_missing() { NONE.to_owned() } else { witnesses.disturbed().to_string() };
+    let (samples, milliseconds) = (samples_ns.len().to_string(), format!("{:.3}", median_ns / 1e6));
     let [op, shape, dtype, isa] = [op, shape, dtype, isa].map(String::clone);
-    let (threads, samples) = (threads.to_string(), samples.to_string());
-    [op, shape, dtype, isa, threads, samples, milliseconds, gflops, per_core, of_peak, of_roofline]
+    let threads = threads.to_string();
+    [op, shape, dtype, isa, threads, samples, disturbed, milliseconds, gflops, per_core, counted, executed, of_roofline]
 }
 
 fn scaling(point: &Scaling) -> [String; 7] {
@@ -141,7 +163,10 @@ fn scaling(point: &Scaling) -> [String; 7] {
 
 fn training(training: &Training) -> [String; 10] {
     let Training { dataset, inner_steps, backend, dtype, isa, threads, epoch_seconds, .. } = training;
-    let seconds: Vec<String> = epoch_seconds.iter().map(|&seconds| number(seconds)).collect();
+    let is_disturbed = |epoch: usize| training.epochs_disturbed.get(epoch) == Some(&true);
+    let mark = |epoch| if is_disturbed(epoch) { " (disturbed)" } else { "" };
+    let second = |(epoch, &seconds): (usize, &f64)| format!("{}{}", number(seconds), mark(epoch));
+    let seconds: Vec<String> = epoch_seconds.iter().enumerate().map(second).collect();
     let [dataset, backend, dtype, isa] = [dataset, backend, dtype, isa].map(String::clone);
     let (steps, threads) = (inner_steps.to_string(), threads.to_string());
     let [images, predictions] = [training.samples_per_second, training.predictions_per_second].map(number);
@@ -151,6 +176,7 @@ fn training(training: &Training) -> [String; 10] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Witnesses;
     use super::super::tests::report;
     use super::*;
 
@@ -170,7 +196,30 @@ mod tests {
             let line = format!("| {} | {} | f32 | avx2 | 2 | ", cell(&kernel.op), kernel.shape);
             assert_eq!(text.matches(&line).count(), 1, "{line} in\n{text}");
         }
-        assert!(text.contains("| 0.002 | 25.0 | 12.5 | 50.0 | 62.5 |"), "{text}");
+        assert!(text.contains("| 3 | - | 0.002 | 25.0 | 12.5 | 50.0 | 50.0 | 62.5 |"), "{text}");
+    }
+
+    #[test]
+    fn what_disturbed_the_measurement_is_told() {
+        let mut report = report();
+        report.kernels[0].witnesses = Witnesses {
+            arithmetic: vec![0.5, 0.99, 0.98],
+            memory: vec![1.0; 3],
+            waiting: vec![0.0; 3],
+            disturbed: vec![true, false, false],
+        };
+        report.kernels[0].executed_percent_of_peak = Some(25.0);
+        report.training[0].epochs_disturbed = vec![false, true, false];
+        report.run.stolen = Some(0.012);
+        report.peaks[1] = Peak { threads: 1, ..report.peaks[0].clone() };
+        let text = markdown(&report);
+        assert!(
+            text.contains("| disturbed | 1 of 3 samples, left out of medians; 1.2% of the time stolen |"),
+            "{text}"
+        );
+        assert!(text.contains("2 CPUs, 1 core's worth: 2 threads do 1.00 times"), "{text}");
+        assert!(text.contains("| 3 | 1 | 0.002 | 25.0 | 12.5 | 50.0 | 25.0 | 62.5 |"), "{text}");
+        assert!(text.contains("| 1.00 3.00 (disturbed) 2.00 |"), "{text}");
     }
 
     #[test]

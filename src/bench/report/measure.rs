@@ -1,6 +1,6 @@
 //! The whole measurement, in its order: the machine, then peaks, kernels and scaling in rounds, then training.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::sample::{self, Plan, Subject};
 use super::training::{self, Extent};
@@ -8,16 +8,29 @@ use super::{Build, Circumstances, Report, SCHEMA, System, kernels, peaks, scalin
 use crate::bench::workloads::{self, Size, Targets, Workload};
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::machine;
+use crate::machine::{self, Waiting};
 use crate::tier::Tier;
 
-/// At least three rounds, and about two minutes and a half where there are many kernels.
-const FULL: Plan =
-    Plan { rounds: (3, 8), total: Duration::from_secs(150), visit: Duration::from_millis(300), samples: 2 };
+/// At least four rounds, and about two minutes and a half where there are many kernels; a disturbed machine takes twice
+/// as long at most. A neighbour that comes and goes every few seconds is waited for.
+const FULL: Plan = Plan {
+    rounds: (4, 12),
+    total: Duration::from_secs(150),
+    visit: Duration::from_millis(200),
+    samples: 2,
+    patience: Duration::from_secs(4),
+    retakes: Duration::from_secs(150),
+};
 
-/// Two rounds or three, and about a quarter of a minute.
-const QUICK: Plan =
-    Plan { rounds: (2, 3), total: Duration::from_secs(15), visit: Duration::from_millis(40), samples: 2 };
+/// Two rounds or three, and about a quarter of a minute; a disturbed machine takes twice as long.
+const QUICK: Plan = Plan {
+    rounds: (2, 3),
+    total: Duration::from_secs(15),
+    visit: Duration::from_millis(40),
+    samples: 2,
+    patience: Duration::from_millis(2_500),
+    retakes: Duration::from_secs(15),
+};
 
 /// Hears which part of the measurement is running, and what is next in it. Nothing is measured until it returns.
 pub type Watch<'a> = dyn FnMut(&str, &str) + Send + 'a;
@@ -26,7 +39,7 @@ impl Circumstances {
     /// The circumstances of a report that begins now.
     pub fn beginning(threads: usize, seed: u64, quick: bool) -> Self {
         let date = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        Self { threads, seed, date, quick, load_before: machine::load() }
+        Self { threads, seed, date, quick, load_before: machine::load(), stolen: None }
     }
 }
 
@@ -41,9 +54,13 @@ pub fn measure(circumstances: Circumstances, tier: Tier, dataset: &Dataset, watc
         true => (QUICK, Size::Quick, Extent::QUICK),
         false => (FULL, Size::Full, Extent::FULL),
     };
+    let (before, start) = (Waiting::now(), Instant::now());
     let mut report = of_workloads(circumstances, &workloads::all(&Targets::of(&tier), size), plan, watch)?;
     let pool = sample::pool(report.run.threads)?;
     report.training = pool.install(|| training::measure(&report.run, &tier, dataset, &extent, watch))?;
+    let of_all_cpus = start.elapsed().as_secs_f64() * report.system.cpus.unwrap_or(report.run.threads) as f64;
+    let stolen = Waiting::now().stolen_since(&before);
+    report.run.stolen = stolen.map(|stolen| sample::rounded(stolen.as_secs_f64() / of_all_cpus));
     Ok(report)
 }
 
@@ -62,12 +79,13 @@ fn of_workloads(
         .chain(workloads.iter().map(|workload| kernels::subject(workload, threads)))
         .chain(points.iter().map(scaling::Point::subject))
         .collect();
-    let mut samples = sample::take(&subjects, plan, watch)?.into_iter();
+    let mut taken = sample::take(&subjects, plan, watch)?.into_iter();
     drop(subjects);
 
-    let mut next = || samples.next().expect("samples of every subject");
+    let mut next = || taken.next().expect("samples of every subject");
     let mut peaks: Vec<_> = limits.into_iter().map(|limit| limit.with_samples(next())).collect();
-    let kernels = workloads.iter().map(|workload| kernels::row(workload, threads, next(), &peaks)).collect();
+    let row = |workload| kernels::row(workload, threads, next(), (&peaks, &system));
+    let kernels = workloads.iter().map(row).collect();
     peaks.extend(peaks::of_lacking_tiles(threads));
     Ok(Report {
         schema: SCHEMA.to_owned(),
@@ -76,7 +94,7 @@ fn of_workloads(
         run: circumstances,
         peaks,
         kernels,
-        scaling: scaling::rows(&points, samples),
+        scaling: scaling::rows(&points, taken),
         training: Vec::new(),
     })
 }
@@ -91,18 +109,29 @@ mod tests {
     #[test]
     fn a_report_has_a_row_of_every_workload_and_survives_json() {
         let workloads = OPS.map(|op| Workload::of_numbers(op, "avx2", 8, 4));
-        let plan = Plan { rounds: (2, 2), total: Duration::ZERO, visit: Duration::ZERO, samples: 2 };
+        let no_time = Duration::ZERO;
+        let plan =
+            Plan { rounds: (2, 2), total: no_time, visit: no_time, samples: 2, patience: no_time, retakes: no_time };
         let circumstances = Circumstances::beginning(2, 1, true);
         let report = of_workloads(circumstances, &workloads, plan, &mut |_, _| ()).unwrap();
         assert!(report.kernels.iter().map(|row| row.op.as_str()).eq(OPS));
         assert_eq!(report.scaling.iter().map(|row| row.threads).collect::<Vec<_>>(), [1, 2]);
         for row in &report.kernels {
-            assert_eq!((row.samples_ns.len(), row.median_ns), (4, median(&row.samples_ns)));
+            let quiet = row.witnesses.undisturbed(&row.samples_ns);
+            assert_eq!((row.samples_ns.len(), row.witnesses.disturbed.len(), row.median_ns), (4, 4, median(&quiet)));
         }
         let peak = |op: &str| report.peaks.iter().find(|row| row.op == op).unwrap();
+        assert_eq!(
+            report.disturbed().unwrap().1,
+            4 * (report.kernels.len() + report.scaling.len()) + peak_samples(&report)
+        );
         assert!(["fma", "copy", "triad"].iter().all(|op| peak(op).rate.unwrap() > 0.0));
         let json = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    }
+
+    fn peak_samples(report: &Report) -> usize {
+        report.peaks.iter().map(|peak| peak.samples_ns.len()).sum()
     }
 
     #[test]

@@ -1,25 +1,19 @@
-//! The limits that kernels work against: multiply-adds and tile products on registers, and copying and adding arrays
-//! that no cache holds.
+//! The limits that kernels work against: multiply-adds and tile products on registers, and copying, adding and
+//! updating arrays in memory and in the last-level cache.
+//!
+//! A limit is measured in turns with the kernels, through the whole report, and is what was sustained at its best
+//! moments ([`sustained`](super::sustained)).
 
 use std::hint::black_box;
 use std::sync::Mutex;
 
-use super::sample::{Subject, Timer};
-use super::{Peak, System, median};
+use super::sample::{Subject, Taken, Timer};
+use super::{Peak, System, Witnesses};
+use crate::bench::loops::{Arrays, last_level_bytes, multiply_adds, operations};
 use crate::isa::Isa;
-use crate::simd::{Kernel, MAX_LANES, Simd};
+use crate::simd::MAX_LANES;
 use crate::tier::{Tier, Usability};
 use crate::tile::TileTier;
-
-/// Accumulators, of one register each: more than the ten that two pipes of latency 5 keep busy, and room for the two
-/// constants in 16 registers.
-const ACCUMULATORS: usize = 12;
-
-/// Accumulators where the registers hold fewer vectors.
-const FEW_ACCUMULATORS: usize = 6;
-
-/// Multiply-adds of each accumulator in one run: a few milliseconds, beside which starting the threads takes no time.
-const STEPS: usize = 1 << 18;
 
 /// The smallest array of the memory peaks, in bytes.
 const SMALLEST_ARRAY: u64 = 64 << 20;
@@ -34,95 +28,12 @@ const PART_OF_MEMORY: u64 = 12;
 /// 12 ms of AMX, which does 32,768 in 64.
 pub const TILE_ROUNDS: usize = 1 << 19;
 
-/// Runs multiply-adds on the registers of `isa`, on the calling thread. It returns their sum, so that the compiler
-/// cannot leave any of them out.
-pub fn multiply_adds(isa: Isa) -> f32 {
-    isa.run(MultiplyAdds)
-}
+/// Arrays in a cache take this part of it: more than the nearer caches, and so little that they stay there whatever else
+/// runs.
+const PART_OF_CACHE: u64 = 2;
 
-/// Operations of one call of [`multiply_adds`], two for each multiply-add.
-pub fn operations(isa: Isa) -> u64 {
-    isa.run(Operations)
-}
-
-/// `STEPS` multiply-adds on each accumulator; returns the sum of what they come to.
-struct MultiplyAdds;
-
-impl Kernel for MultiplyAdds {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> f32 {
-        if S::REGISTERS > ACCUMULATORS { repeat::<S, ACCUMULATORS>(simd) } else { repeat::<S, FEW_ACCUMULATORS>(simd) }
-    }
-}
-
-#[inline(always)]
-fn repeat<S: Simd, const N: usize>(simd: S) -> f32 {
-    // Values that the compiler cannot see, and that stay finite and normal: x = 0.5 x + 1.
-    let (factor, term) = (simd.splat(black_box(0.5)), simd.splat(black_box(1.0)));
-    let mut accumulators = [simd.splat(black_box(3.0)); N];
-    for _ in 0..STEPS {
-        for accumulator in &mut accumulators {
-            *accumulator = simd.mul_add(*accumulator, factor, term);
-        }
-    }
-    accumulators.into_iter().map(|accumulator| simd.sum(accumulator)).sum()
-}
-
-/// Counts the operations of [`MultiplyAdds`].
-struct Operations;
-
-impl Kernel for Operations {
-    type Output = u64;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> u64 {
-        let accumulators = if S::REGISTERS > ACCUMULATORS { ACCUMULATORS } else { FEW_ACCUMULATORS };
-        (2 * STEPS * accumulators * S::LANES) as u64
-    }
-}
-
-/// `to = from + factor * other` on arrays of one length, a multiple of [`MAX_LANES`].
-struct Triad<'a> {
-    to: &'a mut [f32],
-    from: &'a [f32],
-    other: &'a [f32],
-    factor: f32,
-}
-
-impl Kernel for Triad<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let factor = simd.splat(self.factor);
-        let operands = self.from.chunks_exact(S::LANES).zip(self.other.chunks_exact(S::LANES));
-        for (to, (from, other)) in self.to.chunks_exact_mut(S::LANES).zip(operands) {
-            simd.store(to, simd.mul_add(simd.load(other), factor, simd.load(from)));
-        }
-    }
-}
-
-/// The parts of three arrays that one thread works on.
-struct Arrays([Vec<f32>; 3]);
-
-impl Arrays {
-    /// Arrays of `length` floats, written by the calling thread, so that they lie in the memory closest to it.
-    fn new(length: usize) -> Self {
-        Self([1.0, 2.0, 3.0].map(|value| vec![value; length]))
-    }
-
-    fn copy(&mut self) {
-        let [to, from, _] = &mut self.0;
-        black_box(to).copy_from_slice(from);
-    }
-
-    fn triad(&mut self, isa: Isa) {
-        let [to, from, other] = &mut self.0;
-        isa.run(Triad { to: black_box(to), from, other, factor: 0.5 });
-    }
-}
+/// How the names of the limits of the last-level cache end.
+pub(super) const IN_CACHE: &str = " in cache";
 
 /// A limit and how it is measured.
 pub(super) struct Limit {
@@ -148,41 +59,42 @@ impl Limit {
         Self { peak, measure: Box::new(move |timer| timer.time(run)) }
     }
 
-    /// Of copying arrays of `length` floats on each of `threads` threads: one read, one written.
-    fn copy(length: usize, threads: usize) -> Self {
-        Self::memory("copy", 2, (length, threads), Arrays::copy)
-    }
-
-    /// Of adding such arrays: two read, one written.
-    fn triad(length: usize, threads: usize) -> Self {
-        Self::memory("triad", 3, (length, threads), |arrays| arrays.triad(Isa::best()))
+    /// Of memory or a cache, on arrays of `length` floats on each of `threads` threads: of copying them, one read and
+    /// one written; of adding them, two read and one written; and of updating them in place, three read and written.
+    /// Their names end in `place`.
+    fn of_arrays(place: &str, length: usize, threads: usize) -> [Self; 3] {
+        [
+            Self::memory(format!("copy{place}"), 2, (length, threads), Arrays::copy),
+            Self::memory(format!("triad{place}"), 3, (length, threads), |arrays| arrays.triad(Isa::best())),
+            Self::memory(format!("update{place}"), 6, (length, threads), |arrays| arrays.update(Isa::best())),
+        ]
     }
 
     /// Of a run that reads or writes `moved` of each thread's arrays.
-    fn memory(op: &str, moved: usize, (length, threads): (usize, usize), run: fn(&mut Arrays)) -> Self {
+    fn memory(op: String, moved: usize, (length, threads): (usize, usize), run: fn(&mut Arrays)) -> Self {
         let work = (moved * length * threads * size_of::<f32>()) as u64;
         let measure = move |timer: &mut Timer<'_>| {
             let arrays = rayon::broadcast(|_| Mutex::new(Arrays::new(length)));
             let of_thread = |thread: usize| arrays[thread].lock().expect("no run panics");
             timer.time(|| _ = rayon::broadcast(|context| run(&mut of_thread(context.index()))));
         };
-        Self { peak: row(op, "f32", None, threads, ("GB/s", work)), measure: Box::new(measure) }
+        Self { peak: row(&op, "f32", None, threads, ("GB/s", work)), measure: Box::new(measure) }
     }
 
     /// What takes its samples.
     pub(super) fn subject(&self) -> Subject<'_> {
-        let Peak { op, isa, threads, .. } = &self.peak;
+        let Peak { op, isa, threads, unit, .. } = &self.peak;
         let name = format!("peak {op} {}, {threads} threads", isa.as_deref().unwrap_or("of memory"));
-        Subject::new(name, *threads, |timer| {
+        Subject::new(name, (*threads, unit == "GB/s"), |timer| {
             (self.measure)(timer);
             Ok(())
         })
     }
 
     /// The row with its samples.
-    pub(super) fn with_samples(self, samples_ns: Vec<f64>) -> Peak {
-        let rate = self.peak.work as f64 / median(&samples_ns);
-        Peak { rate: Some(rate).filter(|rate| rate.is_finite()), samples_ns, ..self.peak }
+    pub(super) fn with_samples(self, Taken { samples_ns, witnesses, .. }: Taken) -> Peak {
+        let peak = Peak { samples_ns, witnesses, ..self.peak };
+        Peak { rate: peak.sustained_rate(), ..peak }
     }
 }
 
@@ -196,6 +108,7 @@ fn row(op: &str, dtype: &str, isa: Option<&str>, threads: usize, (unit, work): (
         unit: unit.to_owned(),
         work,
         samples_ns: Vec::new(),
+        witnesses: Witnesses::default(),
         rate: None,
     }
 }
@@ -208,14 +121,16 @@ fn thread_counts(threads: usize) -> Vec<usize> {
 }
 
 /// The limits to measure on one thread and on `threads`: first those of every instruction set and tile unit that this
-/// machine has, then those of memory.
+/// machine has, then those of memory and of the last-level cache, where one is known.
 pub(super) fn limits(threads: usize, system: &System) -> Vec<Limit> {
     let units = Tier::new(Isa::best()).tile_units_in_use();
     let on = |threads| {
-        let length = array_length(threads, system);
+        let memory = Limit::of_arrays("", array_length(threads, system), threads);
+        let in_cache = length_in_cache(threads, system);
+        let cache = (in_cache > 0).then(|| Limit::of_arrays(IN_CACHE, in_cache, threads));
         let registers = Isa::available().into_iter().map(move |isa| Limit::fma(isa, threads));
         let tiles = units.clone().into_iter().map(move |unit| Limit::tile(unit, threads));
-        registers.chain(tiles).chain([Limit::copy(length, threads), Limit::triad(length, threads)])
+        registers.chain(tiles).chain(memory).chain(cache.into_iter().flatten())
     };
     thread_counts(threads).into_iter().flat_map(on).collect()
 }
@@ -232,43 +147,31 @@ fn tile_row(unit: &str, threads: usize, work: u64) -> Peak {
     row("tile", "bf16", Some(unit), threads, ("GFLOP/s", work))
 }
 
-/// The length of each thread's arrays, a multiple of [`MAX_LANES`].
+/// The length of each thread's arrays in memory, a multiple of [`MAX_LANES`].
 fn array_length(threads: usize, system: &System) -> usize {
-    let last = system.caches.iter().max_by_key(|cache| cache.level);
-    let caches = last.map_or(0, |cache| {
-        let shared_by = cache.shared_by.unwrap_or(1).max(1);
-        let number = system.cpus.unwrap_or(1).div_ceil(shared_by).min(threads) as u64;
-        cache.bytes.saturating_mul(number)
-    });
     let memory = [system.memory_bytes, system.cgroup_memory_bytes].into_iter().flatten().min().unwrap_or(u64::MAX);
-    let bytes = caches.saturating_mul(CACHES_OF_AN_ARRAY).max(SMALLEST_ARRAY).min(memory / PART_OF_MEMORY);
-    let length = bytes as usize / size_of::<f32>() / threads;
-    length.next_multiple_of(MAX_LANES)
+    let beyond_caches = last_level(threads, system).saturating_mul(CACHES_OF_AN_ARRAY);
+    length_of(beyond_caches.max(SMALLEST_ARRAY).min(memory / PART_OF_MEMORY), threads)
+}
+
+/// The length of each thread's arrays in the last-level cache, of which there are three; 0 where no cache is known.
+fn length_in_cache(threads: usize, system: &System) -> usize {
+    length_of(last_level(threads, system) / PART_OF_CACHE / 3, threads)
+}
+
+fn last_level(threads: usize, system: &System) -> u64 {
+    last_level_bytes(&system.caches, system.cpus.unwrap_or(1), threads)
+}
+
+/// The length of each of `threads` parts of an array of so many bytes.
+fn length_of(bytes: u64, threads: usize) -> usize {
+    (bytes as usize / size_of::<f32>() / threads).next_multiple_of(MAX_LANES)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::bench::report::Cache;
-
-    #[test]
-    fn multiply_adds_come_to_their_fixed_point() {
-        for isa in Isa::available() {
-            let lanes = operations(isa) / (2 * STEPS as u64);
-            assert_eq!(multiply_adds(isa), 2.0 * lanes as f32, "{isa}: x = 0.5 x + 1 ends at 2");
-        }
-    }
-
-    #[test]
-    fn arrays_are_copied_and_added() {
-        for isa in Isa::available() {
-            let mut arrays = Arrays::new(2 * MAX_LANES);
-            arrays.triad(isa);
-            assert_eq!(arrays.0[0], [2.0 + 0.5 * 3.0; 2 * MAX_LANES], "{isa}");
-            arrays.copy();
-            assert_eq!(arrays.0[0], arrays.0[1]);
-        }
-    }
 
     #[test]
     fn arrays_are_beyond_the_caches_and_within_the_memory() {
@@ -282,6 +185,9 @@ mod tests {
         assert!(total(16, &system) <= (1 << 30) / 12 + 16 * 4 * 64);
         system.cgroup_memory_bytes = Some(0);
         assert_eq!(array_length(16, &system), 0);
+        let in_cache = |threads: usize, system: &System| threads * length_in_cache(threads, system) * 4 * 3;
+        assert!((30 << 20..=33 << 20).contains(&in_cache(16, &system)), "half of two caches");
+        assert_eq!(in_cache(1, &System::default()), 0);
     }
 
     #[test]
@@ -291,7 +197,7 @@ mod tests {
             let threads = rows(3).filter(|row| row.isa.as_deref() == Some(isa.name())).map(|row| row.threads);
             assert_eq!(threads.collect::<Vec<_>>(), [1, 3], "{isa}");
         }
-        assert_eq!(rows(3).filter(|row| row.unit == "GB/s").count(), 4);
+        assert_eq!(rows(3).filter(|row| row.unit == "GB/s").count(), 6);
         assert_eq!(rows(1).filter(|row| row.op == "copy").count(), 1);
         let lacking = of_lacking_tiles(1);
         assert!(lacking.iter().all(|row| row.rate.is_none() && row.samples_ns.is_empty()));
@@ -300,9 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_work_by_the_median() {
-        let limit = Limit::copy(1_000, 1);
-        let row = limit.with_samples(vec![2_000.0, 1_000.0, 9_000.0]);
-        assert_eq!((row.work, row.rate), (8_000, Some(4.0)));
+    fn a_peak_is_what_was_sustained_at_the_best_undisturbed_moments() {
+        let [limit, ..] = Limit::of_arrays("", 1_000, 1);
+        let samples_ns = vec![500.0, 2_000.0, 2_100.0, 2_200.0, 3_000.0, 4_000.0, 5_000.0, 5_000.0, 9_000.0];
+        let disturbed: Vec<bool> = samples_ns.iter().map(|&ns| ns < 1_000.0).collect();
+        let witnesses = Witnesses { disturbed, ..Witnesses::default() };
+        let row = limit.with_samples(Taken { samples_ns, witnesses, executed: 0 });
+        // The fastest two of eight.
+        assert_eq!((row.work, row.rate), (8_000, Some(8_000.0 / 2_050.0)));
     }
 }

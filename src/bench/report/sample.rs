@@ -4,14 +4,20 @@
 //! decides on its speed as well. So no subject gets all its samples in a row: a round visits each of them for a moment,
 //! with operands made anew, and rounds are repeated while there is time. All samples are kept, and the median is over
 //! all rounds.
+//!
+//! Each sample has its witnesses ([`crate::bench::witness`]). Samples that they tell to be disturbed are kept, but do
+//! not count: a visit takes others until it has enough that do, as far as its patience goes, and who has too few in the
+//! end is visited once more.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::Watch;
+use super::{Watch, Witnesses};
+use crate::bench::witness::{Seen, Witness};
 use crate::error::{Error, Result};
+use crate::fused::executed;
 
 /// How much time goes where.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +28,19 @@ pub struct Plan {
     pub total: Duration,
     /// Samples of a subject are taken for as long as this in each round...
     pub visit: Duration,
-    /// ... but at least this many.
+    /// ... but at least this many that are not disturbed...
     pub samples: usize,
+    /// ... and for that a visit may take so much longer...
+    pub patience: Duration,
+    /// ... and all visits together so much longer.
+    pub retakes: Duration,
 }
 
 /// A long visit has this many samples; each is then the mean of as many runs as fit.
 const SAMPLES_OF_A_VISIT: u32 = 10;
+
+/// A rate is held to three decimals, and so is a share: more would be noise.
+const DECIMALS: f64 = 1e3;
 
 /// Makes operands and gives what is to be timed to [`Timer::time`].
 type Body<'a> = dyn Fn(&mut Timer<'_>) -> Result<()> + Send + Sync + 'a;
@@ -38,21 +51,48 @@ pub struct Subject<'a> {
     pub name: String,
     /// Threads of the pool it runs in.
     pub threads: usize,
+    /// Whether it works on more than registers, so that memory is probed beside it.
+    pub uses_memory: bool,
     body: Box<Body<'a>>,
 }
 
 impl<'a> Subject<'a> {
     /// A subject whose `body` makes operands and gives what is to be timed to [`Timer::time`]; it does so in a pool of
     /// `threads` threads, and again in every round.
-    pub fn new(name: String, threads: usize, body: impl Fn(&mut Timer<'_>) -> Result<()> + Send + Sync + 'a) -> Self {
-        Self { name, threads, body: Box::new(body) }
+    pub fn new(
+        name: String,
+        (threads, uses_memory): (usize, bool),
+        body: impl Fn(&mut Timer<'_>) -> Result<()> + Send + Sync + 'a,
+    ) -> Self {
+        Self { name, threads, uses_memory, body: Box::new(body) }
     }
+}
+
+/// The samples of one subject.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Taken {
+    /// In nanoseconds of one run.
+    pub samples_ns: Vec<f64>,
+    /// What stood beside each.
+    pub witnesses: Witnesses,
+    /// Multiply-adds that strips executed in one run; 0 where a kernel has none.
+    pub executed: u64,
+}
+
+/// What a subject's samples are taken with.
+struct Raw {
+    samples: Vec<(f64, Seen)>,
+    executed: u64,
 }
 
 /// Takes the samples of one visit.
 pub struct Timer<'a> {
     plan: Plan,
-    samples: &'a mut Vec<f64>,
+    uses_memory: bool,
+    witness: &'a mut Witness,
+    /// What is left of [`Plan::retakes`].
+    retakes: &'a mut Duration,
+    raw: &'a mut Raw,
 }
 
 impl Timer<'_> {
@@ -62,13 +102,26 @@ impl Timer<'_> {
         let runs = (self.plan.visit / SAMPLES_OF_A_VISIT).as_nanos() / once.as_nanos().max(1);
         let runs = u32::try_from(runs).unwrap_or(u32::MAX).max(1);
         let start = Instant::now();
-        let mut taken = 0;
-        while taken < self.plan.samples || start.elapsed() < self.plan.visit {
-            let sample = Instant::now();
-            (0..runs).for_each(|_| run());
-            self.samples.push(sample.elapsed().as_secs_f64() * 1e9 / f64::from(runs));
+        let longest = self.plan.visit + self.plan.patience.min(*self.retakes);
+        let (mut taken, mut quiet) = (0, 0);
+        while taken < self.plan.samples
+            || start.elapsed() < self.plan.visit
+            || quiet < self.plan.samples && start.elapsed() < longest
+        {
+            let before = self.witness.before(self.uses_memory);
+            // The copy of the probe has pushed the operands out of the caches. One run brings them back, and takes no
+            // time where there are many.
+            (0..u32::from(runs > SAMPLES_OF_A_VISIT)).for_each(|_| run());
+            let ((), time, seen) = self.witness.watch_behind(before, || (0..runs).for_each(|_| run()));
+            self.raw.samples.push((time.as_secs_f64() * 1e9 / f64::from(runs), seen));
+            quiet += usize::from(!self.witness.is_disturbed(&seen));
             taken += 1;
         }
+        let executed = executed::multiply_adds();
+        run();
+        self.raw.executed = executed::multiply_adds() - executed;
+        let late = start.elapsed().saturating_sub(self.plan.visit);
+        *self.retakes = self.retakes.saturating_sub(late);
     }
 }
 
@@ -84,33 +137,100 @@ fn warm_up(run: &mut impl FnMut(), at_least: Duration) -> Duration {
     fastest
 }
 
-/// The samples of every subject, in nanoseconds of one run; `watch` hears what is next in which round.
+/// The samples of every subject; `watch` hears what is next in which round.
 ///
 /// # Errors
 ///
 /// The system does not start as many threads as a subject asks for, or a subject cannot make its operands.
-pub fn take(subjects: &[Subject<'_>], plan: Plan, watch: &mut Watch<'_>) -> Result<Vec<Vec<f64>>> {
-    let pools = pools(subjects)?;
-    let mut samples = vec![Vec::new(); subjects.len()];
+pub fn take(subjects: &[Subject<'_>], plan: Plan, watch: &mut Watch<'_>) -> Result<Vec<Taken>> {
+    let mut session = Session::new(subjects, plan)?;
     let (fewest, most) = plan.rounds;
     let start = Instant::now();
     for round in 1..=most {
         let name = format!("round {round} of {fewest} to {most}");
-        for (subject, samples) in subjects.iter().zip(&mut samples) {
-            watch(&name, &subject.name);
-            pools[&subject.threads].install(|| (subject.body)(&mut Timer { plan, samples }))?;
-        }
+        (0..subjects.len()).try_for_each(|subject| session.visit(subject, &name, watch))?;
         let length_of_a_round = start.elapsed() / round as u32;
         if round >= fewest && start.elapsed() + length_of_a_round / 2 > plan.total {
             break;
         }
     }
-    Ok(samples)
+    session.take_again(watch)?;
+    Ok(session.taken())
 }
 
-/// A pool for every number of threads.
-fn pools(subjects: &[Subject<'_>]) -> Result<BTreeMap<usize, ThreadPool>> {
-    subjects.iter().map(|subject| Ok((subject.threads, pool(subject.threads)?))).collect()
+/// A measurement that goes on: every subject's samples so far, and a witness for each pool.
+struct Session<'a> {
+    subjects: &'a [Subject<'a>],
+    plan: Plan,
+    pools: BTreeMap<usize, (ThreadPool, Witness)>,
+    raw: Vec<Raw>,
+    retakes: Duration,
+}
+
+impl<'a> Session<'a> {
+    fn new(subjects: &'a [Subject<'a>], plan: Plan) -> Result<Self> {
+        let mut pools = BTreeMap::new();
+        for &Subject { threads, .. } in subjects {
+            if !pools.contains_key(&threads) {
+                let pool = pool(threads)?;
+                let witness = pool.install(Witness::new);
+                pools.insert(threads, (pool, witness));
+            }
+        }
+        let raw = subjects.iter().map(|_| Raw { samples: Vec::new(), executed: 0 }).collect();
+        Ok(Self { subjects, plan, pools, raw, retakes: plan.retakes })
+    }
+
+    /// Takes more samples of a subject.
+    fn visit(&mut self, subject: usize, round: &str, watch: &mut Watch<'_>) -> Result<()> {
+        let Self { subjects, plan, pools, raw, retakes } = self;
+        let (Subject { name, threads, uses_memory, body }, raw) = (&subjects[subject], &mut raw[subject]);
+        watch(round, name);
+        let (pool, witness) = pools.get_mut(threads).expect("a pool for every number of threads");
+        let (plan, uses_memory) = (*plan, *uses_memory);
+        pool.install(|| body(&mut Timer { plan, uses_memory, witness, retakes, raw }))
+    }
+
+    /// Visits once more those that have fewer undisturbed samples than the fewest rounds should have given, because
+    /// the best probe came late or their visits ran out of patience; once, while there is time.
+    fn take_again(&mut self, watch: &mut Watch<'_>) -> Result<()> {
+        let enough = self.plan.samples * self.plan.rounds.0;
+        for subject in 0..self.subjects.len() {
+            let wants_more = |session: &Self| session.quiet(subject) < enough && !session.retakes.is_zero();
+            if wants_more(self) {
+                self.visit(subject, "once more", watch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Samples of a subject that are not disturbed, as far as can be told by now.
+    fn quiet(&self, subject: usize) -> usize {
+        let (_, witness) = &self.pools[&self.subjects[subject].threads];
+        self.raw[subject].samples.iter().filter(|(_, seen)| !witness.is_disturbed(seen)).count()
+    }
+
+    /// All samples, judged by the best probe of all.
+    fn taken(self) -> Vec<Taken> {
+        let Self { subjects, pools, raw, .. } = self;
+        let judged = |(subject, Raw { samples, executed }): (&Subject<'_>, Raw)| {
+            let (_, witness) = &pools[&subject.threads];
+            let seen = || samples.iter().map(|(_, seen)| seen);
+            let witnesses = Witnesses {
+                arithmetic: seen().map(|seen| rounded(witness.arithmetic(seen))).collect(),
+                memory: seen().map(|seen| rounded(witness.memory(seen))).collect(),
+                waiting: seen().map(|seen| rounded(seen.waiting)).collect(),
+                disturbed: seen().map(|seen| witness.is_disturbed(seen)).collect(),
+            };
+            Taken { samples_ns: samples.iter().map(|&(ns, _)| ns).collect(), witnesses, executed }
+        };
+        subjects.iter().zip(raw).map(judged).collect()
+    }
+}
+
+/// A share with three decimals.
+pub fn rounded(share: f64) -> f64 {
+    (share * DECIMALS).round() / DECIMALS
 }
 
 /// A pool of `threads` threads.
@@ -130,14 +250,21 @@ mod tests {
 
     use super::*;
 
-    const NO_TIME: Plan = Plan { rounds: (2, 5), total: Duration::ZERO, visit: Duration::ZERO, samples: 3 };
+    const NO_TIME: Plan = Plan {
+        rounds: (2, 5),
+        total: Duration::ZERO,
+        visit: Duration::ZERO,
+        samples: 3,
+        patience: Duration::ZERO,
+        retakes: Duration::ZERO,
+    };
 
     #[test]
     fn subjects_are_visited_in_turn_and_each_in_its_pool() {
         let visits = Mutex::new(Vec::new());
         let subject = |threads| {
             let visits = &visits;
-            Subject::new(format!("on {threads}"), threads, move |timer: &mut Timer<'_>| {
+            Subject::new(format!("on {threads}"), (threads, false), move |timer: &mut Timer<'_>| {
                 visits.lock().unwrap().push(rayon::current_num_threads());
                 timer.time(|| ());
                 Ok(())
@@ -148,29 +275,37 @@ mod tests {
         let samples = take(&subjects, NO_TIME, &mut |round, name| heard.push(format!("{round}: {name}"))).unwrap();
         assert_eq!(*visits.lock().unwrap(), [1, 3, 1, 3]);
         assert_eq!(heard[2], "round 2 of 2 to 5: on 1");
-        assert_eq!(samples.iter().map(Vec::len).collect::<Vec<_>>(), [6, 6], "three of each round are kept");
-        assert!(samples.iter().flatten().all(|sample| sample.is_finite() && *sample >= 0.0));
+        for Taken { samples_ns, witnesses, executed } in samples {
+            let Witnesses { arithmetic, memory, waiting, disturbed } = witnesses;
+            assert_eq!(samples_ns.len(), 6, "three of each round are kept");
+            let lengths = [arithmetic.len(), memory.len(), waiting.len(), disturbed.len()];
+            assert_eq!(lengths, [6; 4], "with what stood beside them");
+            assert!(samples_ns.iter().all(|sample| sample.is_finite() && *sample >= 0.0));
+            assert!(arithmetic.iter().chain(&memory).chain(&waiting).all(|share| (0.0..=1.0).contains(share)));
+            assert_eq!(executed, 0, "nothing is multiplied");
+        }
     }
 
     #[test]
     fn rounds_go_on_while_there_is_time() {
-        let subject = Subject::new(String::new(), 1, |timer: &mut Timer<'_>| {
+        let subject = Subject::new(String::new(), (1, false), |timer: &mut Timer<'_>| {
             timer.time(|| ());
             Ok(())
         });
         let plan = Plan { total: Duration::from_secs(3600), ..NO_TIME };
-        assert_eq!(take(&[subject], plan, &mut |_, _| ()).unwrap()[0].len(), 5 * 3);
+        assert_eq!(take(&[subject], plan, &mut |_, _| ()).unwrap()[0].samples_ns.len(), 5 * 3);
     }
 
     #[test]
     fn short_runs_share_a_sample_and_the_first_does_not_count() {
         let count = AtomicUsize::new(0);
         let plan = Plan { rounds: (1, 1), visit: Duration::from_millis(20), samples: 1, ..NO_TIME };
-        let subject = Subject::new(String::new(), 1, |timer: &mut Timer<'_>| {
+        let subject = Subject::new(String::new(), (1, false), |timer: &mut Timer<'_>| {
             timer.time(|| _ = count.fetch_add(1, Ordering::Relaxed));
             Ok(())
         });
         let samples = take(&[subject], plan, &mut |_, _| ()).unwrap();
-        assert!(count.load(Ordering::Relaxed) > 4 * samples[0].len(), "{count:?} runs, {samples:?}");
+        let taken = samples[0].samples_ns.len();
+        assert!(count.load(Ordering::Relaxed) > 4 * taken, "{count:?} runs, {samples:?}");
     }
 }

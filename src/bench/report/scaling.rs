@@ -1,7 +1,7 @@
 //! The rows of scaling: inner steps on one thread, on two, and so on up to all.
 
 use super::{Scaling, kernels, median};
-use crate::bench::report::sample::Subject;
+use crate::bench::report::sample::{Subject, Taken};
 use crate::bench::workloads::Workload;
 
 /// The workloads that are one inner step of each layer, with as many units on as in the first outer epochs.
@@ -35,10 +35,10 @@ impl<'a> Point<'a> {
 }
 
 /// The rows of `points`, in their order; there are samples for each.
-pub(super) fn rows(points: &[Point<'_>], samples: impl Iterator<Item = Vec<f64>>) -> Vec<Scaling> {
+pub(super) fn rows(points: &[Point<'_>], taken: impl Iterator<Item = Taken>) -> Vec<Scaling> {
     let mut one_thread = f64::NAN;
-    let row = |(point, samples_ns): (&Point<'_>, Vec<f64>)| {
-        let median_ns = median(&samples_ns);
+    let row = |(point, Taken { samples_ns, witnesses, .. }): (&Point<'_>, Taken)| {
+        let median_ns = median(&witnesses.undisturbed(&samples_ns));
         if point.threads == 1 {
             one_thread = median_ns;
         }
@@ -50,11 +50,12 @@ pub(super) fn rows(points: &[Point<'_>], samples: impl Iterator<Item = Vec<f64>>
             isa: isa.clone(),
             threads: point.threads,
             samples_ns,
+            witnesses,
             median_ns,
             speedup: one_thread / median_ns,
         }
     };
-    points.iter().zip(samples).map(row).collect()
+    points.iter().zip(taken).map(row).collect()
 }
 
 #[cfg(test)]
@@ -75,7 +76,8 @@ mod tests {
         let [images, activations] = STEPS;
         let workloads = [workload(images, "avx2"), workload("gemm/NN", "avx2"), workload(activations, "avx2")];
         let points = points(&workloads, 2);
-        let samples = [8.0, 4.0, 6.0, 6.0].into_iter().map(|median| vec![median]);
+        let samples =
+            [8.0, 4.0, 6.0, 6.0].into_iter().map(|median| Taken { samples_ns: vec![median], ..Taken::default() });
         let rows = rows(&points, samples);
         let fields: Vec<_> = rows.iter().map(|row| (row.op.as_str(), row.threads, row.speedup)).collect();
         assert_eq!(fields, [(images, 1, 1.0), (images, 2, 2.0), (activations, 1, 1.0), (activations, 2, 1.0)]);

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
-use ffwd::bench::report::peaks::{multiply_adds, operations};
+use ffwd::bench::loops::{multiply_adds, operations};
 use ffwd::config::{Config, Preset};
 use ffwd::tier::Tier;
 

@@ -36,10 +36,14 @@ pub fn reports(comparison: &Comparison) -> Table {
         row("version", &|report| Some(version(report))),
         row("compiler", &|report| report.build.rustc.clone()),
         row("threads", &|report| Some(report.run.threads.to_string())),
+        row("cores' worth", &|report| report.cores_worth.map(number)),
         row("seed", &|report| Some(report.run.seed.to_string())),
         row("date", &|report| Some(report.run.date.clone())),
         row("load before", &|report| {
             report.run.load_before.map(|load| load.map(|load| format!("{load:.2}")).join(", "))
+        }),
+        row("disturbed samples", &|report| {
+            report.disturbed.map(|(disturbed, samples)| format!("{disturbed} of {samples}"))
         }),
     ];
     Table::new("Reports", [words(&[""]), words(&heads)].concat(), rows)
