@@ -15,16 +15,15 @@
 //! loop 1  ir:           mr rows          a micro-panel of A, streamed from L2; the micro-kernel multiplies the two
 //! ```
 //!
-//! Small, low and narrow products are not packed at all (direct.rs).
+//! Where C is low, or B lies in L2 as it is, B is not packed (direct.rs).
 //!
 //! Loop 4 is cut in two so that the threads meet once for kb steps and not for every kc, while a block of C stays in L2
 //! from one kc to the next. In a split-k product each thread takes whole splits, and the threads meet only where the
 //! sums of two splits are added.
 //!
-//! An element of C is a sum over splits of sums over blocks of kc steps, added in their order, or one sum where nothing
-//! is packed. Whether it is packed, the splits and kc depend on the operands' shapes and strides alone, so results are
-//! bit-identical on any number of threads and for any cut of C into
-//! tasks.
+//! An element of C is a sum over splits of sums over blocks of kc steps, added in their order. The splits depend on m,
+//! n and k alone, and kc on k alone, so results are bit-identical on any number of threads, for any cut of C into
+//! tasks, and whether B is packed or not.
 //!
 //! This module relies on `crate::simd` for the vectors, and on caches.rs for the sizes that the blocks are cut for.
 
@@ -149,7 +148,7 @@ impl Tiled for Sgemm<'_> {
             return scale_rows(scale.beta, c);
         }
         let caches = Caches::detected();
-        if direct::suits(a, b, (MR, S::LANES), caches) {
+        if direct::suits(a, b, MR, caches) {
             return direct::sgemm::<S, MR>(simd, scale, a, b, c, workspace.of_threads());
         }
         let blocking = Blocking::new((m, k, n), (MR, S::LANES), caches);

@@ -14,8 +14,8 @@ const KC: usize = 512;
 /// blocks stay large.
 const TASKS_PER_THREAD: usize = 2;
 
-/// The fewest multiply-adds that are worth a task: at 50 to 140 G/s they take 30 to 80 us, a few times as long as waking
-/// a thread.
+/// The fewest multiply-adds that are worth a task: at 50 to 140 G/s they take 30 to 80 us, a few times as long as it
+/// takes to wake a thread.
 const TASK_MULTIPLY_ADDS: usize = 1 << 22;
 
 /// The fewest rows of a task: 32 rows do 16 operations for each byte of packed B that is read from L3, which is 16 GB/s
@@ -60,7 +60,7 @@ impl Blocking {
     /// The blocking of a product of m x n with k > 0 steps, by a micro-kernel of mr x nr.
     pub fn new((m, k, n): (usize, usize, usize), (mr, nr): (usize, usize), caches: Caches) -> Self {
         let floats = |bytes: usize| bytes / size_of::<f32>();
-        let kc = even_part(k, KC);
+        let kc = steps_of_a_panel(k);
         // Packed A takes half of L2. The micro-panel of B, tiles of C and the prefetched part of A share the other
         // half.
         let mc = even_part(m.div_ceil(mr), floats(caches.l2 / 2) / kc / mr) * mr;
@@ -80,6 +80,17 @@ impl Blocking {
     pub fn tasks(&self, (m, k, n): (usize, usize, usize), threads: usize) -> usize {
         tasks((m, k, n), threads).max(m / (self.mc * TASK_BLOCKS))
     }
+}
+
+/// Steps of a micro-panel where the reduction has `k`: the terms of an element are added up in blocks of so many,
+/// whether B is packed or not.
+pub(super) fn steps_of_a_panel(k: usize) -> usize {
+    even_part(k, KC)
+}
+
+/// Whether a reduction of `k` steps is one split whatever the shape of C.
+pub(super) fn is_never_split(k: usize) -> bool {
+    k < 2 * SPLIT_STEPS
 }
 
 /// The number of tasks that are worth their threads in a product of m x n with k steps.
@@ -127,14 +138,18 @@ mod tests {
 
     #[test]
     fn blocks_fit_the_caches_they_are_cut_for() {
+        // L2 and L3 of desktops and servers from Skylake and Zen 2 on, the latter as the share of a guest.
+        let caches = [(256 << 10, 8 << 20), (512 << 10, 16 << 20), (1 << 20, 32 << 20), (2 << 20, 260 << 20)];
         let lengths = [1, 13, 500, 784, 2048, 60_000, 1 << 20];
-        for (mr, nr) in [(14, 32), (6, 16), (4, 8)] {
-            for (m, k, n) in lengths.iter().flat_map(|&m| lengths.map(|k| lengths.map(|n| (m, k, n)))).flatten() {
-                let Blocking { mc, kc, kb, nc, splits } = Blocking::new((m, k, n), (mr, nr), CACHES);
+        let shapes = || lengths.iter().flat_map(|&m| lengths.map(|k| lengths.map(|n| (m, k, n)))).flatten();
+        for (caches, tile) in caches.iter().flat_map(|&caches| [(14, 32), (6, 16), (4, 8)].map(|tile| (caches, tile))) {
+            let (caches, (mr, nr)) = (Caches { l2: caches.0, l3: caches.1 }, tile);
+            for (m, k, n) in shapes() {
+                let Blocking { mc, kc, kb, nc, splits } = Blocking::new((m, k, n), (mr, nr), caches);
                 assert!(mc % mr == 0 && nc % nr == 0 && kb % kc == 0 && mc * kc * kb * nc > 0);
                 assert!(mc < m + mr && kc <= k && nc < n + nr);
-                assert!(kc <= KC && mc * kc * 4 <= CACHES.l2 / 2);
-                assert!(kb * nc * 4 <= CACHES.l2 * 2);
+                assert!(kc <= KC && mc * kc * 4 <= caches.l2 / 2);
+                assert!(kb * nc * 4 <= (caches.l2 * 2).min(caches.l3 / 4));
                 assert!(splits == 1 || m * n * (splits - 1) * 4 <= 60 << 20 && k / kc >= splits);
             }
         }

@@ -1,20 +1,21 @@
 //! Products whose B is not packed: the micro-kernel reads it where it lies.
 //!
 //! Packing copies each element of B once. That pays where an element then takes part in hundreds of multiply-adds and
-//! would otherwise come from far away; where C is low, or B lies in L2 as it is, it costs more than it brings. The loops
-//! are
+//! would otherwise come from far away; where C is low, or B lies in L2 as it is, it costs more than it brings. The
+//! loops are
 //!
 //! ```text
-//! loop 1  ir:   mr rows        of A, packed into L1; rows that are left go in tiles of 8, 4, 2 and 1
-//! loop 2  jr:     nr columns   a panel of B where it lies; the last, narrower one is packed
+//! loop 4  pc:   kc steps
+//! loop 1  ir:     mr rows        of A, packed into L1; rows that are left go in tiles of 8, 4, 2 and 1
+//! loop 2  jr:       nr columns   a panel of B where it lies; the last, narrower one is packed
 //! ```
 //!
-//! and all k steps of an element are one sum. A single row of C is computed in all its columns at once, some steps of B
-//! at a time, so that B passes by in the order in which it lies.
+//! A single row of C is computed in all its columns at once, some steps of B at a time, so that B passes by in the
+//! order in which it lies. In every case an element adds up its terms as it does where B is packed, bit for bit.
 
 use std::sync::Mutex;
 
-use super::blocking::{cuts, tasks};
+use super::blocking::{cuts, is_never_split, steps_of_a_panel, tasks};
 use super::caches::Caches;
 use super::kernel::{micro_kernel, scaled, write_tile};
 use super::matrix::{Matrix, MatrixMut};
@@ -26,20 +27,18 @@ use crate::simd::{Kernel, Simd};
 /// multiply-adds.
 const STEPS_OF_A_ROW: usize = 4;
 
-/// Whether B, k x n, is to be read where it lies, in tiles of mr x nr.
-pub(super) fn suits(a: Matrix<'_>, b: Matrix<'_>, (mr, nr): (usize, usize), caches: Caches) -> bool {
+/// Whether B, k x n, is to be read where it lies, in tiles of `mr` rows.
+pub(super) fn suits(a: Matrix<'_>, b: Matrix<'_>, mr: usize, caches: Caches) -> bool {
     let (m, k, n) = (a.rows(), a.columns(), b.columns());
     let half_of_l2 = caches.l2 / 2 / size_of::<f32>();
     let rows_are_contiguous = a.column_stride() == 1 && b.column_stride() == 1 && b.row_stride() >= n;
     // Each element of B is read once or twice.
     let is_low = m <= 2 * mr;
     let is_near = k * n <= half_of_l2;
-    // What is packed of A and of the last panel stays close.
-    let is_short = k * (mr + nr) <= half_of_l2;
-    m > 0 && n > 0 && rows_are_contiguous && (m == 1 || is_short && (is_low || is_near))
+    m > 0 && n > 0 && is_never_split(k) && rows_are_contiguous && (is_low || is_near)
 }
 
-/// `c = alpha a b + beta c` for operands that [`suits`] likes; `memory` is that of each thread.
+/// `c = alpha a b + beta c` where [`suits`] says so; `memory` is that of each thread.
 pub(super) fn sgemm<S: Simd, const MR: usize>(
     simd: S,
     scale: Scale,
@@ -49,25 +48,30 @@ pub(super) fn sgemm<S: Simd, const MR: usize>(
     memory: &[Mutex<Vec<f32>>],
 ) {
     let (m, k, n) = (a.rows(), a.columns(), b.columns());
-    let tasks = tasks((m, k, n), memory.len());
-    let work = |c: MatrixMut<'_>, i, j| {
-        let (a, b) = (a.block(i..i + c.rows(), 0..k), b.block(0..k, j..j + c.columns()));
-        let packed = &mut *of_this_thread(memory);
-        let packed = if m == 1 { &mut [] } else { aligned(packed, k * (MR + S::LANES)) };
-        simd.run(Direct::<MR> { a, b, scale, c, packed });
+    let (tasks, kc) = (tasks((m, k, n), memory.len()), steps_of_a_panel(k));
+    let length = if m == 1 { n.next_multiple_of(S::LANES) } else { kc * (MR + S::LANES) };
+    let work = |mut c: MatrixMut<'_>, i, j| {
+        let memory = &mut *of_this_thread(memory);
+        let packed = aligned(memory, length);
+        for steps in cuts(k, kc) {
+            let scale = scale.at_step(steps.start);
+            let (a, b) = (a.block(i..i + c.rows(), steps.clone()), b.block(steps, j..j + c.columns()));
+            let c = c.block(0..a.rows(), 0..b.columns());
+            simd.run(Direct::<MR> { a, b, scale, c, packed });
+        }
     };
     in_the_pool(tasks, || for_each_task(c, (0, 0), (MR, S::LANES), tasks, &work));
 }
 
-/// `c = alpha A B + beta c` for one block of C.
+/// `c = alpha A B + beta c` for one block of C and kc steps.
 struct Direct<'a, const MR: usize> {
-    /// The block's rows x k.
+    /// The block's rows x kc.
     a: Matrix<'a>,
-    /// k x the block's columns.
+    /// kc x the block's columns.
     b: Matrix<'a>,
     scale: Scale,
     c: MatrixMut<'a>,
-    /// Memory for k x (MR + NR) floats; a single row needs none.
+    /// Memory for kc x (MR + NR) floats; for a single row, of as many as it has, rounded up to NR.
     packed: &'a mut [f32],
 }
 
@@ -80,30 +84,30 @@ impl<const MR: usize> Kernel for Direct<'_, MR> {
         let (m, k, n) = (a.rows(), a.columns(), b.columns());
         // Tasks have more rows than one, so that this is the whole product whatever the number of threads.
         if m == 1 {
-            return single_row(simd, &a.from(0, 0)[..k], b, scale, c.row(0));
+            return single_row(simd, &a.from(0, 0)[..k], b, scale, c.row(0), packed);
         }
         let (packed_a, last_panel) = packed.split_at_mut(k * MR);
-        let (whole, nr) = (n - n % S::LANES, S::LANES);
+        let whole = n - n % S::LANES;
         // A narrow last panel takes vectors of one register.
-        let last_nr = if n - whole <= S::One::LANES { S::One::LANES } else { nr };
+        let is_narrow = n - whole <= S::One::LANES;
+        let last_nr = if is_narrow { S::One::LANES } else { S::LANES };
         let last_panel = &mut last_panel[..k * (n - whole).next_multiple_of(last_nr)];
-        pack_last::<S>(b.block(0..k, whole..n), last_nr == nr, last_panel);
+        pack_last::<S>(b.block(0..k, whole..n), is_narrow, last_panel);
         let mut first = 0;
         while first < m {
             let rows = rows_of_tile::<MR>(m - first);
-            let a = a.block(first..first + rows, 0..k);
             let packed_a = &mut packed_a[..rows * k];
-            pack(a, rows, packed_a);
+            pack(a.block(first..first + rows, 0..k), rows, packed_a);
             let mut c = c.block(first..first + rows, 0..n);
-            for columns in cuts(whole, nr) {
+            for columns in cuts(whole, S::LANES) {
                 let b = b.block(0..k, columns.clone());
                 tile::<S, MR>(simd, packed_a, b, scale, c.block(0..rows, columns));
             }
             if whole < n {
                 let (b, c) = (Matrix::new(last_panel, k, last_nr), c.block(0..rows, whole..n));
-                match last_nr == nr {
-                    true => tile::<S, MR>(simd, packed_a, b, scale, c),
-                    false => tile::<S::One, MR>(simd.one(), packed_a, b, scale, c),
+                match is_narrow {
+                    true => tile::<S::One, MR>(simd.one(), packed_a, b, scale, c),
+                    false => tile::<S, MR>(simd, packed_a, b, scale, c),
                 }
             }
             first += rows;
@@ -111,13 +115,13 @@ impl<const MR: usize> Kernel for Direct<'_, MR> {
     }
 }
 
-/// Packs the last panel of B, in which some columns are missing, as wide as vectors of all registers or of one.
+/// Packs the last panel of B, in which some columns are missing, as wide as vectors of one register or of all.
 #[inline(always)]
-fn pack_last<S: Simd>(panel: Matrix<'_>, is_wide: bool, to: &mut [f32]) {
+fn pack_last<S: Simd>(panel: Matrix<'_>, is_narrow: bool, to: &mut [f32]) {
     // Each width is a constant to the function that packs.
-    match is_wide {
-        true => pack(panel.transposed(), S::LANES, to),
-        false => pack(panel.transposed(), S::One::LANES, to),
+    match is_narrow {
+        true => pack(panel.transposed(), S::One::LANES, to),
+        false => pack(panel.transposed(), S::LANES, to),
     }
 }
 
@@ -165,42 +169,48 @@ impl<const R: usize> Kernel for Tile<'_, R> {
     }
 }
 
-/// `c = alpha a B + beta c` for one row.
+/// `c = alpha a B + beta c` for one row; `sums` is memory for its sums.
 #[inline(always)]
-fn single_row<S: Simd>(simd: S, a: &[f32], b: Matrix<'_>, Scale { alpha, beta }: Scale, c: &mut [f32]) {
-    match beta == 0.0 {
-        true => c.fill(0.0),
-        false => c.iter_mut().for_each(|c| *c *= beta),
-    }
+fn single_row<S: Simd>(simd: S, a: &[f32], b: Matrix<'_>, scale: Scale, c: &mut [f32], sums: &mut [f32]) {
     let n = c.len();
+    sums.fill(0.0);
     let (groups, rest) = a.as_chunks::<STEPS_OF_A_ROW>();
     for (group, a) in groups.iter().enumerate() {
         let rows = std::array::from_fn(|i| &b.from(group * STEPS_OF_A_ROW + i, 0)[..n]);
-        add_rows::<S, STEPS_OF_A_ROW>(simd, alpha, a, rows, c);
+        add_rows::<S, STEPS_OF_A_ROW>(simd, a, rows, sums);
     }
     for (step, &a) in (groups.len() * STEPS_OF_A_ROW..).zip(rest) {
-        add_rows::<S, 1>(simd, alpha, &[a], [&b.from(step, 0)[..n]], c);
+        add_rows::<S, 1>(simd, &[a], [&b.from(step, 0)[..n]], sums);
+    }
+    for (c, sums) in c.chunks_mut(S::LANES).zip(sums.chunks_exact(S::LANES)) {
+        let value = scaled(simd, scale, simd.load(sums), || simd.load_partial(c));
+        simd.store_partial(c, value);
     }
 }
 
-/// `c += alpha a[i] rows[i]` for each i; the rows are as long as `c`.
+/// `sums += a[i] rows[i]` for each i; `sums` is as long as the rows, rounded up to whole vectors.
 #[inline(always)]
-fn add_rows<S: Simd, const N: usize>(simd: S, alpha: f32, a: &[f32; N], rows: [&[f32]; N], c: &mut [f32]) {
+fn add_rows<S: Simd, const N: usize>(simd: S, a: &[f32; N], rows: [&[f32]; N], sums: &mut [f32]) {
+    let n = rows[0].len();
     let mut factors = [simd.splat(0.0); N];
-    factors.iter_mut().zip(a).for_each(|(factor, a)| *factor = simd.splat(alpha * a));
-    let whole = c.len() - c.len() % S::LANES;
+    for (factor, &a) in factors.iter_mut().zip(a) {
+        *factor = simd.splat(a);
+    }
+    let whole = n - n % S::LANES;
     for at in (0..whole).step_by(S::LANES) {
-        let mut sum = simd.load(&c[at..]);
+        let mut sum = simd.load(&sums[at..]);
         for (factor, row) in factors.iter().zip(&rows) {
             sum = simd.mul_add(*factor, simd.load(&row[at..]), sum);
         }
-        simd.store(&mut c[at..], sum);
+        simd.store(&mut sums[at..], sum);
     }
-    let mut sum = simd.load_partial(&c[whole..]);
-    for (factor, row) in factors.iter().zip(&rows) {
-        sum = simd.mul_add(*factor, simd.load_partial(&row[whole..]), sum);
+    if whole < n {
+        let mut sum = simd.load(&sums[whole..]);
+        for (factor, row) in factors.iter().zip(&rows) {
+            sum = simd.mul_add(*factor, simd.load_partial(&row[whole..]), sum);
+        }
+        simd.store(&mut sums[whole..], sum);
     }
-    simd.store_partial(&mut c[whole..], sum);
 }
 
 #[cfg(test)]
@@ -214,21 +224,21 @@ mod tests {
         let floats = vec![0.0; 3_000_000];
         let suits = |m, k, n| {
             let (a, b) = (Matrix::strided(&floats, m, k, 1, 1), Matrix::new(&floats, k, n));
-            suits(a, b, (14, 32), CACHES)
+            suits(a, b, 14, CACHES)
         };
-        assert!(suits(1, 784, 500) && suits(1, 60_000, 10) && suits(28, 784, 500) && suits(9_000, 500, 10));
+        assert!(suits(1, 784, 500) && suits(28, 784, 500) && suits(9_000, 500, 10) && suits(28, 5_000, 500));
         assert!(suits(256, 256, 256) && suits(362, 362, 362) && !suits(363, 363, 363), "512 KB of B");
         assert!(!suits(0, 784, 500) && !suits(1, 784, 0), "there is nothing to compute");
-        assert!(!suits(29, 784, 500) && !suits(1_000, 5_000, 10) && !suits(28, 5_000, 500));
+        assert!(!suits(29, 784, 500) && !suits(1, 8_192, 10), "another form is split there");
     }
 
     #[test]
     fn operands_whose_rows_are_not_contiguous_are_packed() {
         let floats = vec![0.0; 1_000];
         let (natural, other) = (Matrix::new(&floats, 8, 8), Matrix::new(&floats, 8, 8).transposed());
-        assert!(suits(natural, natural, (6, 16), CACHES));
-        assert!(!suits(other, natural, (6, 16), CACHES) && !suits(natural, other, (6, 16), CACHES));
-        assert!(!suits(natural, Matrix::strided(&floats, 8, 8, 0, 1), (6, 16), CACHES), "rows that overlap");
+        assert!(suits(natural, natural, 6, CACHES));
+        assert!(!suits(other, natural, 6, CACHES) && !suits(natural, other, 6, CACHES));
+        assert!(!suits(natural, Matrix::strided(&floats, 8, 8, 0, 1), 6, CACHES), "rows that overlap");
     }
 
     #[test]

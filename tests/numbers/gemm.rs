@@ -165,9 +165,12 @@ fn shapes_of_several_tasks_and_blocks() {
 #[test]
 fn the_same_bits_on_any_number_of_threads() {
     for isa in common::isas() {
-        for (m, k, n) in [(784, 3_000, 100), (50, 30_000, 40), (500, 100, 70), (40, 70, 900), (2_000, 17, 19)] {
+        let shapes = [(784, 3_000, 100), (50, 30_000, 40), (500, 100, 70), (40, 70, 900), (2_000, 17, 19)];
+        let low = [(1, 5_000, 2_100), (1, 9_000, 300), (25, 900, 700)];
+        let layouts = [Layout::Columns, Layout::Rows];
+        for ((m, k, n), layout) in shapes.into_iter().chain(low).flat_map(|shape| layouts.map(|a| (shape, a))) {
             let rng = &mut common::rng(5);
-            let a = Operand::random(m, k, Layout::Columns, rng);
+            let a = Operand::random(m, k, layout, rng);
             let b = Operand::random(k, n, Layout::Rows, rng);
             let bits = |threads: usize| -> Vec<u32> {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -178,6 +181,53 @@ fn the_same_bits_on_any_number_of_threads() {
             let alone = bits(1);
             for threads in [2, 3, 4, 7] {
                 assert!(bits(threads) == alone, "{isa}, {m} x {k} x {n}: {threads} threads");
+            }
+        }
+    }
+}
+
+/// B is packed where there are many rows, and where the rows of A are not contiguous, and otherwise read where it lies.
+#[test]
+fn a_row_has_the_same_bits_whether_b_is_packed_or_not() {
+    const MOST: usize = 4_097;
+    for isa in common::isas() {
+        for (k, n) in [(784, 500), (513, 37), (3_000, 129), (7_000, 10)] {
+            let rng = &mut common::rng(6);
+            let a = Operand::random(MOST, k, Layout::Rows, rng);
+            let b = Operand::random(k, n, Layout::Rows, rng);
+            let first_row = |m: usize, layout: Layout| -> Vec<u32> {
+                let copy: Vec<f32> = match layout {
+                    Layout::Columns => (0..k * m).map(|at| a.at(at % m, at / m) as f32).collect(),
+                    _ => Vec::new(),
+                };
+                let rows = match layout {
+                    Layout::Columns => Matrix::strided(&copy, m, k, 1, m),
+                    _ => Matrix::strided(&a.floats, m, k, a.strides.0, a.strides.1),
+                };
+                let mut c = vec![0.5; m * n];
+                sgemm(isa, 1.5, rows, b.view(), -0.75, MatrixMut::new(&mut c, m, n), &mut Workspace::new());
+                c[..n].iter().map(|c| c.to_bits()).collect()
+            };
+            let alone = first_row(1, Layout::Rows);
+            for m in [1, 2, 7, 28, 29, 100] {
+                for layout in [Layout::Rows, Layout::Columns] {
+                    assert!(first_row(m, layout) == alone, "{isa}, {m} x {k} x {n}, {layout:?}");
+                }
+            }
+            assert!(first_row(MOST, Layout::Rows) == alone, "{isa}, {MOST} x {k} x {n}");
+        }
+    }
+}
+
+/// A single row in every layout and scale, beyond blocks of kc steps and beyond splits.
+#[test]
+fn single_rows() {
+    for isa in common::isas() {
+        let workspace = &mut Workspace::new();
+        for (k, n) in [(1, 1), (3, 33), (513, 31), (1_025, 500), (70_001, 7)] {
+            for scale in [PLAIN, (-0.5, 2.0), (0.0, 1.0)] {
+                check(isa, (1, k, n), scale, NN, workspace);
+                check(isa, (1, k, n), scale, TN, workspace);
             }
         }
     }
