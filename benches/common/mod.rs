@@ -5,8 +5,8 @@
 //! written, so a rate may exceed the peak where work is left out. `FFWD_ISA` restricts the instruction sets, as
 //! everywhere.
 //!
-//! What is measured is criterion's. Beside each of its samples stand the witnesses of `fast-train bench`, and behind each
-//! group a line that says how many samples they tell to be disturbed.
+//! What is measured is criterion's. Beside each of its samples, and of its runs to warm up, stand the witnesses of
+//! `fast-train bench`, and behind each group a line that says how many of these they tell to be disturbed.
 
 #![allow(dead_code, reason = "each bench target uses its own part")]
 
@@ -39,8 +39,8 @@ pub struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// A group of which each bench takes ten samples, in 1.5 seconds where one run is short enough. All of `cargo bench`
-    /// then takes less than ten minutes on two cores.
+    /// A group of which each bench takes ten samples, in 1.5 seconds where one run is short enough. All of
+    /// `cargo bench` then takes less than ten minutes on two cores.
     pub fn new(criterion: &'a mut Criterion, name: &str) -> Self {
         let mut group = criterion.benchmark_group(name);
         group.sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(1500));
@@ -71,8 +71,8 @@ impl Drop for Group<'_> {
         let least = |share: &dyn Fn(&Seen) -> f64| 100.0 * seen.iter().map(share).fold(1.0, f64::min);
         let longest = 100.0 * seen.iter().map(|seen| seen.waiting).fold(0.0, f64::max);
         println!(
-            "{name}: {disturbed} of {} samples disturbed; beside them multiply-adds got {:.0}% of their best at least, \
-             copies {:.0}%, and a thread waited for a CPU for up to {longest:.0}% of the time\n",
+            "{name}: {disturbed} of {} samples and warm-ups disturbed; beside them multiply-adds got {:.0}% of their \
+             best at least, copies {:.0}%, and a thread waited for a CPU for up to {longest:.0}% of the time\n",
             seen.len(),
             least(&|seen| witness.arithmetic(seen)),
             least(&|seen| witness.memory(seen)),

@@ -85,6 +85,10 @@ pub struct Heading {
     pub run: Circumstances,
     /// How many samples were disturbed, of how many; null where the report does not tell.
     pub disturbed: Option<(usize, usize)>,
+    /// The same of outer epochs.
+    pub epochs_disturbed: Option<(usize, usize)>,
+    /// Kernels of which every sample was disturbed.
+    pub kernels_without_quiet: usize,
     /// How many cores' worth of multiply-adds all threads do together.
     pub cores_worth: Option<f64>,
 }

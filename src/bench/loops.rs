@@ -1,4 +1,5 @@
-//! The loops that measure a machine and not a kernel: multiply-adds on registers, and copying, adding and updating arrays.
+//! The loops that measure a machine and not a kernel: multiply-adds on registers, and copying, adding and updating
+//! arrays.
 //!
 //! The peaks of a report run them for as long as a kernel's sample takes ([`report::peaks`](super::report::peaks)),
 //! probes for a millisecond ([`probe`](super::probe)).

@@ -19,13 +19,14 @@ use crate::machine;
 /// separates them.
 pub const QUIET: f64 = 0.85;
 
-/// The same of copies. Guests share memory all the time, so that copies get anything from 50 to 100% of the best; below,
-/// something is wrong. In two reports that were held against each other, shares of 40 to 60% gave the same medians most
-/// closely, and 75% left too few samples (docs/performance.md).
+/// The same of copies. Guests share memory all the time, so that copies get anything from 50 to 100% of the best;
+/// below, something is wrong. In two reports that were held against each other, shares of 40 to 60% gave the same
+/// medians most closely, and 75% left too few samples (docs/measuring.md).
 pub const QUIET_MEMORY: f64 = 0.5;
 
-/// A sample is disturbed where a thread waited for a CPU for more than this share of it: as much longer a kernel may
-/// take, and so much is what two reports of one machine may differ by. Threads of quiet machines wait for 0.1%.
+/// A sample is disturbed where a thread waited for a CPU for more than this share of it. A kernel may take longer by
+/// the same share, and two reports of one machine are meant to differ by no more. Threads of quiet machines wait for
+/// 0.1%.
 pub const WAITING: f64 = 0.02;
 
 /// Runs of [`multiply_adds`] in a probe: a millisecond with two pipes.
@@ -33,6 +34,9 @@ const RUNS: usize = 2;
 
 /// Floats that each thread copies in a probe: 4 MiB, which take a millisecond at 8 GB/s.
 const COPIED: usize = 1 << 20;
+
+/// An array of a copy takes at most this part of the memory: there are two for each of some pools.
+const PART_OF_MEMORY: u64 = 64;
 
 /// A thread that has asked so often whether the others have come lets another run: there may be more threads than CPUs.
 const ASKED: usize = 10_000;
@@ -53,11 +57,14 @@ impl Default for Probe {
 
 impl Probe {
     /// Probes for the threads of the current pool. The arrays of a copy are together twice as large as the last-level
-    /// caches, and written by the threads that will copy them.
+    /// caches, as far as there is memory, and written by the threads that will copy them.
     pub fn new() -> Self {
         let threads = rayon::current_num_threads();
-        let caches = last_level_bytes(&machine::caches(), machine::detect().cpus.unwrap_or(threads), threads);
-        let length = (caches as usize / size_of::<f32>() / threads).max(COPIED).next_multiple_of(COPIED);
+        let machine = machine::detect();
+        let caches = last_level_bytes(&machine.caches, machine.cpus.unwrap_or(threads), threads);
+        let memory = [machine.memory_bytes, machine.cgroup_memory_bytes].into_iter().flatten().min();
+        let bytes = caches.min(memory.map_or(u64::MAX, |memory| memory / PART_OF_MEMORY));
+        let length = (bytes as usize / size_of::<f32>() / threads).max(COPIED) / COPIED * COPIED;
         Self { isa: Isa::best(), windows: rayon::broadcast(|_| Mutex::new(Window::new(length))) }
     }
 

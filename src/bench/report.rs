@@ -1,8 +1,8 @@
 //! The benchmark report, `ffwd/report/v1`: what was measured on which machine, in one self-contained JSON object.
 //!
 //! What a machine does not tell is null; nothing is estimated. Times are nanoseconds of one run, and every sample is
-//! kept, with what tells whether it was disturbed. A rate is work by the median of the others: GFLOP/s where the work is
-//! operations (two for each multiply-add, counted as the algorithm is written), GB/s where it is bytes.
+//! kept, with what tells whether it was disturbed. A rate is work by the median of the others: GFLOP/s where the work
+//! is operations (two for each multiply-add, counted as the algorithm is written), GB/s where it is bytes.
 //!
 //! Relies on serde for both directions: what `fast-train bench` writes, `fast-train compare` reads. `measure` takes the
 //! measurement, from [`workloads`](super::workloads) and `crate::machine`, in rounds (`sample`); `csv` and `markdown`
@@ -27,6 +27,7 @@ pub use memory_roof::MemoryRoof;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bench::loops::last_level_bytes;
 pub use crate::machine::Cache;
 
 /// The name and version of this schema, the field `schema` of every report.
@@ -288,6 +289,13 @@ impl Witnesses {
     }
 }
 
+impl System {
+    /// Bytes of the last-level caches that so many threads have together; 0 where none is known.
+    pub fn last_level_bytes(&self, threads: usize) -> u64 {
+        last_level_bytes(&self.caches, self.cpus.unwrap_or(threads), threads)
+    }
+}
+
 impl Peak {
     /// Work by the time that was sustained ([`sustained`]); `None` where it could not be measured.
     pub fn sustained_rate(&self) -> Option<f64> {
@@ -307,13 +315,26 @@ impl Report {
         Some(all.fold((0, 0), of)).filter(|&(_, samples)| samples > 0)
     }
 
-    /// How many cores' worth of multiply-adds all threads do together: their rate by that of one thread.
+    /// How many cores' worth of multiply-adds all threads do together: their rate by that of one thread. `None` where
+    /// one thread is all, or either was not measured.
     pub fn cores_worth(&self) -> Option<f64> {
         let rate = |threads| {
             let peaks = self.peaks.iter().filter(move |peak| peak.op == "fma" && peak.threads == threads);
-            peaks.filter_map(|peak| peak.rate).max_by(f64::total_cmp)
+            peaks.filter_map(Peak::sustained_rate).max_by(f64::total_cmp)
         };
-        Some(rate(self.run.threads)? / rate(1)?)
+        Some(rate(self.run.threads)? / rate(1)?).filter(|_| self.run.threads > 1)
+    }
+
+    /// How many outer epochs are disturbed, and how many there are; `None` where nothing stood beside them.
+    pub fn epochs_disturbed(&self) -> Option<(usize, usize)> {
+        let epochs = || self.training.iter().flat_map(|training| &training.epochs_disturbed);
+        Some((epochs().filter(|disturbed| **disturbed).count(), epochs().count())).filter(|&(_, epochs)| epochs > 0)
+    }
+
+    /// Kernels of which no sample is undisturbed, so that their medians are of all.
+    pub fn kernels_without_quiet(&self) -> usize {
+        let marks = self.kernels.iter().map(|row| &row.witnesses.disturbed);
+        marks.filter(|disturbed| !disturbed.is_empty() && disturbed.iter().all(|disturbed| *disturbed)).count()
     }
 }
 

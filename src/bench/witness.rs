@@ -17,9 +17,15 @@ const LUCKY: usize = 20;
 #[derive(Debug)]
 pub struct Witness {
     probe: Probe,
+    rates: Rates,
+    last: Option<(Instant, Reading)>,
+}
+
+/// What all probes got.
+#[derive(Debug, Default)]
+struct Rates {
     arithmetic: Best,
     memory: Best,
-    last: Option<(Instant, Reading)>,
 }
 
 /// The best of some rates, lucky ones apart.
@@ -42,7 +48,7 @@ impl Best {
 }
 
 /// What probes got.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reading {
     /// In GFLOP/s.
     arithmetic: f64,
@@ -51,11 +57,11 @@ pub struct Reading {
 }
 
 /// What was seen beside one sample.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Seen {
     /// The worse of the probes before and behind it.
     worse: Reading,
-    /// The share of its time that the thread that waited longest waited for a CPU.
+    /// The share of the time up to the end of the probe behind it that the thread that waited longest waited for a CPU.
     pub waiting: f64,
 }
 
@@ -68,7 +74,7 @@ impl Default for Witness {
 impl Witness {
     /// A witness that has seen nothing, for the current pool.
     pub fn new() -> Self {
-        Self { probe: Probe::new(), arithmetic: Best::default(), memory: Best::default(), last: None }
+        Self { probe: Probe::new(), rates: Rates::default(), last: None }
     }
 
     /// Runs `run` between two probes, of arithmetic and, if it `uses_memory`, of copying. Returns its result, its time,
@@ -93,31 +99,49 @@ impl Witness {
         let behind = self.read(before.memory.is_some());
         // Only now, because a thread that still waits is not counted: in the probe every thread has run again.
         let waited = Waiting::now().longest_since(&waited);
-        let waiting = waited.as_secs_f64() / time.as_secs_f64().max(f64::MIN_POSITIVE);
+        let waiting = waited.as_secs_f64() / start.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
         (result, time, Seen { worse: before.worse(behind), waiting: waiting.min(1.0) })
     }
 
     fn read(&mut self, uses_memory: bool) -> Reading {
         let memory = uses_memory.then(|| self.probe.memory());
         let reading = Reading { arithmetic: self.probe.arithmetic(), memory };
-        self.arithmetic.add(reading.arithmetic);
-        memory.into_iter().for_each(|memory| self.memory.add(memory));
+        self.rates.add(reading);
         self.last = Some((Instant::now(), reading));
         reading
     }
 
     /// What the worse multiply-adds beside a sample got, as a share of the best so far.
     pub fn arithmetic(&self, seen: &Seen) -> f64 {
-        self.arithmetic.share(seen.worse.arithmetic)
+        self.rates.arithmetic(seen)
     }
 
     /// What the worse copy beside a sample got, as a share of the best so far; 1 where nothing was copied.
     pub fn memory(&self, seen: &Seen) -> f64 {
-        seen.worse.memory.map_or(1.0, |memory| self.memory.share(memory))
+        self.rates.memory(seen)
     }
 
     /// Whether a sample is disturbed, as far as can be told by now.
     pub fn is_disturbed(&self, seen: &Seen) -> bool {
+        self.rates.is_disturbed(seen)
+    }
+}
+
+impl Rates {
+    fn add(&mut self, Reading { arithmetic, memory }: Reading) {
+        self.arithmetic.add(arithmetic);
+        memory.into_iter().for_each(|memory| self.memory.add(memory));
+    }
+
+    fn arithmetic(&self, seen: &Seen) -> f64 {
+        self.arithmetic.share(seen.worse.arithmetic)
+    }
+
+    fn memory(&self, seen: &Seen) -> f64 {
+        seen.worse.memory.map_or(1.0, |memory| self.memory.share(memory))
+    }
+
+    fn is_disturbed(&self, seen: &Seen) -> bool {
         self.arithmetic(seen) < QUIET || self.memory(seen) < QUIET_MEMORY || seen.waiting > WAITING
     }
 }
@@ -137,18 +161,18 @@ mod tests {
         Seen { worse: Reading { arithmetic, memory }, waiting }
     }
 
-    /// A witness whose probes got these rates.
-    fn witness(arithmetic: &[f64], memory: &[f64]) -> Witness {
-        let mut witness = Witness::new();
-        arithmetic.iter().for_each(|&rate| witness.arithmetic.add(rate));
-        memory.iter().for_each(|&rate| witness.memory.add(rate));
-        witness
+    /// The rates of some probes.
+    fn rates(arithmetic: &[f64], memory: &[f64]) -> Rates {
+        let mut rates = Rates::default();
+        arithmetic.iter().for_each(|&rate| rates.arithmetic.add(rate));
+        memory.iter().for_each(|&rate| rates.memory.add(rate));
+        rates
     }
 
     #[test]
     fn a_slow_probe_or_a_waiting_thread_disturbs() {
-        let witness = witness(&[150.0, 200.0], &[20.0, 3.0]);
-        let disturbed = |seen: Seen| witness.is_disturbed(&seen);
+        let rates = rates(&[150.0, 200.0], &[20.0, 3.0]);
+        let disturbed = |seen: Seen| rates.is_disturbed(&seen);
         assert!(!disturbed(seen(199.0, Some(19.0), 0.001)));
         assert!(!disturbed(seen(199.0, None, 0.001)), "memory is no witness where it was not probed");
         assert!(disturbed(seen(110.0, Some(19.0), 0.0)));
@@ -156,22 +180,22 @@ mod tests {
         assert!(disturbed(seen(199.0, Some(9.0), 0.0)));
         assert!(disturbed(seen(199.0, Some(19.0), 0.3)));
         let half = seen(100.0, Some(15.0), 0.0);
-        assert_eq!((witness.arithmetic(&half), witness.memory(&half)), (0.5, 0.75));
+        assert_eq!((rates.arithmetic(&half), rates.memory(&half)), (0.5, 0.75));
     }
 
     #[test]
     fn a_better_probe_later_turns_an_earlier_sample_into_a_disturbed_one() {
         let sample = seen(100.0, None, 0.0);
-        assert!(!witness(&[100.0], &[]).is_disturbed(&sample));
-        assert!(witness(&[100.0, 200.0], &[]).is_disturbed(&sample));
+        assert!(!rates(&[100.0], &[]).is_disturbed(&sample));
+        assert!(rates(&[100.0, 200.0], &[]).is_disturbed(&sample));
     }
 
     #[test]
     fn one_lucky_probe_of_twenty_is_not_the_best() {
-        let rates: Vec<f64> = (0..LUCKY).map(|number| if number == 7 { 150.0 } else { 100.0 }).collect();
+        let probes: Vec<f64> = (0..LUCKY).map(|number| if number == 7 { 150.0 } else { 100.0 }).collect();
         let sample = seen(99.0, None, 0.0);
-        assert_eq!(witness(&rates, &[]).arithmetic(&sample), 0.99);
-        assert!(witness(&rates[..LUCKY - 1], &[]).is_disturbed(&sample), "of fewer the best is the best");
+        assert_eq!(rates(&probes, &[]).arithmetic(&sample), 0.99);
+        assert!(rates(&probes[..LUCKY - 1], &[]).is_disturbed(&sample), "of fewer the best is the best");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What kept this process from running: its threads waited for a CPU, or the hypervisor ran another guest on one.
 //!
 //! Linux counts both: the time that each thread waited on a run queue in `/proc/self/task/*/schedstat`, and the time
-//! stolen from all CPUs in `/proc/stat`, in hundredths of a second.
+//! stolen from the CPUs in `/proc/stat`, in hundredths of a second.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const TICK: Duration = Duration::from_millis(10);
 pub struct Waiting {
     /// Nanoseconds that each thread of this process has waited for a CPU.
     threads: BTreeMap<u32, u64>,
-    /// Ticks stolen from all CPUs together.
+    /// Ticks stolen from each CPU of the machine on average.
     stolen: Option<u64>,
 }
 
@@ -32,7 +32,7 @@ impl Waiting {
         Duration::from_nanos(self.threads.iter().map(waited).max().unwrap_or(0))
     }
 
-    /// The time stolen from all CPUs together since `earlier`; `None` where the system does not tell.
+    /// The time stolen from each CPU of the machine on average since `earlier`; `None` where the system does not tell.
     pub fn stolen_since(&self, earlier: &Self) -> Option<Duration> {
         let ticks = self.stolen?.saturating_sub(earlier.stolen?);
         Some(TICK * u32::try_from(ticks).unwrap_or(u32::MAX))
@@ -50,11 +50,13 @@ impl Files {
         Waiting { threads: tasks.filter_map(|task| of_thread(task.file_name())).collect(), stolen: self.stolen() }
     }
 
-    /// The eighth number of the line of all CPUs.
+    /// The eighth number of the line of all CPUs, by the number of lines of single ones.
     fn stolen(&self) -> Option<u64> {
         let text = self.read("/proc/stat")?;
-        let all = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
-        all.split_whitespace().nth(7)?.parse().ok()
+        let all: u64 =
+            text.lines().find_map(|line| line.strip_prefix("cpu "))?.split_whitespace().nth(7)?.parse().ok()?;
+        let cpus = text.lines().filter(|line| line.starts_with("cpu") && !line.starts_with("cpu ")).count() as u64;
+        all.checked_div(cpus)
     }
 }
 
@@ -63,7 +65,7 @@ mod tests {
     use super::super::tests::Imitation;
     use super::*;
 
-    const STAT: &str = "cpu  1 2 3 4 5 6 7 40 0 0\ncpu0 1 2 3 4 5 6 7 20 0 0";
+    const STAT: &str = "cpu  1 2 3 4 5 6 7 40 0 0\ncpu0 1 2 3 4 5 6 7 20 0 0\ncpu1 1 2 3 4 5 6 7 20 0 0";
 
     #[test]
     fn the_thread_that_waited_longest_counts() {
@@ -76,10 +78,10 @@ mod tests {
         machine.write("/proc/self/task/7/schedstat", "100 2500 3");
         machine.write("/proc/self/task/8/schedstat", "100 9500 3");
         machine.write("/proc/self/task/9/schedstat", "100 99999 3");
-        machine.write("/proc/stat", &STAT.replace(" 40 ", " 43 "));
+        machine.write("/proc/stat", &STAT.replace(" 40 ", " 46 "));
         let after = machine.files().waiting();
         assert_eq!(after.longest_since(&before), Duration::from_nanos(9_000), "a new thread is not one that waited");
-        assert_eq!(after.stolen_since(&before), Some(3 * TICK));
+        assert_eq!(after.stolen_since(&before), Some(3 * TICK), "each of two");
         assert_eq!(before.longest_since(&after), Duration::ZERO);
     }
 

@@ -439,7 +439,9 @@ fn a_neighbour_that_was_seen_changes_neither_medians_nor_the_verdict() {
     assert_eq!(comparison.kernels[0].cells[1].as_ref().unwrap().samples, 6, "of 20 samples 14 are disturbed");
     for verdict in &comparison.verdicts {
         assert!(verdict.speeds.iter().all(|speed| (0.99..1.01).contains(&speed.ratio)), "{verdict:?}");
-        assert!(verdict.words().contains("Disturbed and left out: 6"), "{}", verdict.words());
+        let percent = if verdict.report == "B" { "70.0" } else { "65.0" };
+        let told = format!(" Disturbed: {percent}% of the samples of {}.", verdict.report);
+        assert!(verdict.words().ends_with(&told), "{}", verdict.words());
     }
 }
 
@@ -451,4 +453,22 @@ fn a_neighbour_that_nobody_saw_spoils_them() {
     let ratios = comparison.kernels.iter().map(|row| row.cells[1].as_ref().unwrap().ratio.unwrap());
     assert!(ratios.into_iter().all(|ratio| ratio < 0.8), "the medians are of disturbed samples");
     assert!(!comparison.verdicts[0].words().contains("Disturbed"));
+}
+
+#[test]
+fn witnesses_that_do_not_fit_their_samples_are_an_error() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let message = |change: &dyn Fn(&mut Report)| {
+        let mut report = beside_a_neighbour(tiles().report(), 0, true);
+        change(&mut report);
+        read::read(&write(directory.path(), "report.json", &report)).unwrap_err().to_string()
+    };
+    let short = message(&|report| report.kernels[2].witnesses.disturbed.truncate(3));
+    assert!(short.contains("kernels[2].witnesses.disturbed: found 3 entries, expected 20, one for each"), "{short}");
+    let missing = message(&|report| report.peaks[0].witnesses.memory.clear());
+    assert!(missing.contains("peaks[0].witnesses.memory: found 0 entries, expected 20"), "{missing}");
+    let beyond = message(&|report| report.scaling[0].witnesses.waiting[1] = 1.5);
+    assert!(beyond.contains("scaling[0].witnesses.waiting: found 1.5, expected shares from 0 to 1"), "{beyond}");
+    let epochs = message(&|report| report.training[0].epochs_disturbed = vec![true, false]);
+    assert!(epochs.contains("training[0].epochs_disturbed: found 2 entries, expected 3"), "{epochs}");
 }

@@ -208,7 +208,12 @@ fn witnesses(place: &str, witnesses: &Witnesses, samples: usize) -> Checked {
         ("disturbed", disturbed.len()),
     ];
     let whole = if lists.iter().all(|&(_, length)| length == 0) { 0 } else { samples };
-    lists.into_iter().try_for_each(|(name, length)| as_long(&format!("{place}.witnesses.{name}"), length, whole))
+    lists.into_iter().try_for_each(|(name, length)| as_long(&format!("{place}.witnesses.{name}"), length, whole))?;
+    let shares = [("arithmetic", arithmetic), ("memory", memory), ("waiting", waiting)];
+    shares.into_iter().try_for_each(|(name, shares)| {
+        let beyond = shares.iter().find(|share| **share > 1.0);
+        beyond.map_or(Ok(()), |share| Err(Fault::new(format!("{place}.witnesses.{name}"), share, "shares from 0 to 1")))
+    })
 }
 
 /// Checks that a list beside samples has as many entries as it should.

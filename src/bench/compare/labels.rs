@@ -25,6 +25,8 @@ pub fn headings(files: &[ReportFile]) -> Vec<Heading> {
             build: file.report.build.clone(),
             run: file.report.run.clone(),
             disturbed: file.report.disturbed(),
+            epochs_disturbed: file.report.epochs_disturbed(),
+            kernels_without_quiet: file.report.kernels_without_quiet(),
             cores_worth: file.report.cores_worth(),
         }
     });

@@ -44,8 +44,8 @@ pub struct Dot {
     pub intensity: f64,
     /// Their rate, in GFLOP/s.
     pub rate: f64,
-    /// Of what the roof allows for the kernel's bytes; above 100 where work is left out and the report does not tell how
-    /// much is executed, null where a peak is missing.
+    /// Of what the roof allows for the kernel's bytes; above 100 where work is left out and the report does not tell
+    /// how much is executed, null where a peak is missing.
     pub percent: Option<f64>,
 }
 
@@ -94,7 +94,7 @@ fn dot(kernel: &KernelRow, ceilings: &[Ceiling], memory: Option<MemoryRoof>) -> 
         return None;
     }
     // Work that is left out needs no roof.
-    let flops = kernel.executed_flops.unwrap_or(kernel.flops);
+    let flops = kernel.executed_flops.filter(|&flops| flops > 0).unwrap_or(kernel.flops);
     let intensity = flops as f64 / kernel.bytes as f64;
     let rate = flops as f64 / median(&kernel.witnesses.undisturbed(&kernel.samples_ns));
     let ceiling = ceilings.iter().find(|ceiling| holds(ceiling, kernel));

@@ -129,8 +129,15 @@ fn reasons((first, of_first): (&Heading, &Roofline), (other, of_other): (&Headin
 /// How disturbed the measurement of a report was, where it tells.
 fn disturbed(heading: &Heading) -> Option<String> {
     let (disturbed, samples) = heading.disturbed?;
-    let percent = number(100.0 * disturbed as f64 / samples as f64);
-    Some(format!("{percent}% of the samples of {}", heading.letter))
+    let mut text =
+        format!("{}% of the samples of {}", number(100.0 * disturbed as f64 / samples as f64), heading.letter);
+    if let Some((disturbed @ 1.., epochs)) = heading.epochs_disturbed {
+        text += &format!(" and {disturbed} of its {}", count(epochs, "outer epoch"));
+    }
+    if heading.kernels_without_quiet > 0 {
+        text += &format!(", {} without a single other one", count(heading.kernels_without_quiet, "kernel"));
+    }
+    Some(text)
 }
 
 /// What a measured limit of both machines, or of one, says, where it says something.
@@ -168,7 +175,7 @@ impl Verdict {
         };
         let disturbed = match self.disturbed.is_empty() {
             true => String::new(),
-            false => format!(" Disturbed and left out: {}.", self.disturbed.join(", ")),
+            false => format!(" Disturbed: {}.", self.disturbed.join("; ")),
         };
         format!("{which} {why}{disturbed}")
     }

@@ -117,18 +117,28 @@ fn about(report: &Report) -> Vec<[String; 2]> {
 
 /// What all threads together do of what one does.
 fn cores_worth(report: &Report) -> Option<String> {
-    let worth = report.cores_worth()?;
-    let (cpus, threads) = (report.system.cpus.unwrap_or(report.run.threads), report.run.threads);
+    let (worth, threads) = (report.cores_worth()?, report.run.threads);
     let cores = if worth.round() == 1.0 { "core's" } else { "cores'" };
     let times = number(worth);
-    Some(format!("{cpus} CPUs, {worth:.0} {cores} worth: {threads} threads do {times} times the multiply-adds of one"))
+    Some(format!(
+        "{threads} CPUs, {worth:.0} {cores} worth: {threads} threads do {times} times the multiply-adds of one"
+    ))
 }
 
 /// How much of the measurement was disturbed, as far as its witnesses tell.
 fn disturbed(report: &Report) -> Option<String> {
     let (disturbed, samples) = report.disturbed()?;
-    let stolen = report.run.stolen.map(|stolen| format!("; {:.1}% of the time stolen", 100.0 * stolen));
-    Some(format!("{disturbed} of {samples} samples, left out of medians{}", stolen.unwrap_or_default()))
+    let mut text = format!("{disturbed} of {samples} samples, taken again where there was time");
+    if report.kernels_without_quiet() > 0 {
+        text += &format!("; {} kernels have no other, their medians are of all", report.kernels_without_quiet());
+    }
+    if let Some((disturbed, epochs)) = report.epochs_disturbed() {
+        text += &format!("; {disturbed} of {epochs} outer epochs");
+    }
+    if let Some(stolen) = report.run.stolen {
+        text += &format!("; {:.1}% of the time stolen", 100.0 * stolen);
+    }
+    Some(text)
 }
 
 fn cache(cache: &Cache) -> String {
@@ -213,10 +223,9 @@ mod tests {
         report.run.stolen = Some(0.012);
         report.peaks[1] = Peak { threads: 1, ..report.peaks[0].clone() };
         let text = markdown(&report);
-        assert!(
-            text.contains("| disturbed | 1 of 3 samples, left out of medians; 1.2% of the time stolen |"),
-            "{text}"
-        );
+        let disturbed =
+            "1 of 3 samples, taken again where there was time; 1 of 3 outer epochs; 1.2% of the time stolen";
+        assert!(text.contains(&format!("| disturbed | {disturbed} |")), "{text}");
         assert!(text.contains("2 CPUs, 1 core's worth: 2 threads do 1.00 times"), "{text}");
         assert!(text.contains("| 3 | 1 | 0.002 | 25.0 | 12.5 | 50.0 | 25.0 | 62.5 |"), "{text}");
         assert!(text.contains("| 1.00 3.00 (disturbed) 2.00 |"), "{text}");

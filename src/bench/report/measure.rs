@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use rayon::ThreadPool;
+
 use super::sample::{self, Plan, Subject};
 use super::training::{self, Extent};
 use super::{Build, Circumstances, Report, SCHEMA, System, kernels, peaks, scaling};
+use crate::bench::witness::Witness;
 use crate::bench::workloads::{self, Size, Targets, Workload};
 use crate::data::Dataset;
 use crate::error::Result;
@@ -55,22 +58,22 @@ pub fn measure(circumstances: Circumstances, tier: Tier, dataset: &Dataset, watc
         false => (FULL, Size::Full, Extent::FULL),
     };
     let (before, start) = (Waiting::now(), Instant::now());
-    let mut report = of_workloads(circumstances, &workloads::all(&Targets::of(&tier), size), plan, watch)?;
-    let pool = sample::pool(report.run.threads)?;
-    report.training = pool.install(|| training::measure(&report.run, &tier, dataset, &extent, watch))?;
-    let of_all_cpus = start.elapsed().as_secs_f64() * report.system.cpus.unwrap_or(report.run.threads) as f64;
+    let workloads = workloads::all(&Targets::of(&tier), size);
+    let (mut report, pool, mut witness) = of_workloads(circumstances, &workloads, plan, watch)?;
+    let train = || training::measure((&report.run, &mut witness), &tier, dataset, &extent, watch);
+    report.training = pool.install(train)?;
     let stolen = Waiting::now().stolen_since(&before);
-    report.run.stolen = stolen.map(|stolen| sample::rounded(stolen.as_secs_f64() / of_all_cpus));
+    report.run.stolen = stolen.map(|stolen| sample::rounded(stolen.as_secs_f64() / start.elapsed().as_secs_f64()));
     Ok(report)
 }
 
-/// All of a report but training.
+/// All of a report but training, and the pool of all threads with its witness.
 fn of_workloads(
     circumstances: Circumstances,
     workloads: &[Workload],
     plan: Plan,
     watch: &mut Watch<'_>,
-) -> Result<Report> {
+) -> Result<(Report, ThreadPool, Witness)> {
     let system = System::of_this_machine();
     let threads = circumstances.threads;
     let limits = peaks::limits(threads, &system);
@@ -79,7 +82,8 @@ fn of_workloads(
         .chain(workloads.iter().map(|workload| kernels::subject(workload, threads)))
         .chain(points.iter().map(scaling::Point::subject))
         .collect();
-    let mut taken = sample::take(&subjects, plan, watch)?.into_iter();
+    let (taken, pool, witness) = sample::take(&subjects, plan, threads, watch)?;
+    let mut taken = taken.into_iter();
     drop(subjects);
 
     let mut next = || taken.next().expect("samples of every subject");
@@ -87,7 +91,7 @@ fn of_workloads(
     let row = |workload| kernels::row(workload, threads, next(), (&peaks, &system));
     let kernels = workloads.iter().map(row).collect();
     peaks.extend(peaks::of_lacking_tiles(threads));
-    Ok(Report {
+    let report = Report {
         schema: SCHEMA.to_owned(),
         system,
         build: Build::of_this_program(),
@@ -96,7 +100,8 @@ fn of_workloads(
         kernels,
         scaling: scaling::rows(&points, taken),
         training: Vec::new(),
-    })
+    };
+    Ok((report, pool, witness))
 }
 
 #[cfg(test)]
@@ -113,7 +118,7 @@ mod tests {
         let plan =
             Plan { rounds: (2, 2), total: no_time, visit: no_time, samples: 2, patience: no_time, retakes: no_time };
         let circumstances = Circumstances::beginning(2, 1, true);
-        let report = of_workloads(circumstances, &workloads, plan, &mut |_, _| ()).unwrap();
+        let (report, ..) = of_workloads(circumstances, &workloads, plan, &mut |_, _| ()).unwrap();
         assert!(report.kernels.iter().map(|row| row.op.as_str()).eq(OPS));
         assert_eq!(report.scaling.iter().map(|row| row.threads).collect::<Vec<_>>(), [1, 2]);
         for row in &report.kernels {

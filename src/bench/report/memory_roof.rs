@@ -2,7 +2,6 @@
 
 use super::peaks::IN_CACHE;
 use super::{Peak, System};
-use crate::bench::loops::last_level_bytes;
 
 /// The measured limits of memory and of the last-level cache for some number of threads.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,7 +21,7 @@ impl MemoryRoof {
             });
             measured.filter_map(Peak::sustained_rate).max_by(f64::total_cmp)
         };
-        let size = last_level_bytes(&system.caches, system.cpus.unwrap_or(threads), threads);
+        let size = system.last_level_bytes(threads);
         Some(Self { memory: highest(false)?, cache: highest(true).map(|rate| (rate, size)) })
     }
 

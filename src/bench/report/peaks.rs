@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use super::sample::{Subject, Taken, Timer};
 use super::{Peak, System, Witnesses};
-use crate::bench::loops::{Arrays, last_level_bytes, multiply_adds, operations};
+use crate::bench::loops::{Arrays, multiply_adds, operations};
 use crate::isa::Isa;
 use crate::simd::MAX_LANES;
 use crate::tier::{Tier, Usability};
@@ -28,8 +28,8 @@ const PART_OF_MEMORY: u64 = 12;
 /// 12 ms of AMX, which does 32,768 in 64.
 pub const TILE_ROUNDS: usize = 1 << 19;
 
-/// Arrays in a cache take this part of it: more than the nearer caches, and so little that they stay there whatever else
-/// runs.
+/// Arrays in a cache take this part of it: more than the nearer caches, and so little that they stay there whatever
+/// else runs.
 const PART_OF_CACHE: u64 = 2;
 
 /// How the names of the limits of the last-level cache end.
@@ -150,17 +150,13 @@ fn tile_row(unit: &str, threads: usize, work: u64) -> Peak {
 /// The length of each thread's arrays in memory, a multiple of [`MAX_LANES`].
 fn array_length(threads: usize, system: &System) -> usize {
     let memory = [system.memory_bytes, system.cgroup_memory_bytes].into_iter().flatten().min().unwrap_or(u64::MAX);
-    let beyond_caches = last_level(threads, system).saturating_mul(CACHES_OF_AN_ARRAY);
+    let beyond_caches = system.last_level_bytes(threads).saturating_mul(CACHES_OF_AN_ARRAY);
     length_of(beyond_caches.max(SMALLEST_ARRAY).min(memory / PART_OF_MEMORY), threads)
 }
 
 /// The length of each thread's arrays in the last-level cache, of which there are three; 0 where no cache is known.
 fn length_in_cache(threads: usize, system: &System) -> usize {
-    length_of(last_level(threads, system) / PART_OF_CACHE / 3, threads)
-}
-
-fn last_level(threads: usize, system: &System) -> u64 {
-    last_level_bytes(&system.caches, system.cpus.unwrap_or(1), threads)
+    length_of(system.last_level_bytes(threads) / PART_OF_CACHE / 3, threads)
 }
 
 /// The length of each of `threads` parts of an array of so many bytes.

@@ -5,11 +5,12 @@
 //! with operands made anew, and rounds are repeated while there is time. All samples are kept, and the median is over
 //! all rounds.
 //!
-//! Each sample has its witnesses ([`crate::bench::witness`]). Samples that they tell to be disturbed are kept, but do
-//! not count: a visit takes others until it has enough that do, as far as its patience goes, and who has too few in the
-//! end is visited once more.
+//! Probes and waiting threads stand witness to each sample ([`crate::bench::witness`]). Samples that they tell to be
+//! disturbed are kept, but do not count: a visit takes others until it has enough that do, as far as its patience goes,
+//! and a subject that has too few in the end is visited once more.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -39,7 +40,7 @@ pub struct Plan {
 /// A long visit has this many samples; each is then the mean of as many runs as fit.
 const SAMPLES_OF_A_VISIT: u32 = 10;
 
-/// A rate is held to three decimals, and so is a share: more would be noise.
+/// A share is held to three decimals: more would be noise.
 const DECIMALS: f64 = 1e3;
 
 /// Makes operands and gives what is to be timed to [`Timer::time`].
@@ -102,12 +103,17 @@ impl Timer<'_> {
         let runs = (self.plan.visit / SAMPLES_OF_A_VISIT).as_nanos() / once.as_nanos().max(1);
         let runs = u32::try_from(runs).unwrap_or(u32::MAX).max(1);
         let start = Instant::now();
-        let longest = self.plan.visit + self.plan.patience.min(*self.retakes);
         let (mut taken, mut quiet) = (0, 0);
-        while taken < self.plan.samples
-            || start.elapsed() < self.plan.visit
-            || quiet < self.plan.samples && start.elapsed() < longest
-        {
+        // When the visit would have been over on a quiet machine.
+        let mut waiting_since = None;
+        loop {
+            if taken >= self.plan.samples && start.elapsed() >= self.plan.visit {
+                let since = *waiting_since.get_or_insert_with(Instant::now);
+                if quiet >= self.plan.samples || since.elapsed() >= self.plan.patience.min(*self.retakes) {
+                    *self.retakes = self.retakes.saturating_sub(since.elapsed());
+                    break;
+                }
+            }
             let before = self.witness.before(self.uses_memory);
             // The copy of the probe has pushed the operands out of the caches. One run brings them back, and takes no
             // time where there are many.
@@ -120,8 +126,6 @@ impl Timer<'_> {
         let executed = executed::multiply_adds();
         run();
         self.raw.executed = executed::multiply_adds() - executed;
-        let late = start.elapsed().saturating_sub(self.plan.visit);
-        *self.retakes = self.retakes.saturating_sub(late);
     }
 }
 
@@ -137,12 +141,18 @@ fn warm_up(run: &mut impl FnMut(), at_least: Duration) -> Duration {
     fastest
 }
 
-/// The samples of every subject; `watch` hears what is next in which round.
+/// The samples of every subject, and the witness of a pool of `threads` threads, which one of them at least has had;
+/// `watch` hears what is next in which round.
 ///
 /// # Errors
 ///
 /// The system does not start as many threads as a subject asks for, or a subject cannot make its operands.
-pub fn take(subjects: &[Subject<'_>], plan: Plan, watch: &mut Watch<'_>) -> Result<Vec<Taken>> {
+pub fn take(
+    subjects: &[Subject<'_>],
+    plan: Plan,
+    threads: usize,
+    watch: &mut Watch<'_>,
+) -> Result<(Vec<Taken>, ThreadPool, Witness)> {
     let mut session = Session::new(subjects, plan)?;
     let (fewest, most) = plan.rounds;
     let start = Instant::now();
@@ -155,7 +165,9 @@ pub fn take(subjects: &[Subject<'_>], plan: Plan, watch: &mut Watch<'_>) -> Resu
         }
     }
     session.take_again(watch)?;
-    Ok(session.taken())
+    let taken = session.taken();
+    let (pool, witness) = session.pools.remove(&threads).expect("a subject with so many threads");
+    Ok((taken, pool, witness))
 }
 
 /// A measurement that goes on: every subject's samples so far, and a witness for each pool.
@@ -171,10 +183,10 @@ impl<'a> Session<'a> {
     fn new(subjects: &'a [Subject<'a>], plan: Plan) -> Result<Self> {
         let mut pools = BTreeMap::new();
         for &Subject { threads, .. } in subjects {
-            if !pools.contains_key(&threads) {
+            if let Entry::Vacant(place) = pools.entry(threads) {
                 let pool = pool(threads)?;
                 let witness = pool.install(Witness::new);
-                pools.insert(threads, (pool, witness));
+                place.insert((pool, witness));
             }
         }
         let raw = subjects.iter().map(|_| Raw { samples: Vec::new(), executed: 0 }).collect();
@@ -211,9 +223,9 @@ impl<'a> Session<'a> {
     }
 
     /// All samples, judged by the best probe of all.
-    fn taken(self) -> Vec<Taken> {
+    fn taken(&self) -> Vec<Taken> {
         let Self { subjects, pools, raw, .. } = self;
-        let judged = |(subject, Raw { samples, executed }): (&Subject<'_>, Raw)| {
+        let judged = |(subject, &Raw { ref samples, executed }): (&Subject<'_>, &Raw)| {
             let (_, witness) = &pools[&subject.threads];
             let seen = || samples.iter().map(|(_, seen)| seen);
             let witnesses = Witnesses {
@@ -272,17 +284,17 @@ mod tests {
         };
         let mut heard = Vec::new();
         let subjects = [subject(1), subject(3)];
-        let samples = take(&subjects, NO_TIME, &mut |round, name| heard.push(format!("{round}: {name}"))).unwrap();
+        let (samples, ..) =
+            take(&subjects, NO_TIME, 3, &mut |round, name| heard.push(format!("{round}: {name}"))).unwrap();
         assert_eq!(*visits.lock().unwrap(), [1, 3, 1, 3]);
         assert_eq!(heard[2], "round 2 of 2 to 5: on 1");
-        for Taken { samples_ns, witnesses, executed } in samples {
+        for Taken { samples_ns, witnesses, .. } in samples {
             let Witnesses { arithmetic, memory, waiting, disturbed } = witnesses;
             assert_eq!(samples_ns.len(), 6, "three of each round are kept");
             let lengths = [arithmetic.len(), memory.len(), waiting.len(), disturbed.len()];
             assert_eq!(lengths, [6; 4], "with what stood beside them");
             assert!(samples_ns.iter().all(|sample| sample.is_finite() && *sample >= 0.0));
             assert!(arithmetic.iter().chain(&memory).chain(&waiting).all(|share| (0.0..=1.0).contains(share)));
-            assert_eq!(executed, 0, "nothing is multiplied");
         }
     }
 
@@ -293,7 +305,7 @@ mod tests {
             Ok(())
         });
         let plan = Plan { total: Duration::from_secs(3600), ..NO_TIME };
-        assert_eq!(take(&[subject], plan, &mut |_, _| ()).unwrap()[0].samples_ns.len(), 5 * 3);
+        assert_eq!(take(&[subject], plan, 1, &mut |_, _| ()).unwrap().0[0].samples_ns.len(), 5 * 3);
     }
 
     #[test]
@@ -304,7 +316,7 @@ mod tests {
             timer.time(|| _ = count.fetch_add(1, Ordering::Relaxed));
             Ok(())
         });
-        let samples = take(&[subject], plan, &mut |_, _| ()).unwrap();
+        let (samples, ..) = take(&[subject], plan, 1, &mut |_, _| ()).unwrap();
         let taken = samples[0].samples_ns.len();
         assert!(count.load(Ordering::Relaxed) > 4 * taken, "{count:?} runs, {samples:?}");
     }

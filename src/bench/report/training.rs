@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{Circumstances, Training, Watch, median};
 use crate::backend::Backend;
 use crate::backends;
-use crate::bench::witness::Witness;
+use crate::bench::witness::{Seen, Witness};
 use crate::checkpoint;
 use crate::config::{Config, PrecisionName, Preset};
 use crate::data::Dataset;
@@ -45,7 +45,7 @@ impl Extent {
 ///
 /// None with a sound preset.
 pub(super) fn measure(
-    circumstances: &Circumstances,
+    (circumstances, witness): (&Circumstances, &mut Witness),
     tier: &Tier,
     dataset: &Dataset,
     extent: &Extent,
@@ -53,14 +53,14 @@ pub(super) fn measure(
 ) -> Result<Vec<Training>> {
     let in_f32 = (PrecisionName::F32, Tier::new(tier.isa()));
     let in_bf16 = tier.tile_units_in_use().first().map(|_| (PrecisionName::Bf16, *tier));
-    let row = |on| measure_on(on, circumstances, dataset, extent, watch);
+    let row = |on| measure_on(on, (circumstances, &mut *witness), dataset, extent, watch);
     std::iter::once(in_f32).chain(in_bf16).map(row).collect()
 }
 
 /// The row of one number format.
 fn measure_on(
     (precision, tier): (PrecisionName, Tier),
-    circumstances: &Circumstances,
+    (circumstances, witness): (&Circumstances, &mut Witness),
     dataset: &Dataset,
     extent: &Extent,
     watch: &mut Watch<'_>,
@@ -75,7 +75,7 @@ fn measure_on(
     let network =
         Network::new(images.rows(), images.cols(), config.classes, &config.layers, config.initial(), config.seed);
     let start = || Trainer::new(TrainingState::new(network.clone(), &config), &config, backend, set);
-    let (epochs, network, final_loss) = train(start, watch);
+    let (epochs, network, final_loss) = train(start, witness, watch);
     let epoch_seconds: Vec<f64> = epochs.iter().map(|epoch| epoch.seconds).collect();
     watch(PART, "prediction");
     let recipe = config.recipe();
@@ -91,7 +91,7 @@ fn measure_on(
         threads: circumstances.threads,
         samples_per_second: samples as f64 / median(&epoch_seconds),
         epoch_seconds,
-        epochs_disturbed: epochs.iter().map(|epoch| epoch.is_disturbed).collect(),
+        epochs_disturbed: epochs.iter().map(|epoch| witness.is_disturbed(&epoch.seen)).collect(),
         final_loss,
         predictions_per_second: samples as f64
             / prediction_seconds(&network, &recipe, backend, &images.bytes_of(0..samples)),
@@ -99,31 +99,34 @@ fn measure_on(
     })
 }
 
-/// The time of an outer epoch.
+/// The time of an outer epoch, and what was seen beside it.
 #[derive(Clone, Copy)]
 struct Epoch {
     seconds: f64,
-    is_disturbed: bool,
+    seen: Seen,
 }
 
-impl Epoch {
-    /// The one that tells more of the same work: an undisturbed one, then the faster.
-    fn better(self, other: Self) -> Self {
-        let order = |epoch: &Self| (epoch.is_disturbed, epoch.seconds);
-        if order(&other) < order(&self) { other } else { self }
-    }
+/// The better of two measurements of the same work: an undisturbed one, then the faster.
+fn better(one: Epoch, other: Epoch, is_disturbed: impl Fn(&Seen) -> bool) -> Epoch {
+    let order = |epoch: &Epoch| (is_disturbed(&epoch.seen), epoch.seconds);
+    if order(&other) < order(&one) { other } else { one }
 }
 
 /// The outer epochs, the network after them and the last loss; `start` gives what trains from the beginning.
-fn train<'a>(start: impl Fn() -> Trainer<'a>, watch: &mut Watch<'_>) -> (Vec<Epoch>, Network, f64) {
-    let mut witness = Witness::new();
-    let (mut epochs, network, final_loss) = train_once(start(), &mut witness, watch);
+fn train<'a>(
+    start: impl Fn() -> Trainer<'a>,
+    witness: &mut Witness,
+    watch: &mut Watch<'_>,
+) -> (Vec<Epoch>, Network, f64) {
+    let (mut epochs, network, final_loss) = train_once(start(), witness, watch);
     for _ in 1..TRAININGS {
-        if epochs.iter().all(|epoch| !epoch.is_disturbed) {
+        if epochs.iter().all(|epoch| !witness.is_disturbed(&epoch.seen)) {
             break;
         }
-        let (again, ..) = train_once(start(), &mut witness, watch);
-        epochs.iter_mut().zip(again).for_each(|(epoch, again)| *epoch = epoch.better(again));
+        let (again, ..) = train_once(start(), witness, watch);
+        for (epoch, again) in epochs.iter_mut().zip(again) {
+            *epoch = better(*epoch, again, |seen| witness.is_disturbed(seen));
+        }
     }
     (epochs, network, final_loss)
 }
@@ -134,7 +137,7 @@ fn train_once(mut trainer: Trainer<'_>, witness: &mut Witness, watch: &mut Watch
         watch(PART, &format!("outer epoch {number} of {REPEATS}"));
         let (report, _, seen) = witness.watch(true, || trainer.epoch(&false.into()).expect("nothing stops it"));
         final_loss = report.final_loss;
-        Epoch { seconds: report.seconds, is_disturbed: witness.is_disturbed(&seen) }
+        Epoch { seconds: report.seconds, seen }
     };
     let epochs = (1..=REPEATS).map(epoch).collect();
     (epochs, trainer.into_state().into_result(), final_loss)
@@ -156,14 +159,19 @@ mod tests {
 
     #[test]
     fn an_undisturbed_epoch_counts_before_a_faster_one() {
-        let epoch = |seconds, is_disturbed| Epoch { seconds, is_disturbed };
+        let epoch = |seconds, waiting| {
+            let mut seen = Seen::default();
+            seen.waiting = waiting;
+            Epoch { seconds, seen }
+        };
+        let (quiet, noisy) = (0.0, 0.5);
         for (one, other, expected) in [
-            (epoch(2.0, true), epoch(3.0, false), 3.0),
-            (epoch(3.0, false), epoch(2.0, true), 3.0),
-            (epoch(3.0, true), epoch(2.0, true), 2.0),
-            (epoch(2.0, false), epoch(3.0, false), 2.0),
+            (epoch(2.0, noisy), epoch(3.0, quiet), 3.0),
+            (epoch(3.0, quiet), epoch(2.0, noisy), 3.0),
+            (epoch(3.0, noisy), epoch(2.0, noisy), 2.0),
+            (epoch(2.0, quiet), epoch(3.0, quiet), 2.0),
         ] {
-            assert_eq!(one.better(other).seconds, expected);
+            assert_eq!(better(one, other, |seen| seen.waiting > 0.1).seconds, expected);
         }
     }
 }

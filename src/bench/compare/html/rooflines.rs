@@ -12,9 +12,10 @@ use crate::bench::compare::text::number;
 use crate::text::shortened;
 
 /// What the charts show.
-pub const KEY: &str = "Each kernel's operations for a byte it has to move, and its rate, on all threads. The slope \
-is the memory's measured rate, a flat roof the measured peak of a number format. Grey: the other reports' highest \
-roof. A kernel above the roof leaves out work that the algorithm counts, or finds its operands in a cache.";
+pub const KEY: &str = "The operations that each kernel executes for a byte it has to move, and their rate, on all \
+threads. The slope is the memory's measured rate, a flat roof the measured peak of a number format. Grey: the other \
+reports' highest roof. A kernel above the slope finds its operands in a cache; one above the flat roof leaves out \
+work, in a report that does not tell how much.";
 
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 38.0;
