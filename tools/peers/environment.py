@@ -22,12 +22,22 @@ def cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+# Beginnings of the variables that libraries take kernels, threads and their waiting from.
+SETTINGS = tuple(f"{name}_" for name in "BLIS DNNL GOMP GOTO KMP MKL OMP ONEDNN OPENBLAS RAYON TF TORCH".split())
+
+
+def python(packages: tuple) -> Path:
+    """The interpreter that has these packages of PyPI."""
+    return PYTHON if packages else Path(sys.executable)
+
+
 def variables() -> dict:
-    """The environment of the workers: as many threads as CPUs, ordinary pages for everyone's operands, no GPU."""
-    threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+    """The environment of the workers: libraries as they come, but with as many threads as CPUs; ordinary pages for
+    everyone's operands, no GPU."""
+    libraries = ("BLIS", "MKL", "OMP", "OPENBLAS", "RAYON")
     return {
-        **os.environ,
-        **{name: str(cpus()) for name in threads},
+        **{name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)},
+        **{f"{library}_NUM_THREADS": str(cpus()) for library in libraries},
         "NUMPY_MADVISE_HUGEPAGE": "0",
         "CUDA_VISIBLE_DEVICES": "",
         "TF_CPP_MIN_LOG_LEVEL": "2",

@@ -1,25 +1,42 @@
 #!/usr/bin/env python3
 """Measures ffwd beside other libraries, all in turns in one run, and writes a table.
 
-    python3 tools/peers/run.py --save peers.json                        everything: about 30 minutes on two cores
+    python3 tools/peers/run.py --save peers.json                        everything: two hours on two cores
     python3 tools/peers/run.py --only products,epochs --readme README.md
+    python3 tools/peers/run.py --only sweep --svg sweep.svg
     python3 tools/peers/run.py --only accuracy --readme docs/recipes.md
     python3 tools/peers/run.py --quick                                  small sizes: does every worker work?
     python3 tools/peers/run.py --only products --peers ffwd,mkl,openblas
     python3 tools/peers/run.py --load peers.json --markdown peers.md    the table of an earlier run
 
-Products of dense matrices: `ffwd::gemm`, MKL, OpenBLAS, matrixmultiply and gemm in f32, MKL and oneDNN (through
-PyTorch) in bf16. Outer epochs of the Keras example "Using the Forward-Forward Algorithm for Image Classification":
-ffwd, and the same algorithm in TensorFlow (with Keras) and in PyTorch. Time to accuracy: presets of ffwd, whose fields
-ffwd tells, and the same mini-batches in PyTorch, epoch after epoch to the end; test images are predicted after each
-epoch, outside the clock, to see when an accuracy is reached.
+Products of dense matrices: `ffwd::gemm`, MKL, OpenBLAS as PyPI and as Debian has it, Debian's BLIS, matrixmultiply and
+gemm in f32, MKL and oneDNN (through PyTorch) in bf16. A sweep of small and odd products: the same in f32. Outer epochs
+of the Keras example "Using the Forward-Forward Algorithm for Image Classification": ffwd, and the same algorithm in
+TensorFlow (with Keras) and in PyTorch. Time to accuracy: presets of ffwd, whose fields ffwd tells, and the same
+mini-batches in PyTorch, epoch after epoch to the end; test images are predicted after each epoch, outside the clock, to
+see when an accuracy is reached.
 
-Each library runs in a process of its own with as many threads as this process has CPUs, and otherwise as it comes;
-between two runs all threads are given time to fall asleep. Operands are uniform in +-1 and made before the clock
-starts; a product runs once unmeasured, and three of its elements are checked. An outer epoch of TensorFlow is traced
-before the clock starts. The Python libraries come from PyPI into tools/peers/.venv (8 GB with PyTorch, whose package
-for Linux brings CUDA along; see requirements.txt). A library that cannot be had or fails is named in the notes, and
-the exit code is 1.
+Each library runs in a process of its own with as many threads as this process has CPUs, and otherwise as it comes:
+variables that would set it otherwise are kept from it. Operands are uniform in +-1 and made before the clock starts; a
+product runs unmeasured before, and three of its elements are checked. Libraries with a C interface are called by the
+same program as those in Rust. Of products that take less than 10 ms a sample is the mean of as many runs as take so
+long.
+
+An outer epoch is trained from the state that ffwd's run was in before it: weights, moments and step counts, which ffwd
+writes once into --states and every library loads, again before each run and outside the clock. An epoch of TensorFlow
+is traced before the clock starts; ffwd orders the images by likeness in every one of these epochs, and so pays each
+time for what a whole run does once.
+
+Each sample is taken between two probes of about a millisecond, made by a process of its own when all threads of the
+library have had time to fall asleep: multiply-adds, and copying where memory may bound what is measured. A sample is
+disturbed where a probe got a smaller share of the best of the run than `fast-train bench` allows, or where the worker's
+threads waited for CPUs that others had, or the host kept, for more than it allows. Disturbed samples are kept, marked,
+left out of medians, and taken again, until there are as many undisturbed ones as there are rounds, or twice as many
+samples. Epochs of a training to an accuracy follow one another and are marked only.
+
+The Python libraries come from PyPI into tools/peers/.venv (8 GB with PyTorch, whose package for Linux brings CUDA
+along; see requirements.txt), Debian's from its packages libopenblas0-pthread and libblis4-openmp. A library that cannot
+be had or fails is named in the notes, and the exit code is 1.
 
 Needs Python 3.9 (the packages of requirements.txt may need a newer one), cargo, 8 GB of memory, and a machine that does
 nothing else.
@@ -34,15 +51,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
+import chart
 import environment
 import machine
 import measure
+import report
+import states
 import table
-from measure import Session, say
 from peers import FULL, GOALS, NAMES, OURS, QUICK, ROLES, Peer, Scale
+from session import Session, say
+from witness import Witness
 from worker import Worker, WorkerError
-
-SCHEMA = "ffwd/peers/v1"
 
 
 def arguments(words: Optional[list] = None) -> argparse.Namespace:
@@ -53,12 +72,18 @@ def arguments(words: Optional[list] = None) -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(ROLES), help=f"what to measure, default all: {','.join(ROLES)}")
     parser.add_argument("--peers", default=",".join(NAMES), help=f"whom to measure, default all: {','.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything works")
-    parser.add_argument("--rounds", type=positive, help=f"runs of each product, default {FULL.rounds}")
-    parser.add_argument("--epochs", type=positive, help=f"outer epochs, default {FULL.epochs}")
+    parser.add_argument("--rounds", type=positive, help=f"undisturbed runs of each product, default {FULL.rounds}")
+    parser.add_argument(
+        "--epochs-rounds", type=positive, help=f"undisturbed runs of each outer epoch, default {FULL.epoch_rounds}"
+    )
     parser.add_argument("--data", help="data set, as fast-train takes it; default mnist, with --quick digits")
+    parser.add_argument(
+        "--states", type=Path, default=states.PLACE, metavar="DIR", help="where states are kept, default %(default)s"
+    )
     parser.add_argument("--save", type=Path, metavar="FILE.json", help="write all samples")
     parser.add_argument("--load", type=Path, metavar="FILE.json", help="take an earlier run's samples, measure nothing")
     parser.add_argument("--markdown", type=Path, metavar="FILE.md", help="write the table")
+    parser.add_argument("--svg", type=Path, metavar="FILE.svg", help="draw the sweep")
     parser.add_argument(
         "--readme", type=Path, metavar="README.md", help=f"put the table between {table.BEGIN} and {table.END}"
     )
@@ -70,9 +95,11 @@ def arguments(words: Optional[list] = None) -> argparse.Namespace:
     try:
         if options.readme:
             table.around(options.readme)
-        options.report = load(options.load) if options.load else None
+        options.report = report.load(options.load) if options.load else None
     except (OSError, ValueError) as error:
         parser.error(str(error))
+    if options.svg and not (options.report["sweep"] if options.report else "sweep" in options.only):
+        parser.error("--svg: found no sweep, expected one among what is measured or loaded")
     return options
 
 
@@ -85,18 +112,6 @@ def some_of(parser: argparse.ArgumentParser, option: str, words: str, names: tup
     return found
 
 
-def load(path: Path) -> dict:
-    """The report of an earlier run."""
-    try:
-        report = json.loads(path.read_text())
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from None
-    found = report.get("schema") if isinstance(report, dict) else None
-    if found != SCHEMA:
-        raise ValueError(f"{path}: found schema {found!r}, expected {SCHEMA!r}")
-    return report
-
-
 def positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -106,7 +121,8 @@ def positive(text: str) -> int:
 
 def scale(options: argparse.Namespace) -> Scale:
     default = QUICK if options.quick else FULL
-    return replace(default, rounds=options.rounds or default.rounds, epochs=options.epochs or default.epochs)
+    rounds, epoch_rounds = options.rounds or default.rounds, options.epochs_rounds or default.epoch_rounds
+    return replace(default, rounds=rounds, epoch_rounds=epoch_rounds)
 
 
 class Comparison:
@@ -115,15 +131,18 @@ class Comparison:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.scale = scale(options)
-        self.missing: dict[str, str] = {}  # why a peer cannot start
+        self.unbuilt = ""  # why the Rust worker cannot start
+        self.missing: dict[str, str] = {}  # why a peer cannot
         self.report = {
-            "schema": SCHEMA,
+            "schema": report.SCHEMA,
             "date": machine.now(),
             "quick": options.quick,
             "system": machine.system(),
             "build": machine.build(),
+            "witness": None,
             "peers": {},
             "products": [],
+            "sweep": [],
             "epochs": None,
             "accuracy": None,
             "notes": [],
@@ -136,17 +155,24 @@ class Comparison:
         """Builds and installs what the chosen peers need."""
         peers = {peer for role in self.roles() for peer in measure.chosen(role, self.options.peers)}
         say("building and installing")
-        reason = environment.build_rust()
+        self.unbuilt = environment.build_rust()
         packages = sorted({package for peer in peers for package in peer.packages})
         failed = environment.install(packages) if packages else {}
         for peer in peers:
-            reasons = [reason] if peer.script is None else [failed[p] for p in peer.packages if p in failed]
+            reasons = [self.unbuilt] if peer.needs_rust else []
+            reasons += [failed[package] for package in peer.packages if package in failed]
             self.missing.update({peer.name: why for why in reasons if why})
 
     def start(self, peer: Peer) -> Worker:
         if peer.name in self.missing:
             raise WorkerError(self.missing[peer.name])
-        return Worker(peer.command(environment.PYTHON, environment.RUST_WORKER), environment.variables())
+        command = peer.command(environment.python(peer.packages), environment.RUST_WORKER)
+        return Worker(command, environment.variables())
+
+    def start_probes(self) -> Worker:
+        if self.unbuilt:
+            raise WorkerError(self.unbuilt)
+        return Worker([str(environment.RUST_WORKER), "probe"], environment.variables())
 
     def note(self, text: str) -> None:
         say(f"  {text}")
@@ -155,25 +181,38 @@ class Comparison:
     def measure(self) -> dict:
         self.prepare()
         self.report["system"]["load_before"] = machine.system()["load_before"]
-        for role in self.roles():
-            say(role)
-            session = Session(measure.chosen(role, self.options.peers), self.start, self.note)
-            try:
-                self.report[role] = getattr(self, role)(session)
-            except WorkerError as error:
-                self.note(f"{role}: {error}")
-            finally:
-                session.stop()
-            self.report["peers"].update(session.versions)
+        witness = Witness(self.start_probes, self.note)
+        try:
+            for role in self.roles():
+                say(role)
+                self.measure_role(role, witness)
+        finally:
+            witness.stop()
+        witness.mark(report.rows(self.report))
+        self.report["witness"] = {**witness.thresholds, "best": witness.best} if witness.thresholds else None
         return self.report
 
+    def measure_role(self, role: str, witness: Witness) -> None:
+        session = Session(measure.chosen(role, self.options.peers), self.start, witness, self.note)
+        try:
+            self.report[role] = getattr(self, role)(session)
+        except (OSError, WorkerError) as error:
+            self.note(f"{role}: {error}")
+        finally:
+            session.stop()
+        self.report["peers"].update(session.versions)
+
     def products(self, session: Session) -> list:
-        return measure.products(session, self.scale)
+        return measure.products(session, self.scale.products, self.scale.rounds)
+
+    def sweep(self, session: Session) -> list:
+        return measure.products(session, self.scale.sweep, self.scale.rounds)
 
     def epochs(self, session: Session) -> dict:
         """Outer epochs on the data set that ffwd finds by its name."""
         data = self.ask_ours(self.data)
-        rows = measure.epochs(session, self.scale, data["directory"])
+        stored = states.provide(self.options.states, self.scale, data, self.ask_ours)
+        rows = measure.epochs(session, self.scale, data["directory"], stored)
         return {"data": data["name"], "samples": self.scale.samples, "steps": self.scale.steps, "rows": rows}
 
     def accuracy(self, session: Session) -> dict:
@@ -202,16 +241,18 @@ class Comparison:
 
 def main() -> int:
     options = arguments()
-    report = options.report or Comparison(options).measure()
+    measured = options.report or Comparison(options).measure()
     if options.save:
-        options.save.write_text(json.dumps(report, indent=1) + "\n")
-    text = table.markdown(report)
+        options.save.write_text(json.dumps(measured, indent=1) + "\n")
+    text = table.markdown(measured)
     print(text, end="")
     if options.markdown:
         options.markdown.write_text(text)
+    if options.svg:
+        options.svg.write_text(chart.draw(measured["sweep"]))
     if options.readme:
         table.fill(options.readme, text)
-    return 0 if options.load or not report["notes"] else 1
+    return 0 if options.load or not measured["notes"] else 1
 
 
 if __name__ == "__main__":

@@ -35,6 +35,10 @@ class Worker:
         return reply
 
     @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
     def alive(self) -> bool:
         return self.process.poll() is None
 

@@ -6,6 +6,7 @@ Positive and negative rows are one batch of 2n, normalised once for each layer a
 from __future__ import annotations
 
 from importlib import metadata
+from statistics import mean
 
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 import images
 import recipe
+import stored
 from serve import Peer, serve
 
 
@@ -24,15 +26,26 @@ def overlay(pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 class Layer:
-    """Units that learn by themselves."""
+    """Units that learn by themselves, from a stored state."""
 
-    def __init__(self, inputs: int, units: int) -> None:
-        self.linear = nn.Linear(inputs, units)
-        nn.init.xavier_uniform_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
+    def __init__(self, state: stored.Layer) -> None:
+        self.linear = nn.Linear(*state.kernel.values.shape)
         betas = (recipe.BETA1, recipe.BETA2)
         self.adam = torch.optim.Adam(self.linear.parameters(), recipe.LEARNING_RATE, betas, fused=True)
+        self.state = state
         self.steps = 0
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Takes the stored state. PyTorch keeps weights as [u, k]."""
+        self.steps = self.state.steps
+        tensors = ((self.linear.weight, self.state.kernel), (self.linear.bias, self.state.bias))
+        for parameter, of_state in tensors:
+            arrays = (of_state.values, of_state.first, of_state.second)
+            values, first, second = (torch.from_numpy(array.T.copy()) for array in arrays)
+            parameter.copy_(values)
+            steps = torch.tensor(float(self.steps))
+            self.adam.state[parameter] = {"step": steps, "exp_avg": first, "exp_avg_sq": second}
 
     def step(self, loss: torch.Tensor) -> None:
         """One step of Adam. Keras adds epsilon before v is corrected for its bias, PyTorch after."""
@@ -61,12 +74,14 @@ class PyTorch(Peer):
     def hello(self) -> dict:
         return {"version": metadata.version("torch"), "detail": ""}
 
-    def epochs(self, samples: int, steps: int, directory: str) -> dict:
+    def epochs(self, samples: int, steps: int, directory: str, state: str) -> dict:
         torch.manual_seed(1)
         pixels, labels = map(torch.from_numpy, images.training_set(directory, samples))
-        sizes = (pixels.shape[1], *recipe.UNITS)
-        layers = [Layer(inputs, units) for inputs, units in zip(sizes, sizes[1:])]
-        final_loss = recipe.FinalLoss()
+        layers = [Layer(layer) for layer in stored.layers(state)]
+
+        def restore() -> None:
+            for layer in layers:
+                layer.restore()
 
         def epoch() -> dict:
             negatives = labels[torch.randperm(len(labels))]
@@ -75,9 +90,9 @@ class PyTorch(Peer):
             for layer in layers:
                 rows, loss = layer.train(rows, steps)
                 losses.append(loss)
-            return {"final_loss": final_loss.add(losses)}
+            return {"loss": mean(losses)}
 
-        self.task = epoch
+        self.before, self.task = restore, epoch
         return {}
 
 

@@ -3,17 +3,29 @@
 A worker is a process that holds one library. It reads one command a line and answers each with one line of JSON:
 
     hello                           {"version": "1.2", "detail": "how it works here"}
-    product OPERATION M K N         {"deviation": 1e-7}; makes operands, multiplies once, checks three elements
-    epochs SAMPLES STEPS DIRECTORY  {}; reads the images and makes a network
-    accuracy [DIRECTORY, PRESET]    {"precision": "f32"}; the same as a preset says; what follows the word is JSON
-    run                             {"ns": 123}; multiplies once or trains one epoch
+    product OPERATION M K N         {"deviation": 1e-7}; makes operands, multiplies, checks three elements
+    epochs [SAMPLES, STEPS, DIRECTORY, STATE]
+                                    {}; reads the images and the state that ffwd has stored in the directory STATE
+    accuracy [DIRECTORY, PRESET]    {"precision": "f32"}; reads the images and makes a network as a preset says
+    run                             {"ns": 123}; multiplies, or trains one epoch
     quit                            no answer: the process ends
 
-An epoch of `epochs` is answered with "final_loss" besides, and an epoch of `accuracy` with the "accuracy" on the test
-images after it, which are predicted when the time has been taken. Two commands are for ffwd's worker alone:
+What stands in brackets is JSON. A run of a small product is the mean of as many as take 10 ms. An epoch of `epochs`
+begins with the stored state every time and is answered with its "loss" besides, the mean of the layers' mean losses. An
+epoch of `accuracy` goes on from the one before, and is answered with the "accuracy" on the test images after it. Only
+the epoch itself is timed. Three commands are for ffwd's worker alone:
 
-    data SPEC                       {"directory": "/d", "name": "mnist"}; finds what `fast-train --data` takes
+    data SPEC                       {"directory": "/d", "name": "mnist", "sha256": "ab12"}; finds what
+                                    `fast-train --data` takes
     preset NAME                     {"preset": {"layers": [500, 500]}}; all fields of a preset
+    states [SAMPLES, STEPS, DIRECTORY, {EPOCH: STATE}]
+                                    {}; trains, and stores what the run is before each of the epochs
+
+Another process, called `probe`, answers
+
+    hello                           {"quiet": 0.85, "waiting": 0.02}; a sample is disturbed where a probe beside it got
+                                    a smaller share of the best, or where a larger share of the CPUs' time was others'
+    probe                           {"fma": 200.1, "copy": 20.1}; GFLOP/s and GB/s just now
 
 What goes wrong is answered as {"error": "one line"}. Preparing anew drops what was prepared before.
 """
@@ -27,11 +39,21 @@ import time
 from typing import Callable, Optional, TextIO
 
 
+# Nanoseconds that a sample of a product takes at least.
+SAMPLE_NS = 10_000_000
+
+
 class Peer:
     """What a worker answers with; a library overrides what it can do."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Drops what was prepared."""
         self.task: Optional[Callable[[], dict]] = None
+        self.runs = 1  # of the task in a sample
+        self.before: Callable[[], None] = lambda: None
         self.afterwards: Callable[[], dict] = dict
 
     def hello(self) -> dict:
@@ -41,8 +63,8 @@ class Peer:
         """Prepares a product and sets `task`."""
         raise ValueError("multiplies no matrices")
 
-    def epochs(self, samples: int, steps: int, directory: str) -> dict:
-        """Prepares a network and sets `task`."""
+    def epochs(self, samples: int, steps: int, directory: str, state: str) -> dict:
+        """Prepares a network and sets `task`, and `before` to what gives it the stored state."""
         raise ValueError("trains no network")
 
     def accuracy(self, directory: str, preset: dict) -> dict:
@@ -50,13 +72,24 @@ class Peer:
         raise ValueError("trains no network")
 
     def run(self) -> dict:
-        """Runs the task once, and what comes afterwards: the reply with the task's time."""
+        """One sample of the task, between what comes before and afterwards: the reply with the time of one run."""
         if self.task is None:
             raise ValueError("nothing is prepared")
+        self.before()
+        elapsed, outcome = self.timed()
+        return {"ns": elapsed // self.runs, **outcome, **self.afterwards()}
+
+    def timed(self) -> tuple[int, dict]:
+        """Nanoseconds of so many runs, and what the last of them came to."""
         start = time.perf_counter_ns()
-        outcome = self.task()
-        elapsed = time.perf_counter_ns() - start
-        return {"ns": elapsed, **outcome, **self.afterwards()}
+        for _ in range(self.runs):
+            outcome = self.task()
+        return time.perf_counter_ns() - start, outcome
+
+    def fill_a_sample(self) -> None:
+        """Doubles the runs until they take long enough."""
+        while self.timed()[0] < SAMPLE_NS:
+            self.runs *= 2
 
     def answer(self, line: str) -> dict:
         command, _, rest = line.partition(" ")
@@ -64,13 +97,14 @@ class Peer:
             return self.hello()
         if command == "run":
             return self.run()
-        self.task, self.afterwards = None, dict
+        self.forget()
         if command == "product":
             operation, *sizes = rest.split(" ")
-            return self.product(operation, *map(int, sizes))
+            reply = self.product(operation, *map(int, sizes))
+            self.fill_a_sample()
+            return reply
         if command == "epochs":
-            samples, steps, directory = rest.split(" ", 2)
-            return self.epochs(int(samples), int(steps), directory)
+            return self.epochs(*json.loads(rest))
         if command == "accuracy":
             return self.accuracy(*json.loads(rest))
         raise ValueError(f"{line!r}: not a command")

@@ -2,22 +2,24 @@
 
 The whole set is one batch, positive and negative rows apart, and rows are normalised in every step, as in the Keras
 example. Labels are written into the whole batch at once and everything is f32, where the example takes image by image
-and normalises the first layer's rows in f64. Preparing traces the graph with one inner step and then takes the initial
-state again.
+and normalises the first layer's rows in f64. Preparing traces the graph with one inner step.
 """
 
 from __future__ import annotations
 
 import os
+from statistics import mean
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
 import images
 import recipe
+import stored
 from serve import Peer, serve
 
 
@@ -28,17 +30,24 @@ def overlay(pixels: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 class Layer:
-    """Units that learn by themselves."""
+    """Units that learn by themselves, from a stored state."""
 
-    def __init__(self, inputs: int, units: int) -> None:
+    def __init__(self, state: stored.Layer) -> None:
+        inputs, units = state.kernel.values.shape
         self.dense = keras.layers.Dense(units, activation="relu")
         self.dense.build((None, inputs))
         self.weights = self.dense.trainable_variables
         self.adam = keras.optimizers.Adam(recipe.LEARNING_RATE, recipe.BETA1, recipe.BETA2, recipe.ADAM_EPSILON)
         self.adam.build(self.weights)
+        self.state = state
 
-    def state(self) -> list:
-        return [*self.weights, *self.adam.variables]
+    def restore(self) -> None:
+        """Takes the stored state."""
+        kernel, bias = self.state.kernel, self.state.bias
+        moments = kernel.first, kernel.second, bias.first, bias.second
+        self.dense.set_weights([kernel.values, bias.values])
+        # In the order in which Keras's Adam keeps them.
+        self.adam.set_weights([np.array(self.state.steps), np.array(recipe.LEARNING_RATE), *moments])
 
     def outputs(self, x: tf.Tensor) -> tf.Tensor:
         """Activations [n, u] of inputs [n, k]."""
@@ -61,11 +70,10 @@ class TensorFlow(Peer):
     def hello(self) -> dict:
         return {"version": tf.__version__, "detail": f"Keras {keras.__version__}"}
 
-    def epochs(self, samples: int, steps: int, directory: str) -> dict:
+    def epochs(self, samples: int, steps: int, directory: str, state: str) -> dict:
         keras.utils.set_random_seed(1)
         pixels, labels = map(tf.constant, images.training_set(directory, samples))
-        sizes = (pixels.shape[1], *recipe.UNITS)
-        layers = [Layer(inputs, units) for inputs, units in zip(sizes, sizes[1:])]
+        layers = [Layer(layer) for layer in stored.layers(state)]
 
         @tf.function
         def epoch(pixels: tf.Tensor, labels: tf.Tensor, steps: tf.Tensor) -> list:
@@ -81,23 +89,17 @@ class TensorFlow(Peer):
                 positive, negative = layer.outputs(positive), layer.outputs(negative)
             return losses
 
-        self.trace(layers, lambda: epoch(pixels, labels, tf.constant(1)))
-        final_loss = recipe.FinalLoss()
+        def restore() -> None:
+            for layer in layers:
+                layer.restore()
 
         def run() -> dict:
             losses = epoch(pixels, labels, tf.constant(steps))
-            return {"final_loss": final_loss.add([float(loss) for loss in losses])}
+            return {"loss": mean(float(loss) for loss in losses)}
 
-        self.task = run
+        epoch(pixels, labels, tf.constant(1))
+        self.before, self.task = restore, run
         return {}
-
-    def trace(self, layers: list[Layer], epoch) -> None:
-        """Runs `epoch` and undoes what it did to the layers."""
-        variables = [variable for layer in layers for variable in layer.state()]
-        before = [variable.numpy() for variable in variables]
-        epoch()
-        for variable, value in zip(variables, before):
-            variable.assign(value)
 
 
 if __name__ == "__main__":

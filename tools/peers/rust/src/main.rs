@@ -1,8 +1,14 @@
-//! The Rust workers of `tools/peers`: ffwd, `matrixmultiply` and `gemm`, one in each process, the first argument.
+//! The Rust workers of `tools/peers`, one library in each process, which the arguments name: `ffwd`, `matrixmultiply`,
+//! `gemm`, or `cblas PATH SYMBOL VERSION DETAIL`, the BLAS in the shared library at PATH. `probe` is the process that
+//! tells how fast the machine is just now.
 //!
 //! They answer the lines that `tools/peers/workers/serve.py` lists, each with one line of JSON.
 
+mod cblas;
+mod library;
+mod probes;
 mod product;
+mod states;
 mod training;
 
 use std::time::Duration;
@@ -10,41 +16,68 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use product::{Library, Product};
+use library::Library;
+use probes::Probes;
+use product::Product;
 
 /// What `run` runs once.
-type Task = Box<dyn FnMut() -> Result<Sample>>;
+enum Task {
+    /// A product, so many times that they fill a sample.
+    Product {
+        product: Product,
+        runs: u32,
+    },
+    Epoch(EpochTask),
+}
 
-/// One run of a task.
-struct Sample {
+/// An epoch of a network.
+type EpochTask = Box<dyn FnMut() -> Result<Epoch>>;
+
+/// An epoch that was trained.
+struct Epoch {
     elapsed: Duration,
-    /// What an epoch is answered with besides, and its name.
-    outcome: Option<(&'static str, f64)>,
+    /// What it is answered with besides, and its name.
+    outcome: (&'static str, f64),
 }
 
 /// A library and what it was told to do.
 struct Worker {
-    name: String,
+    library: Library,
+    /// The version of the library, and what else tells how it works here.
+    hello: Value,
     task: Option<Task>,
 }
 
 impl Worker {
+    /// The library that the arguments name.
+    fn new(arguments: &[&str]) -> Result<Self> {
+        let library = Library::named(arguments)?;
+        let (version, detail) = match (&library, arguments) {
+            (Library::Cblas(_), [.., version, detail]) => (*version, *detail),
+            (Library::Ffwd { isa, .. }, [name]) => (locked_version(name)?, isa.name()),
+            (_, [name, ..]) => (locked_version(name)?, ""),
+            (_, []) => bail!("expected the name of a library"),
+        };
+        Ok(Self { library, hello: json!({ "version": version, "detail": detail }), task: None })
+    }
+
     fn answer(&mut self, line: &str) -> Result<Value> {
         let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
         match command {
-            "hello" => hello(&self.name),
+            "hello" => Ok(self.hello.clone()),
             "data" => training::locate(rest),
             "preset" => training::preset(rest),
+            "states" => states::make(rest),
             "product" => self.product(rest),
             "epochs" => {
                 self.task = None;
-                self.task = Some(training::epochs(rest)?);
+                self.task = Some(Task::Epoch(states::epochs(rest)?));
                 Ok(json!({}))
             }
             "accuracy" => {
                 self.task = None;
                 let (task, precision) = training::accuracy(rest)?;
-                self.task = Some(task);
+                self.task = Some(Task::Epoch(task));
                 Ok(json!({ "precision": precision }))
             }
             "run" => self.run(),
@@ -52,55 +85,86 @@ impl Worker {
         }
     }
 
-    /// Makes the operands of `OPERATION M K N` and multiplies them once, unmeasured, to check the result.
+    /// Makes the operands of `OPERATION M K N` and multiplies them, unmeasured, to check the result and to see how many
+    /// runs fill a sample.
     fn product(&mut self, words: &str) -> Result<Value> {
         self.task = None;
-        let mut library = Library::named(&self.name)?;
         let mut product = Product::parse(words)?;
-        library.multiply(&mut product);
+        self.library.multiply(&mut product, 1);
         let deviation = product.deviation();
-        self.task = Some(Box::new(move || Ok(Sample { elapsed: library.multiply(&mut product), outcome: None })));
+        let runs = self.library.runs_of_a_sample(&mut product);
+        self.task = Some(Task::Product { product, runs });
         Ok(json!({ "deviation": deviation }))
     }
 
     fn run(&mut self) -> Result<Value> {
-        let task = self.task.as_mut().context("run: nothing is prepared")?;
-        let Sample { elapsed, outcome } = task()?;
-        let mut reply = json!({ "ns": elapsed.as_nanos() as u64 });
-        if let Some((name, value)) = outcome {
-            reply[name] = json!(value);
+        match self.task.as_mut().context("run: nothing is prepared")? {
+            Task::Product { product, runs } => {
+                let elapsed = self.library.multiply(product, *runs) / *runs;
+                Ok(json!({ "ns": elapsed.as_nanos() as u64 }))
+            }
+            Task::Epoch(train) => {
+                let Epoch { elapsed, outcome: (name, value) } = train()?;
+                Ok(json!({ "ns": elapsed.as_nanos() as u64, name: value }))
+            }
         }
-        Ok(reply)
     }
 }
 
-/// The version of the library, and what else tells how it works here.
-fn hello(name: &str) -> Result<Value> {
-    let version = locked_version(name).with_context(|| format!("{name}: not in Cargo.lock"))?;
-    let detail = match Library::named(name)? {
-        Library::Ffwd { isa, .. } => isa.name(),
-        Library::Matrixmultiply | Library::Gemm => "",
-    };
-    Ok(json!({ "version": version, "detail": detail }))
-}
-
 /// The version of a package in the lock file this was built with.
-fn locked_version(name: &str) -> Option<&'static str> {
-    let (_, package) = include_str!("../Cargo.lock").split_once(&format!("name = \"{name}\"\nversion = \""))?;
-    package.split('"').next()
+fn locked_version(name: &str) -> Result<&'static str> {
+    let lock = include_str!("../Cargo.lock").split_once(&format!("name = \"{name}\"\nversion = \""));
+    let (_, package) = lock.with_context(|| format!("{name}: not in Cargo.lock"))?;
+    Ok(package.split('"').next().unwrap_or_default())
 }
 
-fn main() -> Result<()> {
-    let name = std::env::args().nth(1).context("expected the name of a library")?;
-    Library::named(&name)?;
-    let mut worker = Worker { name, task: None };
+/// Answers until the driver says `quit` or is gone.
+fn serve(mut answer: impl FnMut(&str) -> Result<Value>) -> Result<()> {
     for line in std::io::stdin().lines() {
         let line = line?;
         if line == "quit" {
             break;
         }
-        let reply = worker.answer(&line).unwrap_or_else(|error| json!({ "error": format!("{error:#}") }));
+        let reply = answer(&line).unwrap_or_else(|error| json!({ "error": format!("{error:#}") }));
         println!("{reply}");
     }
     Ok(())
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["probe"] => {
+            let mut probes = Probes::new();
+            serve(|line| probes.answer(line))
+        }
+        arguments => {
+            let mut worker = Worker::new(arguments)?;
+            serve(|line| worker.answer(line))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_says_its_version_and_multiplies_what_it_was_given() {
+        let mut worker = Worker::new(&["matrixmultiply"]).unwrap();
+        assert!(worker.answer("hello").unwrap()["version"].as_str().unwrap().starts_with("0.3."));
+        assert!(worker.answer("run").is_err(), "nothing is prepared");
+        worker.answer("product NN 20 30 40").unwrap();
+        let [once, again] = [(); 2].map(|()| worker.answer("run").unwrap()["ns"].as_u64().unwrap());
+        assert!((1..1_000_000).contains(&once) && (1..1_000_000).contains(&again), "of one run: {once}, {again}");
+        assert!(worker.answer("product NN 20 30").is_err());
+        assert!(worker.answer("run").is_err(), "what was prepared is gone");
+    }
+
+    #[test]
+    fn arguments_that_are_no_library_are_errors() {
+        for arguments in [&[][..], &["blas"], &["cblas", "no such file"], &["cblas", "no such file", "f", "1", "x"]] {
+            assert!(Worker::new(arguments).is_err(), "{arguments:?}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Training as `fast-train` trains: outer epochs of the Keras example, and whole presets with their accuracy.
+//! Training as `fast-train` trains, and whole presets with their accuracy.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use ffwd::backend::Backend;
 use ffwd::backends;
+use ffwd::checkpoint::Origin;
 use ffwd::config::Config;
 use ffwd::data::{Dataset, Places, Split};
 use ffwd::network::Network;
 use ffwd::predict::Evaluation;
 use ffwd::tier::Tier;
+use ffwd::train::stored::StoredState;
 use ffwd::train::{EpochReport, Trainer, TrainingSet, TrainingState};
 use serde_json::{Value, json};
 
-use crate::{Sample, Task};
+use crate::{Epoch, EpochTask};
 
 /// Where the data set `spec` lies, a name or a directory as `fast-train --data` takes it.
 pub fn locate(spec: &str) -> Result<Value> {
@@ -23,6 +25,7 @@ pub fn locate(spec: &str) -> Result<Value> {
     Ok(json!({
         "directory": dataset.directory,
         "name": dataset.name,
+        "sha256": dataset.sha256(),
         "synthetic": dataset.synthetic,
         "images": dataset.train.images.count(),
     }))
@@ -34,40 +37,28 @@ pub fn preset(name: &str) -> Result<Value> {
     Ok(json!({ "preset": config }))
 }
 
-/// Outer epochs from `SAMPLES STEPS DIRECTORY`: so many images as one batch, so many inner steps for each layer.
-pub fn epochs(words: &str) -> Result<Task> {
-    let words: Vec<_> = words.splitn(3, ' ').collect();
-    let &[samples, steps, directory] = words.as_slice() else { bail!("expected SAMPLES STEPS DIRECTORY") };
-    let (samples, steps): (usize, usize) = (samples.parse().context("SAMPLES")?, steps.parse().context("STEPS")?);
-    let fields = format!("preset = \"keras\"\ninner_steps = {steps}\ntrain_limit = {samples}\nprecision = \"f32\"");
-    let mut run = Run::new(Config::resolve(None, fields.parse()?)?, directory)?;
-    Ok(Box::new(move || {
-        let (elapsed, report) = run.epoch()?;
-        Ok(Sample { elapsed, outcome: Some(("final_loss", report.final_loss)) })
-    }))
-}
-
 /// Epochs of a preset from `[DIRECTORY, PRESET]` in JSON, the latter as [`preset`] gives it, with the accuracy on the
 /// test images after each, outside its time; and the precision that was chosen.
-pub fn accuracy(request: &str) -> Result<(Task, &'static str)> {
+pub fn accuracy(request: &str) -> Result<(EpochTask, &'static str)> {
     let (directory, config): (String, Config) =
         serde_json::from_str(request).context("expected [DIRECTORY, PRESET]")?;
     let mut run = Run::new(config, &directory)?;
     let precision = run.backend.precision();
-    let task: Task = Box::new(move || {
+    let task: EpochTask = Box::new(move || {
         let (elapsed, _) = run.epoch()?;
         let accuracy = run.accuracy().context("no test images")?;
-        Ok(Sample { elapsed, outcome: Some(("accuracy", accuracy)) })
+        Ok(Epoch { elapsed, outcome: ("accuracy", accuracy) })
     });
     Ok((task, precision))
 }
 
 /// A network in training.
-struct Run {
-    config: Config,
+pub struct Run {
+    pub config: Config,
     backend: &'static dyn Backend,
+    dataset: &'static Dataset,
     /// Height and width of an image.
-    size: (usize, usize),
+    pub size: (usize, usize),
     train: Labelled,
     test: Labelled,
     /// From the first epoch on.
@@ -94,13 +85,14 @@ impl Labelled {
 
 impl Run {
     /// What trains as `config` says on the data set in `directory`.
-    fn new(config: Config, directory: &str) -> Result<Self> {
+    pub fn new(config: Config, directory: &str) -> Result<Self> {
         let dataset = Dataset::open(Path::new(directory), "data", config.classes)?;
         // A process trains few networks, so what they borrow may live as long as the process.
         let dataset: &'static Dataset = Box::leak(Box::new(dataset));
         let Dataset { train, test, .. } = dataset;
         Ok(Self {
             backend: Box::leak(backends::choose(config.backend, config.precision, Tier::from_environment()?)?),
+            dataset,
             size: (train.images.rows(), train.images.cols()),
             train: Labelled::first(config.train_limit, train).with_context(|| directory.to_owned())?,
             test: Labelled::first(config.test_limit, test).with_context(|| directory.to_owned())?,
@@ -110,17 +102,48 @@ impl Run {
     }
 
     /// Trains the next epoch. The first one's time includes what a [`Trainer`] does once.
-    fn epoch(&mut self) -> Result<(Duration, EpochReport)> {
+    pub fn epoch(&mut self) -> Result<(Duration, EpochReport)> {
         let start = Instant::now();
-        let Self { config, backend, size: (rows, cols), train, trainer, .. } = self;
-        let set = TrainingSet { pixels: train.pixels.into(), labels: train.labels };
-        let trainer = trainer.get_or_insert_with(|| {
-            let initial = config.initial();
-            let network = Network::new(*rows, *cols, config.classes, &config.layers, initial, config.seed);
-            Trainer::new(TrainingState::new(network, config), config, *backend, set)
-        });
+        if self.trainer.is_none() {
+            self.go_on_from(self.initial());
+        }
+        let trainer = self.trainer.as_mut().expect("there is one now");
         let report = trainer.epoch(&false.into()).context("stopped")?;
         Ok((start.elapsed(), report))
+    }
+
+    /// Before the first epoch.
+    fn initial(&self) -> TrainingState {
+        let Self { config, size: (rows, cols), .. } = self;
+        let network = Network::new(*rows, *cols, config.classes, &config.layers, config.initial(), config.seed);
+        TrainingState::new(network, config)
+    }
+
+    /// Makes the next epoch the one that follows `state`.
+    pub fn go_on_from(&mut self, state: TrainingState) {
+        // The memory of the trainer before is free for this one.
+        self.trainer = None;
+        let set = TrainingSet { pixels: self.train.pixels.into(), labels: self.train.labels };
+        self.trainer = Some(Trainer::new(state, &self.config, self.backend, set));
+    }
+
+    /// Epochs trained so far.
+    pub fn epochs_done(&self) -> usize {
+        self.trainer.as_ref().map_or(0, |trainer| trainer.state().epoch)
+    }
+
+    /// What the run is now, to be stored.
+    pub fn stored(&self) -> StoredState {
+        StoredState {
+            state: self.trainer.as_ref().map_or_else(|| self.initial(), |trainer| trainer.state().clone()),
+            origin: Origin {
+                config: self.config.to_toml(),
+                dataset: self.dataset.name.clone(),
+                dataset_sha256: self.dataset.sha256().to_owned(),
+            },
+            train_seconds: 0.0,
+            products: self.backend.products().to_owned(),
+        }
     }
 
     /// The share of the test images that is predicted right, after an epoch.
