@@ -14,9 +14,9 @@ const KC: usize = 512;
 /// blocks stay large.
 const TASKS_PER_THREAD: usize = 2;
 
-/// The fewest multiply-adds that are worth a task: at 50 to 140 G/s they take 30 to 80 us, a few times as long as it
+/// The fewest multiply-adds that are worth a task: at 50 to 140 G/s they take 15 to 40 us, a few times as long as it
 /// takes to wake a thread.
-const TASK_MULTIPLY_ADDS: usize = 1 << 22;
+const TASK_MULTIPLY_ADDS: usize = 1 << 21;
 
 /// The fewest rows of a task: 32 rows do 16 operations for each byte of packed B that is read from L3, which is 16 GB/s
 /// at 256 GFLOP/s.

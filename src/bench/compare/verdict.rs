@@ -67,7 +67,7 @@ fn verdict(comparison: &Comparison, index: usize, heading: &Heading) -> Verdict 
     Verdict {
         report: heading.letter.clone(),
         speeds: speeds.into_iter().flatten().collect(),
-        reasons: reasons((&comparison.reports[0], &comparison.rooflines[0]), (heading, &comparison.rooflines[index])),
+        reasons: reasons(comparison, index),
         disturbed: [&comparison.reports[0], heading].into_iter().filter_map(disturbed).collect(),
     }
 }
@@ -99,7 +99,9 @@ fn speed(of: &'static str, ratios: &[[f64; 3]]) -> Option<Speed> {
     Some(Speed { of, ratio: mean(1), low: mean(0), high: mean(2), rows: ratios.len() })
 }
 
-fn reasons((first, of_first): (&Heading, &Roofline), (other, of_other): (&Heading, &Roofline)) -> Vec<String> {
+fn reasons(comparison: &Comparison, index: usize) -> Vec<String> {
+    let (first, of_first) = (&comparison.reports[0], &comparison.rooflines[0]);
+    let (other, of_other) = (&comparison.reports[index], &comparison.rooflines[index]);
     let mut reasons = Vec::new();
     if of_first.threads != of_other.threads {
         reasons.push(format!("{} against {}", count(of_other.threads, "thread"), of_first.threads));
@@ -115,7 +117,12 @@ fn reasons((first, of_first): (&Heading, &Roofline), (other, of_other): (&Headin
         };
         reasons.extend(of_rates(&format!("{dtype} peak"), "GFLOP/s", peak(of_other), peak(of_first)));
     }
-    reasons.extend(of_rates("memory", "GB/s", of_other.memory, of_first.memory));
+    // Copies, because every report has them.
+    let copy = |index: usize, roofline: &Roofline| {
+        let rates = comparison.peaks.iter().filter(|row| row.op == "copy").filter_map(|row| row.cells[index].as_ref());
+        rates.filter(|cell| cell.threads == roofline.threads).map(|cell| cell.rate).next()
+    };
+    reasons.extend(of_rates("memory", "GB/s", copy(index, of_other), copy(0, of_first)));
     for level in [2, 3] {
         let mebibytes = |heading: &Heading| {
             let caches = heading.system.caches.iter().filter(|cache| cache.level == level);

@@ -58,12 +58,17 @@ fn bars<'a>(comparison: &'a Comparison, row: &'a Row) -> impl Iterator<Item = Ba
         Some(Bar {
             report,
             letter: comparison.reports[report].letter.clone(),
-            variant: format!("{} {}", row.dtype, variant(cell)),
+            variant: in_format(&row.dtype, variant(cell)),
             value: cell.rate,
             ends: Some(cell.rates(row.unit)),
         })
     };
     row.cells.iter().enumerate().filter_map(bar)
+}
+
+/// The number format in front of a variant, unless the name of its instruction set has it: room is short.
+fn in_format(dtype: &str, variant: String) -> String {
+    if variant.contains(dtype) { variant } else { format!("{dtype} {variant}") }
 }
 
 /// A figure for outer epochs and one for prediction, a group for each task.
@@ -73,7 +78,7 @@ pub fn training(comparison: &Comparison) -> Vec<Markup> {
         let task = format!("{} · {} images · layers {}", row.training.dataset, row.training.samples, layers(row));
         let bar = |value| {
             let report = comparison.reports.iter().position(|report| report.letter == row.report).unwrap_or_default();
-            let variant = format!("{} {} ×{}", row.training.dtype, row.training.isa, row.training.threads);
+            let variant = in_format(&row.training.dtype, format!("{} ×{}", row.training.isa, row.training.threads));
             Bar { report, letter: row.report.clone(), variant, value, ends: None }
         };
         epochs.entry(task.clone()).or_default().push(bar(row.training.samples_per_second));
