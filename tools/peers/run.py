@@ -19,8 +19,8 @@ see when an accuracy is reached.
 Each library runs in a process of its own with as many threads as this process has CPUs, and otherwise as it comes:
 variables that would set it otherwise are kept from it. Operands are uniform in +-1 and made before the clock starts; a
 product runs unmeasured before, and three of its elements are checked. Libraries with a C interface are called by the
-same program as those in Rust. Of products that take less than 10 ms a sample is the mean of as many runs as take so
-long.
+same program as those in Rust. Of products that take less than 30 ms a sample is the mean of as many runs as take so
+long, after as many that are not measured.
 
 An outer epoch is trained from the state that ffwd's run was in before it: weights, moments and step counts, which ffwd
 writes once into --states and every library loads, again before each run and outside the clock. An epoch of TensorFlow

@@ -12,7 +12,7 @@ use crate::cblas::Cblas;
 use crate::product::Product;
 
 /// What a sample takes at least: of small products it is the mean of many runs.
-const SAMPLE: Duration = Duration::from_millis(10);
+const SAMPLE: Duration = Duration::from_millis(30);
 
 /// A library that is ready to multiply.
 pub enum Library {
