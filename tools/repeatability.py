@@ -5,6 +5,8 @@
     python3 tools/repeatability.py --neighbour              a busy loop on one CPU, on for 2 s and off for 2 s
     python3 tools/repeatability.py --keep DIR --neighbour   the reports stay in DIR
     python3 tools/repeatability.py --compare A.json B.json  two reports that are there already
+    python3 tools/repeatability.py --compare A.json B.json --copies 0.6
+                                                            the same, judged by another threshold for copies
 
 What is compared are the medians of the samples that are not disturbed, as `fast-train compare` takes them, and beside
 them the medians of all samples. Reports of one build on one machine should differ by at most 2% in the median over
@@ -26,11 +28,14 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Iterator
+from typing import Iterator, Optional
 
 ON, OFF = 2.0, 2.0  # seconds
 OF_THE_MEDIAN, OF_EACH = 0.02, 0.05
 LONG = 5e6  # nanoseconds
+
+# The thresholds of src/bench/probe.rs for multiply-adds and for waiting, where copies are judged anew.
+QUIET, WAITING = 0.85, 0.02
 
 
 def arguments() -> argparse.Namespace:
@@ -43,6 +48,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="quick reports")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the reports there")
     parser.add_argument("--compare", type=Path, nargs=2, metavar="REPORT.json", help="measure nothing")
+    parser.add_argument("--copies", type=float, metavar="SHARE", help="judge anew: copies below it disturb a sample")
     return parser.parse_args()
 
 
@@ -82,6 +88,15 @@ def measure(program: Path, quick: bool, directory: Path) -> list[dict]:
     return reports
 
 
+def judge_anew(report: dict, copies: float) -> dict:
+    """The report with its kernels' samples judged by this threshold for copies."""
+    for row in report["kernels"]:
+        seen = row["witnesses"]
+        shares = zip(seen["arithmetic"], seen["memory"], seen["waiting"])
+        seen["disturbed"] = [adds < QUIET or copy < copies or waiting > WAITING for adds, copy, waiting in shares]
+    return report
+
+
 def times(row: dict, all_samples: bool) -> list[float]:
     """The samples that count, in nanoseconds; all of them where none is undisturbed."""
     samples = row["samples_ns"]
@@ -109,6 +124,8 @@ def disturbed(report: dict) -> str:
 def judged(reports: list[dict]) -> bool:
     """Prints by how much two reports differ; whether that is within what is expected."""
     quiet, noisy = differences(reports, all_samples=False), differences(reports, all_samples=True)
+    if not quiet:
+        sys.exit("the reports have no kernel in common")
     print(f"{'kernel':<64} {'ms':>9} {'quiet':>8} {'all':>8}")
     for key, (ns, difference) in quiet.items():
         name = " ".join(map(str, key[:4]))
@@ -127,11 +144,18 @@ def judged(reports: list[dict]) -> bool:
 def main() -> int:
     options = arguments()
     if options.compare:
-        return 0 if judged([json.loads(path.read_text()) for path in options.compare]) else 1
+        return finish([json.loads(path.read_text()) for path in options.compare], options.copies)
     with tempfile.TemporaryDirectory() as temporary, neighbour(options.neighbour):
         directory = options.keep or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)
         reports = measure(options.program, options.quick, directory)
+    return finish(reports, options.copies)
+
+
+def finish(reports: list[dict], copies: Optional[float]) -> int:
+    """The exit code, when all is printed."""
+    if copies is not None:
+        reports = [judge_anew(report, copies) for report in reports]
     return 0 if judged(reports) else 1
 
 
