@@ -26,7 +26,7 @@ pub const QUIET_MEMORY: f64 = 0.5;
 
 /// A sample is disturbed where a thread waited for a CPU for more than this share of it. A kernel may take longer by
 /// the same share, and two reports of one machine are meant to differ by no more. Threads of quiet machines wait for
-/// 0.1%.
+/// 0.2%.
 pub const WAITING: f64 = 0.02;
 
 /// Runs of [`multiply_adds`] in a probe: a millisecond with two pipes.

@@ -80,7 +80,8 @@ pub struct Taken {
     pub executed: u64,
 }
 
-/// What a subject's samples are taken with.
+/// What has been taken of a subject so far: times in nanoseconds, what was seen beside each, and
+/// [`Taken::executed`].
 struct Raw {
     samples: Vec<(f64, Seen)>,
     executed: u64,
@@ -104,19 +105,19 @@ impl Timer<'_> {
         let runs = u32::try_from(runs).unwrap_or(u32::MAX).max(1);
         let start = Instant::now();
         let (mut taken, mut quiet) = (0, 0);
-        // When the visit would have been over on a quiet machine.
-        let mut waiting_since = None;
+        // When the visit would have been over on a quiet machine: from then on it spends its patience.
+        let mut late_since = None;
         loop {
             if taken >= self.plan.samples && start.elapsed() >= self.plan.visit {
-                let since = *waiting_since.get_or_insert_with(Instant::now);
+                let since = *late_since.get_or_insert_with(Instant::now);
                 if quiet >= self.plan.samples || since.elapsed() >= self.plan.patience.min(*self.retakes) {
                     *self.retakes = self.retakes.saturating_sub(since.elapsed());
                     break;
                 }
             }
             let before = self.witness.before(self.uses_memory);
-            // The copy of the probe has pushed the operands out of the caches. One run brings them back, and takes no
-            // time where there are many.
+            // The copy of the probe has pushed the operands out of the caches. One run brings them back, and takes
+            // little time where a sample has more runs than a visit has samples.
             (0..u32::from(runs > SAMPLES_OF_A_VISIT)).for_each(|_| run());
             let ((), time, seen) = self.witness.watch_behind(before, || (0..runs).for_each(|_| run()));
             self.raw.samples.push((time.as_secs_f64() * 1e9 / f64::from(runs), seen));
