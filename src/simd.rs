@@ -124,6 +124,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn prefetch(self, _from: &[f32]) {}
 
+    /// Asks for the cache line of the first float of `from` in the second-level cache, where it does not displace what
+    /// is being worked on; does nothing where there is no such instruction.
+    #[inline(always)]
+    fn prefetch_for_later(self, _from: &[f32]) {}
+
     /// Loads the floats of `from`, at most `LANES`, with zeros behind them.
     #[inline(always)]
     fn load_partial(self, from: &[f32]) -> Self::Vector {

@@ -1,8 +1,8 @@
 //! Products whose B is not packed: the micro-kernel reads it where it lies.
 //!
 //! Packing copies each element of B once. That pays where an element then takes part in hundreds of multiply-adds and
-//! would otherwise come from far away; where C is low, or B lies in L2 as it is, it costs more than it brings. The
-//! loops are
+//! would otherwise come from far away. Where C is low, it costs more than it brings, and so it does where B lies in L2 as
+//! it is and C is narrow or has a few hundred rows. The loops are
 //!
 //! ```text
 //! loop 4  pc:   kc steps
@@ -27,14 +27,22 @@ use crate::simd::{Kernel, Simd};
 /// multiply-adds.
 const STEPS_OF_A_ROW: usize = 4;
 
-/// Whether B, k x n, is to be read where it lies, in tiles of `mr` rows.
-pub(super) fn suits(a: Matrix<'_>, b: Matrix<'_>, mr: usize, caches: Caches) -> bool {
+/// Rows of C that take as long as a single one, whose time is that of reading B.
+const ROWS_THAT_TAKE_AS_LONG: usize = 4;
+
+/// The fewest rows of a wide C for which B is packed although it lies in L2. Rows of B lie in pages of their own, which
+/// every tile asks the second-level TLB for; over so many rows that costs more than the meeting of the threads that
+/// pack B together.
+const SHARED_ROWS: usize = 512;
+
+/// Whether B, k x n, is to be read where it lies, in tiles of `mr` x `nr`.
+pub(super) fn suits(a: Matrix<'_>, b: Matrix<'_>, (mr, nr): (usize, usize), caches: Caches) -> bool {
     let (m, k, n) = (a.rows(), a.columns(), b.columns());
     let half_of_l2 = caches.l2 / 2 / size_of::<f32>();
     let rows_are_contiguous = a.column_stride() == 1 && b.column_stride() == 1 && b.row_stride() >= n;
     // Each element of B is read once or twice.
     let is_low = m <= 2 * mr;
-    let is_near = k * n <= half_of_l2;
+    let is_near = k * n <= half_of_l2 && (m < SHARED_ROWS || n <= nr);
     m > 0 && n > 0 && is_never_split(k) && rows_are_contiguous && (is_low || is_near)
 }
 
@@ -48,7 +56,7 @@ pub(super) fn sgemm<S: Simd, const MR: usize>(
     memory: &[Mutex<Vec<f32>>],
 ) {
     let (m, k, n) = (a.rows(), a.columns(), b.columns());
-    let (tasks, kc) = (tasks((m, k, n), memory.len()), steps_of_a_panel(k));
+    let (tasks, kc) = (tasks((m.max(ROWS_THAT_TAKE_AS_LONG), k, n), memory.len()), steps_of_a_panel(k));
     let length = if m == 1 { n.next_multiple_of(S::LANES) } else { kc * (MR + S::LANES) };
     let work = |mut c: MatrixMut<'_>, i, j| {
         let memory = &mut *of_this_thread(memory);
@@ -224,10 +232,11 @@ mod tests {
         let floats = vec![0.0; 3_000_000];
         let suits = |m, k, n| {
             let (a, b) = (Matrix::strided(&floats, m, k, 1, 1), Matrix::new(&floats, k, n));
-            suits(a, b, 14, CACHES)
+            suits(a, b, (14, 32), CACHES)
         };
         assert!(suits(1, 784, 500) && suits(28, 784, 500) && suits(9_000, 500, 10) && suits(28, 5_000, 500));
         assert!(suits(256, 256, 256) && suits(362, 362, 362) && !suits(363, 363, 363), "512 KB of B");
+        assert!(suits(511, 256, 256) && !suits(512, 256, 256) && suits(512, 256, 32), "rows that share B");
         assert!(!suits(0, 784, 500) && !suits(1, 784, 0), "there is nothing to compute");
         assert!(!suits(29, 784, 500) && !suits(1, 8_192, 10), "another form is split there");
     }
@@ -236,9 +245,9 @@ mod tests {
     fn operands_whose_rows_are_not_contiguous_are_packed() {
         let floats = vec![0.0; 1_000];
         let (natural, other) = (Matrix::new(&floats, 8, 8), Matrix::new(&floats, 8, 8).transposed());
-        assert!(suits(natural, natural, 6, CACHES));
-        assert!(!suits(other, natural, 6, CACHES) && !suits(natural, other, 6, CACHES));
-        assert!(!suits(natural, Matrix::strided(&floats, 8, 8, 0, 1), 6, CACHES), "rows that overlap");
+        assert!(suits(natural, natural, (6, 16), CACHES));
+        assert!(!suits(other, natural, (6, 16), CACHES) && !suits(natural, other, (6, 16), CACHES));
+        assert!(!suits(natural, Matrix::strided(&floats, 8, 8, 0, 1), (6, 16), CACHES), "rows that overlap");
     }
 
     #[test]

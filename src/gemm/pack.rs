@@ -72,10 +72,12 @@ fn pack_transposed(from: Matrix<'_>, width: usize, to: &mut [f32]) {
     let whole = steps - steps % SQUARE;
     for group in 0..width.div_ceil(SQUARE) {
         let lane = (group * SQUARE).min(width - SQUARE);
-        let rows: [&[f32]; SQUARE] = std::array::from_fn(|i| &from.from(lane + i, 0)[..whole]);
-        for (step, to) in (0..whole).step_by(SQUARE).zip(to.chunks_exact_mut(SQUARE * width)) {
-            let square = rows.map(|row| f32x4::new(row[step..][..SQUARE].try_into().expect("a slice of four")));
-            for (line, to) in f32x4::transpose(square).into_iter().zip(to.chunks_exact_mut(width)) {
+        let [a, b, c, d] = std::array::from_fn(|i| from.from(lane + i, 0)[..whole].as_chunks::<SQUARE>().0);
+        // All of one length, so that none of them is checked in the loop.
+        let rows = a.iter().zip(b).zip(c).zip(d);
+        for ((((a, b), c), d), to) in rows.zip(to.chunks_exact_mut(SQUARE * width)) {
+            let square = f32x4::transpose([*a, *b, *c, *d].map(f32x4::new));
+            for (line, to) in square.into_iter().zip(to.chunks_exact_mut(width)) {
                 to[lane..][..SQUARE].copy_from_slice(&line.to_array());
             }
         }

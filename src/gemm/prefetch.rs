@@ -36,7 +36,7 @@ impl<'a> Prefetch<'a> {
             if row == matrix.rows() {
                 return;
             }
-            simd.prefetch(matrix.from(row, column));
+            simd.prefetch_for_later(matrix.from(row, column));
             self.next = if column + LINE < matrix.columns() { (row, column + LINE) } else { (row + 1, 0) };
         }
     }

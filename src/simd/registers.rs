@@ -126,6 +126,11 @@ impl<S: Simd<One = S>, const N: usize> Simd for Registers<S, N> {
     fn prefetch(self, from: &[f32]) {
         self.0.prefetch(from);
     }
+
+    #[inline(always)]
+    fn prefetch_for_later(self, from: &[f32]) {
+        self.0.prefetch_for_later(from);
+    }
 }
 
 /// A kernel that runs on vectors of `N` registers.

@@ -291,7 +291,9 @@ impl Kernel for Moves<'_> {
         };
         let vector = simd.load(&floats[at..]);
         simd.prefetch(&floats[at..]);
+        simd.prefetch_for_later(&floats[at..]);
         simd.prefetch(&[]);
+        simd.prefetch_for_later(&[]);
         let tail = |length: usize| {
             let mut stored = vec![UNTOUCHED; S::LANES + at + length + S::LANES];
             simd.store_partial(&mut stored[S::LANES + at..][..length], vector);

@@ -114,6 +114,12 @@ macro_rules! x86_simd {
             }
 
             #[inline(always)]
+            fn prefetch_for_later(self, from: &[f32]) {
+                // SAFETY: every x86-64 CPU has the instruction, and it may be given any address.
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(from.as_ptr().cast()) };
+            }
+
+            #[inline(always)]
             fn flush(self, a: $vector, least: $vector) -> $vector {
                 // SAFETY: the token exists, so the CPU has the instructions.
                 unsafe { $flush(a, least) }

@@ -144,6 +144,8 @@ fn main() -> Result<()> {
             serve(|line| probes.answer(line))
         }
         arguments => {
+            // The caller is a thread of the pool, as the main thread is one of OpenMP's.
+            rayon::ThreadPoolBuilder::new().use_current_thread().build_global()?;
             let mut worker = Worker::new(arguments)?;
             serve(|line| worker.answer(line))
         }
