@@ -96,7 +96,7 @@ impl Tier {
 
     /// Whether a run whose precision is left open is in bf16: where a tile unit was asked for, and where whole runs
     /// have been measured to be faster in bf16 than in f32. That is so with `vdpbf16ps` on Zen 5, and not known of
-    /// other CPUs (docs/performance.md). Whoever asks for vectors gets f32.
+    /// other CPUs (docs/experiments.md). Whoever asks for vectors gets f32.
     pub fn prefers_bf16(&self) -> bool {
         let is_faster = || self.tile_units_in_use().first().is_some_and(|&unit| is_faster_than_f32(unit));
         self.asks_for_bf16() || self.is_open && is_faster()

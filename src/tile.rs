@@ -108,7 +108,7 @@ pub trait TileUnit: Copy + Send + Sync + 'static {
     const RUNS_BESIDE_VECTORS: bool;
 
     /// What a multiply-add of the fused backend's sparse form costs, in multiply-adds of this unit
-    /// (docs/performance.md).
+    /// (docs/experiments.md).
     const COST_OF_SPARSE: f64;
 
     /// The name that `FFWD_ISA` takes, or that of the vectors.

@@ -80,7 +80,7 @@ impl DenseProducts for F32 {
 
     /// The sparse form is slower for each product that it computes: it adds up along the inputs, so that each tile of 4
     /// x 4 products ends in 16 sums across a vector. It has to leave out enough products to make up for that. The share
-    /// has been measured on AVX-512 and AVX2 (docs/performance.md).
+    /// has been measured on AVX-512 and AVX2 (docs/experiments.md).
     fn sparse_share(self, _: &Inputs) -> f64 {
         0.3
     }
