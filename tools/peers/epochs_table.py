@@ -12,8 +12,10 @@ from peers import EPOCHS, OURS
 # Outer epochs of the Keras example.
 RUN = 250
 
-# The loss of an epoch whose negatives are drawn anew differs by about this much at most.
-LOSS_TOLERANCE = 0.002
+# Each library permutes the labels of the negatives by itself. Of 60,000, the share of true ones among them has a
+# standard deviation of 0.12%. Where all else is told apart, such a row has a loss of about 5, and half of the rows are
+# negatives: losses of two libraries differ by 0.004 in one standard deviation, and by three of them at most.
+LOSS_TOLERANCE = 0.012
 
 
 def epochs_table(epochs: dict) -> str:
@@ -38,7 +40,7 @@ def epochs_table(epochs: dict) -> str:
     below = filled(
         f"Mean over {RUN}: of the epochs from 1 to {RUN}, linear in the logarithm of the epoch's number between those "
         f"that were measured, and constant beyond epoch {numbers[-1]}. Loss off by: the largest difference of an "
-        "epoch's mean loss from ffwd's."
+        "epoch's mean loss from ffwd's; each library draws negatives of its own."
     )
     return "\n\n".join([lead, *with_legend(table(head, body)), below])
 

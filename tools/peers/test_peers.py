@@ -93,16 +93,20 @@ def start(peer) -> Worker:
 
 
 class Probes:
-    """A process of probes that get these speeds, and then the last of them."""
+    """A process of probes that get these speeds, and then the last of them, each after one that the system slows."""
 
     def __init__(self, *speeds: float) -> None:
         self.speeds = list(speeds)
+        self.is_awake = True
 
     def ask(self, line: str) -> dict:
         if line == "hello":
             return {"quiet": {"fma": 0.85, "copy": 0.5}, "waiting": 0.02}
         if not self.speeds:
             raise WorkerError("its worker ended")
+        self.is_awake = not self.is_awake
+        if not self.is_awake:
+            return {"fma": 1.0, "copy": 0.1}
         return {"fma": self.speeds.pop(0) if len(self.speeds) > 1 else self.speeds[0], "copy": 10.0}
 
     def stop(self) -> None:
@@ -454,8 +458,8 @@ class Tables(unittest.TestCase):
         self.assertEqual((whole.ns, whole.mark), ((3 + 249) / 250, cells.MARK))
 
     def test_losses_that_differ_are_told(self) -> None:
-        rows = [self.epoch("ffwd", 20, 2, 0.7247), self.epoch("tensorflow", 20, 30, 0.7347)]
-        self.assertIn("The loss of epoch 20 differs by 0.0100", table.markdown(report([], rows, [])))
+        rows = [self.epoch("ffwd", 20, 2, 0.7247), self.epoch("tensorflow", 20, 30, 0.7447)]
+        self.assertIn("The loss of epoch 20 differs by 0.0200", table.markdown(report([], rows, [])))
 
     def test_accuracy_shows_the_time_to_it_and_the_multiple_of_our_time_in_f32(self) -> None:
         def row(peer: str, precision: str, seconds: list, accuracy: list) -> dict:

@@ -16,7 +16,7 @@ from worker import Worker, WorkerError
 PAUSE = 0.3
 
 # Probes before the first sample, so that a good one is known from the beginning. They have pauses in between as those
-# beside samples have: what is copied again at once is copied faster.
+# beside samples have.
 FIRST = 10
 
 # The probes that judge what is bound by arithmetic alone, and what may be bound by memory.
@@ -52,6 +52,8 @@ class Witness:
         if self.worker is None:
             return None
         try:
+            # The first brings back pages that the system has taken from a process which slept for a minute.
+            self.worker.ask("probe")
             found = self.worker.ask("probe")
         except WorkerError as error:
             self.give_up(error)
