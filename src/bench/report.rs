@@ -14,6 +14,7 @@ mod kernels;
 mod markdown;
 mod measure;
 mod memory_roof;
+mod outline;
 pub mod peaks;
 mod sample;
 mod scaling;
@@ -24,6 +25,7 @@ pub use csv::csv;
 pub use markdown::markdown;
 pub use measure::{Watch, measure};
 pub use memory_roof::MemoryRoof;
+pub use outline::outline;
 
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +85,9 @@ pub struct System {
     pub isa_detected: Vec<String>,
     /// Those that the kernels can use here, fastest first.
     pub isa_usable: Vec<String>,
+    /// The tile units that the kernels can use here, fastest first; reports of earlier versions do not tell.
+    #[serde(default)]
+    pub tile_units: Vec<String>,
     /// The kernel's name and release.
     pub kernel: Option<String>,
     /// The hypervisor, as CPUID spells it; null where there is none.

@@ -11,12 +11,22 @@ pub fn of(system: &System) -> Option<&'static str> {
     let model = system.model?;
     match (system.vendor.as_deref()?, system.family) {
         ("AuthenticAMD", Some(family)) => amd(family, model),
-        ("GenuineIntel", Some(6)) => intel(model, system.stepping.unwrap_or(0)),
+        ("GenuineIntel", Some(6)) => {
+            let name = intel(model, system.stepping.unwrap_or(0));
+            let has_amx = system.tile_units.iter().any(|unit| unit == "amx");
+            // A hypervisor may give another model's number, but instructions it cannot add.
+            if has_amx && !name.is_some_and(|name| WITH_AMX.contains(&name)) { Some(SINCE_AMX) } else { name }
+        }
         (ARM, None) => arm(model),
         (APPLE, None) => apple(model),
         _ => None,
     }
 }
+
+/// Those of Intel's that have AMX.
+const WITH_AMX: [&str; 3] = ["Sapphire Rapids", "Emerald Rapids", "Granite Rapids"];
+/// What is known of a CPU that has it and the number of another.
+const SINCE_AMX: &str = "Sapphire Rapids or later";
 
 /// Vendors as `/proc/cpuinfo` of AArch64 spells them.
 const ARM: &str = "0x41";
@@ -114,6 +124,18 @@ mod tests {
         assert_eq!(of_part("0x41", 0xd40), Some("Neoverse V1"), "Graviton 3");
         assert_eq!(of_part("0x61", 0x023), Some("Apple M1"));
         assert_eq!(of_part("0x48", 0xd40), None, "another vendor's part");
+    }
+
+    #[test]
+    fn a_model_that_cannot_have_what_the_cpu_has_is_not_believed() {
+        let with = |model, unit: &str| {
+            let (vendor, tile_units) = (Some("GenuineIntel".to_owned()), vec![unit.to_owned()]);
+            of(&System { vendor, family: Some(6), model: Some(model), tile_units, ..System::default() })
+        };
+        assert_eq!(with(0xa7, "amx"), Some("Sapphire Rapids or later"), "a guest with Rocket Lake's number");
+        assert_eq!(with(0xff, "amx"), Some("Sapphire Rapids or later"));
+        assert_eq!(with(0xad, "amx"), Some("Granite Rapids"));
+        assert_eq!(with(0xa7, "avx512bf16"), Some("Rocket Lake"));
     }
 
     #[test]

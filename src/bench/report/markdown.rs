@@ -105,6 +105,7 @@ fn about(report: &Report) -> Vec<[String; 2]> {
         row("CPUs, cores, threads of a core, NUMA nodes", format!("{cpus}, {cores}, {threads}, {nodes}")),
         row("caches", caches.join(", ")),
         row("memory", memory),
+        row("tile units", system.tile_units.join(" ")),
         row("ISA detected, usable", format!("{}; {}", system.isa_detected.join(" "), system.isa_usable.join(" "))),
         row("kernel, hypervisor, governor", format!("{kernel}, {hypervisor}, {governor}")),
         row("control group's CPUs, memory", format!("{}, {group_memory}", or_none(system.cgroup_cpus))),

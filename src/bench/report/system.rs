@@ -1,10 +1,11 @@
 //! The [`System`] of this program: what the machine tells, and which instruction sets the kernels can use of it.
 //!
-//! Relies on [`crate::machine`] for the one, on [`crate::isa`] for the other.
+//! Relies on [`crate::machine`] for the one, on [`crate::isa`] and [`crate::tier`] for the other.
 
 use super::System;
 use crate::isa::Isa;
 use crate::machine::{self, Machine};
+use crate::tier::{Tier, Usability};
 
 impl System {
     /// The machine that this program runs on.
@@ -28,6 +29,8 @@ impl System {
             cgroup_cpus,
             cgroup_memory_bytes,
         } = machine::detect();
+        let usable = |(name, usability): (&str, _)| (usability == Usability::Usable).then(|| name.to_owned());
+        let tile_units = Tier::tile_units().filter_map(usable).collect();
         let isa_usable = Isa::available().iter().map(|isa| isa.name().to_owned()).collect();
         Self {
             cpu_model,
@@ -43,6 +46,7 @@ impl System {
             memory_bytes,
             isa_detected,
             isa_usable,
+            tile_units,
             kernel,
             hypervisor,
             governor,

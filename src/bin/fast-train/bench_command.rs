@@ -34,6 +34,7 @@ pub fn run(arguments: &BenchArguments) -> Result<ExitCode> {
     announcer.bar.finish_and_clear();
     dataset.check_unchanged()?;
     print(text(&report, arguments.output).trim_end())?;
+    report::outline(&report).iter().for_each(say);
     if let Some(file) = file {
         file.write(&json(&report))?;
         say(format!("written to {}", file.path.display()));
