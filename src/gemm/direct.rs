@@ -1,8 +1,8 @@
 //! Products whose B is not packed: the micro-kernel reads it where it lies.
 //!
 //! Packing copies each element of B once. That pays where an element then takes part in hundreds of multiply-adds and
-//! would otherwise come from far away. Where C is low, it costs more than it brings, and so it does where B lies in L2 as
-//! it is and C is narrow or has a few hundred rows. The loops are
+//! would otherwise come from far away. Where C is low, it costs more than it brings, and so it does where B lies in L2
+//! as it is and C is narrow or has a few hundred rows. The loops are
 //!
 //! ```text
 //! loop 4  pc:   kc steps
@@ -30,9 +30,9 @@ const STEPS_OF_A_ROW: usize = 4;
 /// Rows of C that take as long as a single one, whose time is that of reading B.
 const ROWS_THAT_TAKE_AS_LONG: usize = 4;
 
-/// The fewest rows of a wide C for which B is packed although it lies in L2. Rows of B lie in pages of their own, which
-/// every tile asks the second-level TLB for; over so many rows that costs more than the meeting of the threads that
-/// pack B together.
+/// The fewest rows of a wide C for which B is packed although it lies in L2. A panel of B as it lies has no two
+/// rows in a line and few in a page, so that every tile asks the second-level TLB for hundreds of pages; over so many
+/// rows of C that costs more than the meeting of the threads that pack B together.
 const SHARED_ROWS: usize = 512;
 
 /// Whether B, k x n, is to be read where it lies, in tiles of `mr` x `nr`.
