@@ -54,33 +54,73 @@ fn block_images(network: &Network, variants: usize) -> usize {
 }
 
 fn block_goodness(network: &Network, layers: &mut [Box<dyn LayerBackend>], pixels: &[u8]) -> Vec<f32> {
-    let (k, classes) = (network.pixels(), network.classes);
+    let (count, classes) = (pixels.len() / network.pixels(), network.classes);
+    let labels: Vec<Vec<u8>> = (0..classes).map(|label| vec![label as u8; count]).collect();
+    let counted = if network.readout.is_some() { readout::layers_seen(layers.len()) } else { 0..layers.len() };
+    let mut total = vec![0.0; count * classes];
+    each_layer(network, layers, (pixels, &labels), |index, goodness| {
+        if counted.contains(&index) {
+            total.iter_mut().zip(goodness).for_each(|(total, goodness)| *total += goodness);
+        }
+    });
+    total
+}
+
+/// The goodness of each layer (outer) for each image under the label that `labels` has for it, as the network's recipe
+/// defines goodness.
+///
+/// # Panics
+///
+/// When `pixels` are not as many whole images as there are labels.
+pub fn goodness_of_layers(
+    network: &Network,
+    recipe: &Recipe,
+    backend: &dyn Backend,
+    pixels: &[u8],
+    labels: &[u8],
+) -> Vec<Vec<f32>> {
+    let k = network.pixels();
+    assert_eq!(pixels.len(), labels.len() * k, "an image of {k} bytes for each label");
+    let mut layers: Vec<_> = network.layers.iter().map(|layer| backend.layer(recipe, layer.k, layer.u)).collect();
+    let mut of_layers = vec![Vec::with_capacity(labels.len()); layers.len()];
+    let images = block_images(network, 1);
+    for (pixels, labels) in pixels.chunks(images * k).zip(labels.chunks(images)) {
+        each_layer(network, &mut layers, (pixels, &[labels.to_vec()]), |index, goodness| {
+            of_layers[index].extend_from_slice(goodness);
+        });
+    }
+    of_layers
+}
+
+/// Lets a block of images go through all layers under each of the lists of labels, and gives `take` the number of each
+/// layer and the goodness of its rows, images x lists.
+fn each_layer(
+    network: &Network,
+    layers: &mut [Box<dyn LayerBackend>],
+    (pixels, labels): (&[u8], &[Vec<u8>]),
+    mut take: impl FnMut(usize, &[f32]),
+) {
+    let (k, classes, variants) = (network.pixels(), network.classes, labels.len());
     let count = pixels.len() / k;
     let samples: Vec<u32> = (0..count as u32).collect();
-    let labels: Vec<Vec<u8>> = (0..classes).map(|label| vec![label as u8; count]).collect();
-    let images = Images { pixels: pixels.into(), k, samples: &samples, classes, overlay: Overlay::Labels(&labels) };
-    let rows = count * classes;
-    let mut total = vec![0.0; rows];
+    let images = Images { pixels: pixels.into(), k, samples: &samples, classes, overlay: Overlay::Labels(labels) };
+    let rows = count * variants;
     let mut goodness = vec![0.0; rows];
     let mut inputs = Vec::new();
     let last = layers.len() - 1;
-    let counted = if network.readout.is_some() { readout::layers_seen(layers.len()) } else { 0..layers.len() };
     for (index, (parameters, layer)) in network.layers.iter().zip(layers).enumerate() {
         let input = match index {
             0 => Input::Images(images),
-            _ => Input::Activations(Activations { rows: &inputs, k: parameters.k, variants: classes }),
+            _ => Input::Activations(Activations { rows: &inputs, k: parameters.k, variants }),
         };
         layer.begin(&input, Use::Inference);
         let mut outputs = vec![0.0; if index == last { 0 } else { rows * parameters.u }];
         let wanted = (index != last).then_some(outputs.as_mut_slice());
         layer.forward(parameters, wanted, Some(&mut goodness));
-        if counted.contains(&index) {
-            total.iter_mut().zip(&goodness).for_each(|(total, goodness)| *total += goodness);
-        }
+        take(index, &goodness);
         layer.keep_parameters();
         inputs = outputs;
     }
-    total
 }
 
 /// The predicted label of each image: the most probable one, or that of the largest goodness; the lowest such label on
@@ -142,8 +182,8 @@ pub fn probabilities(network: &Network, recipe: &Recipe, backend: &dyn Backend, 
     pixels.chunks(block_images(network, 1) * k).flat_map(&mut of_block).collect()
 }
 
-/// The index of the first largest value.
-fn best_label(goodness: &[f32]) -> u8 {
+/// The label of the largest of an image's scores, one for each class; the lowest such label on a tie.
+pub fn best_label(goodness: &[f32]) -> u8 {
     let mut best = 0;
     for (label, &value) in goodness.iter().enumerate() {
         if value > goodness[best] {

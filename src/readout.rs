@@ -225,17 +225,15 @@ pub fn hard_negatives<R: Rng + ?Sized>(
     classes: usize,
     rng: &mut R,
 ) -> Vec<u8> {
+    let mut weights = vec![0.0; classes];
     let draw = |(&label, row): (&u8, &[f32])| {
-        let wrong = |class: usize| class != usize::from(label);
-        let share = |class: usize| if wrong(class) { f64::from(row[class]).powf(hardness) } else { 0.0 };
-        let sum: f64 = (0..classes).map(share).sum();
-        let (uniform, drawn) = (!(sum.is_finite() && sum > 0.0), rng.next_u64() as f64 / u64::MAX as f64);
-        let share = |class: usize| if uniform { f64::from(u8::from(wrong(class))) } else { share(class) };
-        let mut left = drawn * (0..classes).map(share).sum::<f64>();
+        weigh_negatives(label, row, hardness, &mut weights);
+        let drawn = rng.next_u64() as f64 / u64::MAX as f64;
+        let mut left = drawn * weights.iter().sum::<f64>();
         let mut last = label;
-        for class in (0..classes).filter(|&class| share(class) > 0.0) {
+        for (class, weight) in weights.iter().enumerate().filter(|&(_, &weight)| weight > 0.0) {
             last = class as u8;
-            left -= share(class);
+            left -= weight;
             if left < 0.0 {
                 break;
             }
@@ -243,6 +241,18 @@ pub fn hard_negatives<R: Rng + ?Sized>(
         last
     };
     labels.iter().zip(probabilities.chunks_exact(classes)).map(draw).collect()
+}
+
+/// The weights by which [`hard_negatives`] draws each class for an image with this label and these probabilities.
+pub fn weigh_negatives(label: u8, probabilities: &[f32], hardness: f64, weights: &mut [f64]) {
+    let is_wrong = |class: usize| class != usize::from(label);
+    for (class, (weight, &probability)) in weights.iter_mut().zip(probabilities).enumerate() {
+        *weight = if is_wrong(class) { f64::from(probability).powf(hardness) } else { 0.0 };
+    }
+    let sum: f64 = weights.iter().sum();
+    if !(sum.is_finite() && sum > 0.0) {
+        weights.iter_mut().enumerate().for_each(|(class, weight)| *weight = f64::from(u8::from(is_wrong(class))));
+    }
 }
 
 #[cfg(test)]

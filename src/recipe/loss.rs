@@ -23,6 +23,16 @@ pub enum Threshold {
     PerUnit(f32),
 }
 
+impl Threshold {
+    /// The goodness in a layer of `units` units.
+    pub fn of(self, units: usize) -> f64 {
+        match self {
+            Self::Value(value) => f64::from(value),
+            Self::PerUnit(value) => f64::from(value) * units as f64,
+        }
+    }
+}
+
 /// How goodness becomes a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -84,11 +94,7 @@ pub struct RowLoss {
 impl Loss {
     /// The loss of a batch of `rows` rows in a layer of `units` units.
     pub fn of_rows(&self, goodness: Goodness, units: usize, rows: usize) -> LossOfRows {
-        let threshold = match self.threshold {
-            Threshold::Value(value) => f64::from(value),
-            Threshold::PerUnit(value) => f64::from(value) * units as f64,
-        };
-        let Self { name, temperature, .. } = *self;
+        let (threshold, Self { name, temperature, .. }) = (self.threshold.of(units), *self);
         LossOfRows { name, divisor: goodness.divisor(units), threshold, temperature, rows: rows as f64, dropout: None }
     }
 }

@@ -9,6 +9,9 @@ mod faults;
 mod ranks;
 mod reports;
 mod resume;
+mod shell;
+mod show;
+mod sweep;
 
 use std::path::Path;
 use std::process::Command;

@@ -3,18 +3,48 @@
 //! Options that are given become a TOML table that is laid over the preset and the configuration file. Behind most
 //! stands the environment: `FFWD_EPOCHS` for `--epochs`, and so on.
 
+mod sweep;
+
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
+pub use sweep::SweepArguments;
+
 /// The options for which the environment does not stand in. `FFWD_DATA` is a place where data sets are looked for.
 const FLAGS_ONLY: [&str; 4] = ["data", "json", "quiet", "resume"];
 
+/// The command that trains, by its name.
+pub const TRAIN: &str = "train";
+
+// The groups of the options of training.
+const RUN: &str = "Run";
+const DATA: &str = "Data";
+const NETWORK: &str = "Network and recipe";
+const TRAINING: &str = "Training";
+const OPTIMISER: &str = "Optimiser";
+const VALIDATION: &str = "Validation";
+const MACHINE: &str = "Machine";
+
+/// What stands below the help.
+const EXAMPLES: &str = "\
+Examples:
+  fast-train                                        train the preset `quick`: seconds
+  fast-train --preset paper --data digits           another preset, other data
+  fast-train --resume runs/quick-mnist-1            go on with a run that was stopped
+  fast-train sweep --lr 0.05,0.1 --seeds 3          six runs, and a table of their errors
+  fast-train bench --save mine.json                 measure this machine
+  fast-train presets                                what the presets are, and what they take here
+
+Behind an option stands the environment: FFWD_EPOCHS for --epochs, and so on.";
+
 /// Trains a Forward-Forward network (Hinton 2022) on this CPU.
 #[derive(Parser)]
-#[command(name = "fast-train", version, args_conflicts_with_subcommands = true, args_override_self = true)]
+#[command(name = "fast-train", version, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, args_override_self = true)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -25,18 +55,32 @@ pub struct Arguments {
 impl Arguments {
     /// The arguments and environment of this process; ends it where they cannot be read.
     pub fn of_process() -> Self {
+        Self::of(std::env::args_os().collect()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The arguments `words`, of which the first is the program's name, and the environment.
+    ///
+    /// # Errors
+    ///
+    /// Words or variables that the command line does not take, and what asks for help.
+    pub fn of(words: Vec<OsString>) -> Result<Self, clap::Error> {
         let command = Self::command();
         // The variables are those of a training run; other commands neither use nor check them.
-        let first = std::env::args_os().nth(1);
-        let trains = first.is_none_or(|first| command.find_subcommand(first).is_none());
+        let first = words.get(1);
+        let is_named = first.is_some_and(|first| first == TRAIN);
+        let trains = is_named || first.is_none_or(|first| command.find_subcommand(first).is_none());
         // A run that goes on has its configuration and its directory.
-        let resumes = std::env::args_os().any(|word| word.to_string_lossy().starts_with("--resume"));
+        let resumes = words.iter().any(|word| word.to_string_lossy().starts_with("--resume"));
         let with_variable = |option: Arg| match option.get_long() {
             Some("config" | "out") if resumes => option,
             _ => with_variable(option),
         };
-        let matches = if trains { command.mut_args(with_variable) } else { command }.get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        let command = match (trains, is_named) {
+            (true, true) => command.mut_subcommand(TRAIN, |train| train.mut_args(with_variable)),
+            (true, false) => command.mut_args(with_variable),
+            (false, _) => command,
+        };
+        Self::from_arg_matches(&command.try_get_matches_from(words)?)
     }
 }
 
@@ -52,10 +96,17 @@ fn with_variable(option: Arg) -> Arg {
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// Train a network, which is done without a command as well
+    #[command(args_override_self = true)]
+    Train(Box<TrainArguments>),
+    /// Train with every combination of some options in turn, and print a table
+    Sweep(SweepArguments),
     /// Measure a model's accuracy on a test set
     Eval(EvalArguments),
     /// Print the label of each image of an IDX file
     Predict(PredictArguments),
+    /// Draw what a run learns from, what it has learnt, and where it errs
+    Show(ShowArguments),
     /// Show what this machine offers: instruction sets, threads, data sets
     Info(InfoArguments),
     /// Measure this machine: its peaks, every kernel, scaling and training
@@ -72,6 +123,16 @@ pub enum Command {
         #[command(subcommand)]
         command: DataCommand,
     },
+    /// Print what completes the words of the command line in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages
+    Man {
+        /// The directory that is to hold them, such as ~/.local/share/man/man1
+        directory: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -79,16 +140,16 @@ pub struct TrainArguments {
     #[command(flatten)]
     pub overrides: Overrides,
     /// Read options from a TOML file; flags and environment beat it
-    #[arg(long, value_name = "FILE.toml")]
+    #[arg(long, value_name = "FILE.toml", help_heading = RUN)]
     pub config: Option<PathBuf>,
     /// Go on with the run in this directory, from its last checkpoint; what decides its result cannot be changed
-    #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["config", "out"])]
+    #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["config", "out"], help_heading = RUN)]
     pub resume: Option<PathBuf>,
     /// Print the run's summary as JSON on stdout, and nothing else there
-    #[arg(long)]
+    #[arg(long, help_heading = RUN)]
     pub json: bool,
     /// Show no progress
-    #[arg(long)]
+    #[arg(long, help_heading = RUN)]
     pub quiet: bool,
 }
 
@@ -96,191 +157,200 @@ pub struct TrainArguments {
 #[derive(Args, Serialize)]
 pub struct Overrides {
     /// Directory of IDX files, or mnist, fashion-mnist, digits [default: MNIST if it can be had, else digits]
-    #[arg(long, value_name = "D")]
+    #[arg(long, value_name = "D", help_heading = DATA)]
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<String>,
     /// Set of default options, as `fast-train presets` lists them [default: quick]
-    #[arg(long, value_parser = ffwd::config::PRESETS, hide_possible_values = true)]
+    #[arg(long, value_parser = ffwd::config::PRESETS, hide_possible_values = true, help_heading = RUN)]
     #[serde(skip_serializing_if = "Option::is_none")]
     preset: Option<String>,
     /// Units of each layer, separated by commas [quick: 500,500]
-    #[arg(long, value_delimiter = ',', value_name = "U,U,..", overrides_with = "layers")]
+    #[arg(long, value_delimiter = ',', value_name = "U,U,..", overrides_with = "layers", help_heading = NETWORK)]
     #[serde(skip_serializing_if = "Option::is_none")]
     layers: Option<Vec<u32>>,
     /// Outer epochs [quick: 5]
-    #[arg(long)]
+    #[arg(long, help_heading = TRAINING)]
     #[serde(skip_serializing_if = "Option::is_none")]
     epochs: Option<u32>,
     /// How often the state of the run is stored: after N epochs, or 90s, 5m, 1h; 0 is never [quick: 5m]
-    #[arg(long, value_name = "N|TIME", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N|TIME", allow_negative_numbers = true, help_heading = RUN)]
     #[serde(skip_serializing_if = "Option::is_none")]
     checkpoint_every: Option<String>,
     /// What layers learn from: forward_forward, backpropagation [quick: forward_forward]
-    #[arg(long, value_parser = ["forward_forward", "backpropagation"], hide_possible_values = true)]
+    #[arg(
+        long, value_parser = ["forward_forward", "backpropagation"],
+        hide_possible_values = true, help_heading = NETWORK
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     learning: Option<String>,
     /// Optimiser steps each layer takes on a batch [quick: 1]
-    #[arg(long)]
+    #[arg(long, help_heading = TRAINING)]
     #[serde(skip_serializing_if = "Option::is_none")]
     inner_steps: Option<u32>,
     /// Samples of a batch; 0 is the whole training set [quick: 128]
-    #[arg(long)]
+    #[arg(long, help_heading = TRAINING)]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<u32>,
     /// The goodness that separates positive from negative [quick: 1.0]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = NETWORK)]
     #[serde(skip_serializing_if = "Option::is_none")]
     threshold: Option<f64>,
     /// Learning rate [quick: 0.085]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = OPTIMISER)]
     #[serde(skip_serializing_if = "Option::is_none")]
     lr: Option<f64>,
     /// How the labels of negatives are drawn: permuted, wrong, hard (by the read-out) [quick: hard]
-    #[arg(long, value_parser = ["permuted", "wrong", "hard"], hide_possible_values = true)]
+    #[arg(long, value_parser = ["permuted", "wrong", "hard"], hide_possible_values = true, help_heading = NETWORK)]
     #[serde(skip_serializing_if = "Option::is_none")]
     negatives: Option<String>,
     /// The power of the read-out's probabilities by which hard negatives are drawn [quick: 2.0]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = NETWORK)]
     #[serde(skip_serializing_if = "Option::is_none")]
     hardness: Option<f64>,
     /// What a row is divided by: unit_length, root_mean_square [quick: root_mean_square]
-    #[arg(long, value_parser = ["unit_length", "root_mean_square"], hide_possible_values = true)]
+    #[arg(
+        long, value_parser = ["unit_length", "root_mean_square"],
+        hide_possible_values = true, help_heading = NETWORK
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     normalisation: Option<String>,
     /// What a layer makes high or low: mean_of_squares, sum_of_squares [quick: sum_of_squares]
-    #[arg(long, value_parser = ["mean_of_squares", "sum_of_squares"], hide_possible_values = true)]
+    #[arg(
+        long, value_parser = ["mean_of_squares", "sum_of_squares"],
+        hide_possible_values = true, help_heading = NETWORK
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     goodness: Option<String>,
     /// What goodness costs: logistic (each row), symba, swish (each pair) [quick: swish]
-    #[arg(long, value_parser = ["logistic", "symba", "swish"], hide_possible_values = true)]
+    #[arg(long, value_parser = ["logistic", "symba", "swish"], hide_possible_values = true, help_heading = NETWORK)]
     #[serde(skip_serializing_if = "Option::is_none")]
     loss: Option<String>,
     /// What the distance to the threshold, or of the pair, is divided by [quick: 100.0]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = NETWORK)]
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
     /// The value of the label's pixel: largest_pixel, one [quick: one]
-    #[arg(long, value_parser = ["largest_pixel", "one"], hide_possible_values = true)]
+    #[arg(long, value_parser = ["largest_pixel", "one"], hide_possible_values = true, help_heading = NETWORK)]
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<String>,
     /// Whether all layers take a step on a batch before the next one comes [quick: true]
-    #[arg(long, value_name = "true|false")]
+    #[arg(long, value_name = "true|false", help_heading = TRAINING)]
     #[serde(skip_serializing_if = "Option::is_none")]
     together: Option<bool>,
     /// Whether each epoch has an order of its own [quick: true]
-    #[arg(long, value_name = "true|false")]
+    #[arg(long, value_name = "true|false", help_heading = TRAINING)]
     #[serde(skip_serializing_if = "Option::is_none")]
     shuffle: Option<bool>,
     /// The most pixels by which training images are shifted, anew each epoch [quick: 0]
-    #[arg(long)]
+    #[arg(long, help_heading = TRAINING)]
     #[serde(skip_serializing_if = "Option::is_none")]
     shift: Option<u32>,
     /// The share of the pixels of training images that is left out, anew each epoch [quick: 0.0]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = TRAINING)]
     #[serde(skip_serializing_if = "Option::is_none")]
     input_dropout: Option<f64>,
     /// The share of each layer's activations that is left out in training [quick: 0.0]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = TRAINING)]
     #[serde(skip_serializing_if = "Option::is_none")]
     dropout: Option<f64>,
     /// Strength of peer normalisation; 0 is none [quick: 0.006]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = NETWORK)]
     #[serde(skip_serializing_if = "Option::is_none")]
     peer: Option<f64>,
     /// Whether a softmax read-out is trained beside the layers, and predicts [quick: true]
-    #[arg(long, value_name = "true|false")]
+    #[arg(long, value_name = "true|false", help_heading = NETWORK)]
     #[serde(skip_serializing_if = "Option::is_none")]
     readout: Option<bool>,
     /// Learning rate of the read-out [quick: 0.2]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = OPTIMISER)]
     #[serde(skip_serializing_if = "Option::is_none")]
     readout_lr: Option<f64>,
     /// Weight decay of the read-out [quick: 0.003]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = OPTIMISER)]
     #[serde(skip_serializing_if = "Option::is_none")]
     readout_decay: Option<f64>,
     /// adam, sgd, or averaged, which is SGD along a running mean of the gradients [quick: averaged]
-    #[arg(long, value_parser = ["adam", "sgd", "averaged"], hide_possible_values = true)]
+    #[arg(long, value_parser = ["adam", "sgd", "averaged"], hide_possible_values = true, help_heading = OPTIMISER)]
     #[serde(skip_serializing_if = "Option::is_none")]
     optimizer: Option<String>,
     /// Momentum of SGD and of the running mean [quick: 0.9]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = OPTIMISER)]
     #[serde(skip_serializing_if = "Option::is_none")]
     momentum: Option<f64>,
     /// Weight decay of the optimisers averaged and adam [quick: 0.002]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = OPTIMISER)]
     #[serde(skip_serializing_if = "Option::is_none")]
     weight_decay: Option<f64>,
     /// How the rates fall: constant, linear, cosine [quick: linear]
-    #[arg(long, value_parser = ["constant", "linear", "cosine"], hide_possible_values = true)]
+    #[arg(long, value_parser = ["constant", "linear", "cosine"], hide_possible_values = true, help_heading = OPTIMISER)]
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<String>,
     /// The first share of the run, in which the rates rise [quick: 0.0]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = OPTIMISER)]
     #[serde(skip_serializing_if = "Option::is_none")]
     warmup: Option<f64>,
     /// The last share of the run, in which the rates fall [quick: 0.5]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = OPTIMISER)]
     #[serde(skip_serializing_if = "Option::is_none")]
     cooldown: Option<f64>,
     /// Keep a running mean of the weights, of which each batch leaves this share; 0 is the last weights [quick: 0.0]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = OPTIMISER)]
     #[serde(skip_serializing_if = "Option::is_none")]
     weight_average: Option<f64>,
     /// Keep the last N training images for validation [quick: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = VALIDATION)]
     #[serde(skip_serializing_if = "Option::is_none")]
     validation: Option<u32>,
     /// Epochs from one validation to the next [quick: 1]
-    #[arg(long)]
+    #[arg(long, help_heading = VALIDATION)]
     #[serde(skip_serializing_if = "Option::is_none")]
     validate_every: Option<u32>,
     /// Stop where the validation images reach this share; 0 is never [quick: 0.0]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, help_heading = VALIDATION)]
     #[serde(skip_serializing_if = "Option::is_none")]
     target_accuracy: Option<f64>,
     /// Number of labels; the overlay replaces as many pixels [quick: 10]
-    #[arg(long)]
+    #[arg(long, help_heading = DATA)]
     #[serde(skip_serializing_if = "Option::is_none")]
     classes: Option<u32>,
     /// The label of the first class in the files; 1 for EMNIST's letters [quick: 0]
-    #[arg(long)]
+    #[arg(long, help_heading = DATA)]
     #[serde(skip_serializing_if = "Option::is_none")]
     label_base: Option<u8>,
     /// Exchange rows and columns of all images; EMNIST keeps them transposed [quick: false]
-    #[arg(long, value_name = "true|false")]
+    #[arg(long, value_name = "true|false", help_heading = DATA)]
     #[serde(skip_serializing_if = "Option::is_none")]
     transpose: Option<bool>,
     /// Decides initial weights, negatives and the order of samples [quick: 1]
-    #[arg(long)]
+    #[arg(long, help_heading = TRAINING)]
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "in_digits")]
     seed: Option<u64>,
     /// Threads; 0 is every core available to the process [quick: 0]
-    #[arg(long)]
+    #[arg(long, help_heading = MACHINE)]
     #[serde(skip_serializing_if = "Option::is_none")]
     threads: Option<u32>,
     /// What computes the layer steps: auto, fused, reference [quick: auto]
-    #[arg(long, value_parser = ["auto", "fused", "reference"], hide_possible_values = true)]
+    #[arg(long, value_parser = ["auto", "fused", "reference"], hide_possible_values = true, help_heading = MACHINE)]
     #[serde(skip_serializing_if = "Option::is_none")]
     backend: Option<String>,
     /// Number format of the products: auto, f32, bf16 [quick: auto]
-    #[arg(long, value_parser = ["auto", "f32", "bf16"], hide_possible_values = true)]
+    #[arg(long, value_parser = ["auto", "f32", "bf16"], hide_possible_values = true, help_heading = MACHINE)]
     #[serde(skip_serializing_if = "Option::is_none")]
     precision: Option<String>,
     /// Train on the first N images only; 0 is all [quick: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = DATA)]
     #[serde(skip_serializing_if = "Option::is_none")]
     train_limit: Option<u32>,
     /// Test on the first N images only; 0 is all [quick: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = DATA)]
     #[serde(skip_serializing_if = "Option::is_none")]
     test_limit: Option<u32>,
     /// Begin with the weights of a model
-    #[arg(long, value_name = "M.safetensors", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "M.safetensors", value_parser = NonEmptyStringValueParser::new(), help_heading = NETWORK)]
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<String>,
     /// Directory for the run's files, or none [default: runs/PRESET-DATASET-SEED]
-    #[arg(long, value_name = "DIR|none", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "DIR|none", value_parser = NonEmptyStringValueParser::new(), help_heading = RUN)]
     #[serde(skip_serializing_if = "Option::is_none")]
     out: Option<String>,
 }
@@ -329,6 +399,36 @@ pub enum Predictor {
     Readout,
     /// The goodness of every label in turn, summed over the layers
     Goodness,
+}
+
+#[derive(Args)]
+pub struct ShowArguments {
+    /// What is drawn
+    pub what: What,
+    /// Directory of the run
+    #[arg(long, value_name = "RUN_DIR")]
+    pub run: PathBuf,
+    /// Directory of IDX files, or mnist, fashion-mnist, digits [default: what the run was trained on]
+    #[arg(long, value_name = "D")]
+    pub data: Option<String>,
+    /// The picture, by its ending SVG or, but for goodness, PNG [default: RUN_DIR/show-WHAT.svg]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// What is drawn of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// Training images under their true label and under a wrong one, written over the first pixels
+    Samples,
+    /// Training images under every wrong label, and how probable it is to be drawn as the negative's
+    Negatives,
+    /// The weights of units of the first layer, those of the largest norm first
+    Weights,
+    /// The goodness of test images under their true label and under a wrong one, in each layer
+    Goodness,
+    /// The test images of which the network is most certain and wrong
+    Mistakes,
 }
 
 #[derive(Args)]

@@ -15,8 +15,15 @@ pub fn say_when_interrupted(words: String) {
     *WORDS.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
 }
 
-/// Has Ctrl-C, SIGTERM and SIGHUP set a flag; a second one ends the program at once.
+/// Whether the signals are handled already.
+static IS_HANDLED: AtomicBool = AtomicBool::new(false);
+
+/// Has Ctrl-C, SIGTERM and SIGHUP set a flag; a second one ends the program at once. A program has one flag, and every
+/// call but the first does nothing.
 pub fn stop_on_interrupt(flag: Arc<AtomicBool>) -> Result<()> {
+    if IS_HANDLED.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
     let hang_up = HangUp::now();
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {

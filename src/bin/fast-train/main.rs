@@ -14,13 +14,17 @@ mod dataset;
 mod info;
 mod interrupt;
 mod keeper;
+mod model;
 mod model_commands;
 mod plots;
 mod presets_command;
 mod progress;
 mod ranks;
 mod run_directory;
+mod shell;
+mod show_command;
 mod summary;
+mod sweep_command;
 mod train_command;
 
 use std::io::Write;
@@ -78,13 +82,18 @@ fn threads_or_available(asked: usize) -> usize {
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
-        None => train_command::run(arguments.train),
+        None => train_command::run(&arguments.train),
+        Some(Command::Train(train)) => train_command::run(&train),
+        Some(Command::Sweep(sweep)) => sweep_command::run(&sweep),
         Some(Command::Eval(eval)) => model_commands::eval(&eval),
         Some(Command::Predict(predict)) => model_commands::predict(&predict),
+        Some(Command::Show(show)) => show_command::run(&show),
         Some(Command::Info(info)) => info::run(info.json),
         Some(Command::Bench(bench)) => bench_command::run(&bench),
         Some(Command::Compare(compare)) => compare_command::run(&compare),
         Some(Command::Presets { command }) => presets_command::run(command),
         Some(Command::Data { command }) => data_command::run(command),
+        Some(Command::Completions { shell }) => shell::completions(shell),
+        Some(Command::Man { directory }) => shell::manual(&directory),
     }
 }

@@ -1,37 +1,27 @@
 //! `fast-train eval` and `fast-train predict`: what a stored model says.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
 use ffwd::backend::Backend;
-use ffwd::checkpoint::{Model, Origin};
-use ffwd::config::{BackendName, Config, Learning, PrecisionName, Preset};
+use ffwd::checkpoint::Model;
+use ffwd::config::{Config, Learning};
 use ffwd::data::{Dataset, IdxImages, Reading};
-use ffwd::error::DatasetProblem;
 use ffwd::network::Network;
 use ffwd::predict::{self as prediction, By, Evaluation};
 use ffwd::recipe::Recipe;
-use ffwd::tier::Tier;
-use ffwd::{Error, backends, checkpoint};
+use ffwd::{Error, checkpoint};
 use serde_json::json;
 
 use crate::arguments::{EvalArguments, PredictArguments, Predictor};
 use crate::cut_off;
 use crate::dataset;
+use crate::model::{backend, check_size, configuration, note_other_data, note_unchecked, trained_on};
 use crate::ranks::Crew;
 use crate::summary::DatasetSummary;
-use crate::{print, say, write_out};
-
-/// What computes: in f32 unless a tile unit was asked for, so that a model says the same on every CPU, but for
-/// rounding.
-fn backend() -> ffwd::Result<Box<dyn Backend>> {
-    let tier = Tier::from_environment()?;
-    let precision = if tier.asks_for_bf16() { PrecisionName::Bf16 } else { PrecisionName::F32 };
-    backends::choose(BackendName::Auto, precision, tier)
-}
+use crate::{print, write_out};
 
 /// What predicts: what was asked for, if the model has it.
 fn predictor(asked: Option<Predictor>, network: &Network, config: &Config) -> ffwd::Result<By> {
@@ -62,7 +52,9 @@ fn examined(arguments: &EvalArguments, crew: &Crew) -> Result<Examined> {
     let backend = backend()?;
     let model = checkpoint::load(&arguments.model)?;
     let Model { network, origin, is_checked } = &model;
-    note_unchecked(&arguments.model, *is_checked, crew);
+    if crew.is_first() {
+        note_unchecked(&arguments.model, *is_checked);
+    }
     let spec = arguments.data.clone().or_else(|| trained_on(origin)).ok_or_else(|| {
         Error::config("--data", "nothing", "a data set, because the model does not say which it was trained on")
     })?;
@@ -92,9 +84,7 @@ fn eval_with(arguments: &EvalArguments, crew: &Crew) -> Result<ExitCode> {
     if !crew.is_first() {
         return Ok(ExitCode::SUCCESS);
     }
-    if !origin.dataset_sha256.is_empty() && origin.dataset_sha256 != dataset.sha256() {
-        say(format!("note: {} is not the data set this model was trained on ({})", dataset.name, origin.dataset));
-    }
+    note_other_data(&origin, &dataset);
     if arguments.json {
         let summary = json!({
             "schema": "ffwd/eval/v1",
@@ -132,25 +122,6 @@ fn check_alike(crew: &Crew, backend: &dyn Backend, network: &Network, by: By, im
     ]))
 }
 
-/// Says of a model without a sum that nothing tells whether it is as it was written.
-fn note_unchecked(model: &Path, is_checked: bool, crew: &Crew) {
-    if !is_checked && crew.is_first() {
-        say(format!("note: {} holds no SHA-256 of its content and was not checked for damage", model.display()));
-    }
-}
-
-/// The data set a model was trained on: a name or an absolute path.
-fn trained_on(origin: &Origin) -> Option<String> {
-    let config: toml::Table = origin.config.parse().ok()?;
-    Some(config.get("data")?.as_str()?.to_owned())
-}
-
-/// The configuration a model was trained with; that of the Keras example where the model does not say.
-fn configuration(origin: &Origin) -> Config {
-    let fields = origin.config.parse().unwrap_or_default();
-    Config::resolve(None, fields).unwrap_or_else(|_| Config::of_preset(&Preset::KERAS))
-}
-
 /// A model that is to predict, and what.
 struct Asked {
     backend: Box<dyn Backend>,
@@ -163,7 +134,9 @@ struct Asked {
 fn asked(arguments: &PredictArguments, crew: &Crew) -> Result<Asked> {
     let backend = backend()?;
     let Model { network, origin, is_checked } = checkpoint::load(&arguments.model)?;
-    note_unchecked(&arguments.model, is_checked, crew);
+    if crew.is_first() {
+        note_unchecked(&arguments.model, is_checked);
+    }
     let config = configuration(&origin);
     cut_off::name_files();
     let images = IdxImages::open(&arguments.images)?;
@@ -198,14 +171,4 @@ fn predict_with(arguments: &PredictArguments, crew: &Crew) -> Result<ExitCode> {
         write_out(&lines)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Checks that the images are of the size the model was trained on; rows of pixels without a shape may be.
-fn check_size(images: &IdxImages, (rows, cols): (usize, usize)) -> ffwd::Result<()> {
-    let is_flat = images.rows() == 1 && images.cols() == rows * cols;
-    if is_flat || (images.rows(), images.cols()) == (rows, cols) {
-        return Ok(());
-    }
-    let problem = DatasetProblem::ImageSize { found: (images.rows(), images.cols()), expected: (rows, cols) };
-    Err(Error::Dataset { path: images.path().to_path_buf(), problem })
 }

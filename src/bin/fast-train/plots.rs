@@ -1,12 +1,19 @@
-//! The pictures of a run, as SVG: the loss curve, four training images, the confusion matrix.
+//! The pictures of a run: the loss curve, four training images, the confusion matrix; images in a grid (`grid`) and
+//! how goodness is distributed (`goodness`), for `fast-train show`.
 //!
 //! Relies on `plotters` with its SVG backend, and on `png` for the images in it; drawing into a string cannot fail.
+
+mod goodness;
+mod grid;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ffwd::train::EpochReport;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+pub use goodness::goodness;
+pub use grid::{Grid, Tile};
 
 const FONT: &str = "sans-serif";
 
@@ -20,7 +27,11 @@ pub struct Sample<'a> {
 pub fn loss(epochs: &[EpochReport]) -> String {
     let values = epochs.iter().flat_map(|report| report.layer_loss.iter().copied().chain([report.final_loss]));
     // The axis has an end, whatever the losses; far beyond 32-bit floats it could not be divided.
-    let top = values.filter(|value| value.is_finite()).fold(0.1, f64::max).min(f64::from(f32::MAX)) * 1.05;
+    let far = f64::from(f32::MAX);
+    let (least, most) = values
+        .filter(|value| value.is_finite())
+        .fold((0.0, 0.1), |(least, most): (f64, f64), value| (least.min(value), most.max(value)));
+    let (bottom, top) = (least.max(-far) * 1.05, most.min(far) * 1.05);
     draw((720, 440), |area| {
         let x = 1..epochs.len().max(2);
         let mut chart = ChartBuilder::on(area)
@@ -28,7 +39,7 @@ pub fn loss(epochs: &[EpochReport]) -> String {
             .margin(12)
             .x_label_area_size(40)
             .y_label_area_size(52)
-            .build_cartesian_2d(x, 0.0..top)?;
+            .build_cartesian_2d(x, bottom..top)?;
         chart.configure_mesh().x_desc("outer epoch").y_desc("loss").light_line_style(WHITE).draw()?;
         let layers = epochs.first().map_or(0, |report| report.layer_loss.len());
         for layer in 0..layers {
@@ -86,10 +97,15 @@ pub fn samples(samples: &[Sample<'_>], (rows, cols): (usize, usize)) -> String {
 }
 
 /// An image of `rows` x `cols` bytes, black to white, as PNG.
-fn png(image: &[u8], (rows, cols): (usize, usize)) -> Vec<u8> {
+fn png(image: &[u8], size: (usize, usize)) -> Vec<u8> {
+    png_of(png::ColorType::Grayscale, image, size)
+}
+
+/// An image of `rows` x `cols` pixels as PNG.
+fn png_of(colours: png::ColorType, image: &[u8], (rows, cols): (usize, usize)) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, cols as u32, rows as u32);
-    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_color(colours);
     let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(image));
     written.expect("a buffer takes an image of its size");
     bytes

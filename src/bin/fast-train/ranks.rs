@@ -164,7 +164,7 @@ impl Crew {
     /// launcher ends the others as soon as one has failed. Where this one has failed without their knowing, it says so
     /// and ends all.
     #[cfg(feature = "mpi")]
-    pub fn end(&self, outcome: Result<ExitCode>) -> Result<ExitCode> {
+    pub fn end<T>(&self, outcome: Result<T>) -> Result<T> {
         let (Some(session), Err(error)) = (&self.session, &outcome) else { return outcome };
         match error.downcast_ref::<Refused>() {
             _ if self.ranks.count() == 1 => {}
@@ -184,7 +184,7 @@ impl Crew {
 
     /// The outcome: there are no others.
     #[cfg(not(feature = "mpi"))]
-    pub fn end(&self, outcome: Result<ExitCode>) -> Result<ExitCode> {
+    pub fn end<T>(&self, outcome: Result<T>) -> Result<T> {
         outcome
     }
 }

@@ -16,13 +16,13 @@ use crate::plots::{self, Sample};
 use crate::summary::Summary;
 
 /// The file that tells that a directory holds a finished run.
-const SUMMARY: &str = "summary.json";
+pub const SUMMARY: &str = "summary.json";
 /// The file that tells that a directory holds a run.
 pub const CONFIG: &str = "config.toml";
 /// The file of one line for each epoch.
 const METRICS: &str = "metrics.jsonl";
 /// The file of the trained network.
-const MODEL: &str = "model.safetensors";
+pub const MODEL: &str = "model.safetensors";
 
 /// Where a run is to be kept.
 pub enum Place {

@@ -42,10 +42,18 @@ const SHOWN_SAMPLES: usize = 4;
 /// heeds them.
 const OF_EACH_RANK: [&str; 5] = ["threads", "data", "from", "out", "checkpoint_every"];
 
-pub fn run(arguments: TrainArguments) -> Result<ExitCode> {
-    let is_asked_to_stop = Arc::default();
+pub fn run(arguments: &TrainArguments) -> Result<ExitCode> {
+    let is_asked_to_stop: Arc<AtomicBool> = Arc::default();
     let crew = Crew::join(&is_asked_to_stop)?;
-    crew.end(run_with(arguments, &crew, is_asked_to_stop))
+    let outcome = crew.end(train(arguments, &crew, is_asked_to_stop))?;
+    Ok(if outcome.is_stopped { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+/// What a run came to.
+pub struct Outcome {
+    pub summary: Summary,
+    /// Whether the user asked it to stop.
+    pub is_stopped: bool,
 }
 
 /// What a run needs before its ranks say a word to each other.
@@ -80,10 +88,11 @@ fn prepare(arguments: &TrainArguments, crew: &Crew) -> Result<Prepared> {
     Ok(Prepared { config, backend, dataset, located, place })
 }
 
-fn run_with(arguments: TrainArguments, crew: &Crew, is_asked_to_stop: Arc<AtomicBool>) -> Result<ExitCode> {
+/// Trains a network, evaluates it and writes the run.
+pub fn train(arguments: &TrainArguments, crew: &Crew, is_asked_to_stop: Arc<AtomicBool>) -> Result<Outcome> {
     let version = format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("FFWD_BUILD_COMMIT"));
     crew.check_alike(&BTreeMap::from([("version".to_owned(), version)]))?;
-    let prepared = crew.first_then_others(|| prepare(&arguments, crew))?;
+    let prepared = crew.first_then_others(|| prepare(arguments, crew))?;
     let Prepared { config, backend, dataset, located, place } = prepared;
     let pool = crew.agree(thread_pool(crew.threads(config.threads)))?;
     let sha256 = dataset_sum(&dataset, &config, &*backend, crew)?;
@@ -101,9 +110,9 @@ fn run_with(arguments: TrainArguments, crew: &Crew, is_asked_to_stop: Arc<Atomic
     progress.note(&run.title(located.found_in, pool.current_num_threads()));
     begin.notes.iter().for_each(|note| progress.note(note));
     let summary = pool.install(|| run.train_and_evaluate(begin, progress, directory.as_mut(), stop))?;
-    let written = if crew.is_first() { report(&summary, directory, &arguments) } else { Ok(()) };
+    let written = if crew.is_first() { report(&summary, directory, arguments) } else { Ok(()) };
     crew.agree(written.and_then(|()| Ok(dataset.check_unchanged()?)))?;
-    Ok(if stop.load(Ordering::Relaxed) { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+    Ok(Outcome { summary, is_stopped: stop.load(Ordering::Relaxed) })
 }
 
 /// Prints what came of the run, and says where it is written.
