@@ -300,6 +300,23 @@ mod tests {
     }
 
     #[test]
+    fn the_goodness_of_a_label_is_that_of_all_layers() {
+        let network = network(4, &[6, 5]);
+        let pixels: Vec<u8> = (0..3 * 20).map(|i| (i * 37 % 251) as u8).collect();
+        let (recipe, backend) = (Recipe::keras(1.5), Reference::new(Isa::best()));
+        let summed = goodness(&network, &recipe, &backend, &pixels);
+        for label in 0..4 {
+            let of_layers = goodness_of_layers(&network, &recipe, &backend, &pixels, &[label; 3]);
+            assert_eq!((of_layers.len(), of_layers[0].len()), (2, 3));
+            for image in 0..3 {
+                let sum = of_layers[0][image] + of_layers[1][image];
+                let expected = summed[image * 4 + usize::from(label)];
+                assert!((sum - expected).abs() < 1e-6 * expected.abs().max(1.0), "image {image}: {sum}, {expected}");
+            }
+        }
+    }
+
+    #[test]
     fn nothing_tested_has_no_accuracy() {
         let evaluation = Evaluation::of(&[], &[], 2);
         assert_eq!((evaluation.errors, evaluation.accuracy()), (0, None));

@@ -180,6 +180,9 @@ mod tests {
     fn tasks_are_worth_a_thread_and_none_is_too_long() {
         let blocking = Blocking { mc: 140, kc: 392, kb: 3920, nc: 512, splits: 1 };
         assert_eq!(blocking.tasks((10, 10, 10), 16), 1);
+        let of_small = || blocking.tasks((128, 128, 128), 2);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        assert_eq!((of_small(), pool.install(of_small)), (1, 4), "from outside the pool and from inside");
         assert_eq!(blocking.tasks((784, 3920, 500), 16), 32);
         assert_eq!(blocking.tasks((60_000, 784, 500), 2), 53);
     }
