@@ -5,10 +5,12 @@
 //! it is called in.
 
 mod backpropagation;
+mod goodness;
 mod state;
 pub mod stored;
 mod together;
 
+pub use goodness::{LayerGoodness, QUANTILES};
 pub use state::TrainingState;
 
 use std::ops::Range;
@@ -41,7 +43,7 @@ use together::Together;
 /// Labelled images to train on.
 #[derive(Clone, Copy)]
 pub struct TrainingSet<'a> {
-    /// `n` images, one after another.
+    /// `n` images, one after another, each of rows x cols bytes.
     pub pixels: Pixels<'a>,
     /// `n` labels.
     pub labels: &'a [u8],
@@ -76,9 +78,12 @@ pub struct EpochReport {
     /// The share of the validation images predicted right, where they were predicted after this epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
+    /// How goodness was distributed in each layer, where that was looked at after this epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub goodness: Option<Vec<LayerGoodness>>,
 }
 
-/// A network in training.
+/// A network in training; the first example of the [crate's page](crate) has one.
 pub struct Trainer<'a> {
     state: TrainingState,
     learner: Learner,
@@ -184,7 +189,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// The same as one of `ranks`, all of which have the same state, configuration and set, and the same kind of
-    /// backend. What comes of it is the same bit for bit as without the others.
+    /// backend, one that computes shares of a batch. What comes of it is the same bit for bit as without the others.
     pub fn with_ranks(self, ranks: Ranks) -> Self {
         Self { ranks, ..self }
     }
@@ -216,6 +221,10 @@ impl<'a> Trainer<'a> {
 
     /// Trains one outer epoch with negatives drawn batch by batch. Ends after the running step, with no report, where
     /// `stop` is set meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// A label is not below the network's classes.
     pub fn epoch(&mut self, stop: &AtomicBool) -> Option<EpochReport> {
         // On a thread of the pool: from any other, each of the thousand pieces of work of an epoch would wait for one.
         rayon::scope(
@@ -324,6 +333,7 @@ impl<'a> Trainer<'a> {
             seconds: start.instant.elapsed().as_secs_f64(),
             comm_seconds: (self.ranks.count() > 1).then(|| (self.ranks.waited() - start.waited).as_secs_f64()),
             validation_accuracy: None,
+            goodness: None,
         }
     }
 

@@ -25,6 +25,8 @@ mod text;
 pub mod training;
 pub mod verdict;
 
+pub use labels::letter;
+
 use std::path::PathBuf;
 
 use serde::Serialize;

@@ -51,8 +51,9 @@ impl StoredState {
         replace_and_keep(&new, &directory.join(LAST), &directory.join(PREVIOUS))
     }
 
-    /// Reads the state that was written last into `directory`, of a run of `config` on images of `size` pixels, or the
-    /// one before where that is not there or not as it was written; then also what is wrong with it.
+    /// Reads the state that was written last into `directory`, of a run of `config` on images of `size`, rows and
+    /// columns of pixels, or the one before where that is not there or not as it was written; then also what is wrong
+    /// with it.
     ///
     /// # Errors
     ///

@@ -1,12 +1,14 @@
 //! The program from outside, command by command.
 
 mod bench;
+mod browser;
 mod cli;
 mod compare;
 mod compare_page;
 mod faults;
 #[cfg(feature = "mpi")]
 mod ranks;
+mod report_page;
 mod reports;
 mod resume;
 mod shell;

@@ -1,53 +1,24 @@
-//! A comparison as one page: no script, nothing loaded from anywhere, every string escaped by maud as it is put in.
+//! A comparison as one page (`crate::page`).
 //!
-//! Charts are SVG laid out here. Their colours are those of the style sheet, so that they follow the reader's light or
-//! dark theme; a report is told by its letter, a kernel by its marker, never by colour alone. A chart is as wide as a
-//! phone, and wider screens show several side by side. Under each stands the table of its numbers.
+//! A report is told by its letter, a kernel by its marker, never by colour alone. Under each chart stands the table of
+//! its numbers.
 
 mod bars;
 mod rooflines;
-mod scale;
 mod scaling;
-mod svg;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::tables::{self, KEY, Table};
 use super::{Comparison, Heading};
-use svg::series;
-
-const STYLE: &str = include_str!("html/style.css");
-
-/// What a browser may do for the page: apply the style sheet within it.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+use crate::page;
+use crate::page::svg::series;
 
 /// The whole page.
 pub fn page(comparison: &Comparison) -> String {
     let letters: Vec<&str> = comparison.reports.iter().map(|report| &*report.letter).collect();
     let title = format!("Reports {} compared", letters.join(", "));
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="referrer" content="no-referrer";
-                title { (title) }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                header {
-                    p.kicker { "ffwd benchmark reports" }
-                    h1 { (title) }
-                }
-                main { (sections(comparison)) }
-                footer { p { "Written by fast-train compare " (env!("CARGO_PKG_VERSION")) "." } }
-            }
-        }
-    };
-    page.into_string()
+    page::document(&title, "ffwd benchmark reports", &sections(comparison), "compare")
 }
 
 fn sections(comparison: &Comparison) -> Markup {

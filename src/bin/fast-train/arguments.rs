@@ -36,6 +36,7 @@ Examples:
   fast-train --preset paper --data digits           another preset, other data
   fast-train --resume runs/quick-mnist-1            go on with a run that was stopped
   fast-train sweep --lr 0.05,0.1 --seeds 3          six runs, and a table of their errors
+  fast-train report runs/*                          a page about all of them
   fast-train bench --save mine.json                 measure this machine
   fast-train presets                                what the presets are, and what they take here
 
@@ -107,6 +108,8 @@ pub enum Command {
     Predict(PredictArguments),
     /// Draw what a run learns from, what it has learnt, and where it errs
     Show(ShowArguments),
+    /// Write a page about one run or several: curves, goodness, confusion, mistakes
+    Report(ReportArguments),
     /// Show what this machine offers: instruction sets, threads, data sets
     Info(InfoArguments),
     /// Measure this machine: its peaks, every kernel, scaling and training
@@ -429,6 +432,19 @@ pub enum What {
     Goodness,
     /// The test images of which the network is most certain and wrong
     Mistakes,
+}
+
+#[derive(Args)]
+pub struct ReportArguments {
+    /// Directories of runs, finished or not
+    #[arg(value_name = "RUN_DIR", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// The page, one file of HTML
+    #[arg(short, long, value_name = "FILE.html", default_value = "report.html")]
+    pub output: PathBuf,
+    /// Directory of IDX files, or mnist, fashion-mnist, digits [default: what each run was trained on]
+    #[arg(long, value_name = "D")]
+    pub data: Option<String>,
 }
 
 #[derive(Args)]

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ffwd::Error;
-use ffwd::bench::report::{self, Circumstances, Report};
+use ffwd::bench::report::{self, Circumstances, Report, Step};
 use ffwd::data::Reading;
 use ffwd::tier::Tier;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -89,18 +90,27 @@ impl Announcer {
     }
 
     /// What the measurement reports to.
-    fn watch(&self) -> impl FnMut(&str, &str) + Send {
+    fn watch(&self) -> impl FnMut(&Step<'_>) + Send {
         let bar = self.bar.clone();
         let mut running = String::new();
-        move |part, next| {
+        move |&Step { part, next, left }| {
+            let left = left.map_or(String::new(), |left| format!(", {} left", rough(left)));
             if !bar.is_hidden() {
-                bar.set_message(format!("{part}: {next}"));
+                bar.set_message(format!("{part}{left}: {next}"));
                 bar.tick();
             } else if part != running {
-                say(part);
+                say(format!("{part}{left}"));
             }
             running = part.to_owned();
         }
+    }
+}
+
+/// A time in words that do not promise too much.
+fn rough(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 100.. => format!("about {} minutes", (seconds + 30) / 60),
+        seconds => format!("about {} s", seconds.div_ceil(5) * 5),
     }
 }
 

@@ -11,15 +11,18 @@ mod compare_command;
 mod cut_off;
 mod data_command;
 mod dataset;
+mod goodness_watch;
 mod info;
 mod interrupt;
 mod keeper;
 mod model;
 mod model_commands;
+mod pictures;
 mod plots;
 mod presets_command;
 mod progress;
 mod ranks;
+mod report_command;
 mod run_directory;
 mod shell;
 mod show_command;
@@ -88,6 +91,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Some(Command::Eval(eval)) => model_commands::eval(&eval),
         Some(Command::Predict(predict)) => model_commands::predict(&predict),
         Some(Command::Show(show)) => show_command::run(&show),
+        Some(Command::Report(report)) => report_command::run(&report),
         Some(Command::Info(info)) => info::run(info.json),
         Some(Command::Bench(bench)) => bench_command::run(&bench),
         Some(Command::Compare(compare)) => compare_command::run(&compare),

@@ -12,7 +12,7 @@ use ffwd::train::EpochReport;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-pub use goodness::goodness;
+pub use goodness::{BINS, Distributions, Histograms, goodness};
 pub use grid::{Grid, Tile};
 
 const FONT: &str = "sans-serif";
@@ -169,6 +169,7 @@ mod tests {
                 comm_seconds: None,
                 seconds: 1.0,
                 validation_accuracy: None,
+                goodness: None,
                 readout_loss: None,
                 pair_accuracy: None,
             };

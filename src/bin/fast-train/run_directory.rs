@@ -20,7 +20,7 @@ pub const SUMMARY: &str = "summary.json";
 /// The file that tells that a directory holds a run.
 pub const CONFIG: &str = "config.toml";
 /// The file of one line for each epoch.
-const METRICS: &str = "metrics.jsonl";
+pub const METRICS: &str = "metrics.jsonl";
 /// The file of the trained network.
 pub const MODEL: &str = "model.safetensors";
 

@@ -1,9 +1,14 @@
 //! The summary of a run, `ffwd/summary/v1`: what `--json` prints and `summary.json` holds.
 
+use std::fs;
+use std::path::Path;
+
 use ffwd::config::Config;
 use ffwd::data::Dataset;
 use ffwd::train::EpochReport;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::run_directory::SUMMARY;
 
 pub const SCHEMA: &str = "ffwd/summary/v1";
 
@@ -57,6 +62,38 @@ impl DatasetSummary {
     pub fn new(dataset: &Dataset, train: usize, test: usize) -> Self {
         let Dataset { name, synthetic, .. } = dataset;
         Self { name: name.clone(), synthetic: *synthetic, train, test, sha256: dataset.sha256().to_owned() }
+    }
+}
+
+/// What the summary in a directory tells of its run.
+#[derive(Deserialize)]
+pub struct Told {
+    pub dataset: ToldDataset,
+    pub config: serde_json::Value,
+    pub isa: String,
+    pub precision: String,
+    pub threads: usize,
+    pub test_errors: usize,
+    pub test_accuracy: Option<f64>,
+    pub final_loss: Option<f64>,
+    pub train_seconds: f64,
+    pub peak_rss_bytes: Option<u64>,
+    pub interrupted: bool,
+}
+
+/// What a summary tells of the data set.
+#[derive(Deserialize)]
+pub struct ToldDataset {
+    pub name: String,
+    pub synthetic: bool,
+    pub train: usize,
+    pub test: usize,
+}
+
+impl Told {
+    /// What the summary in a directory tells; nothing where there is none that can be read.
+    pub fn read(directory: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(directory.join(SUMMARY)).ok()?).ok()
     }
 }
 

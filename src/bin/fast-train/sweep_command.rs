@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,11 +15,11 @@ use ffwd::config::Config;
 use ffwd::data::Places;
 use ffwd::tier::Tier;
 use ffwd::{Error, backends};
-use serde::Deserialize;
 
 use crate::arguments::{Arguments, Command, SweepArguments, TRAIN, TrainArguments};
 use crate::ranks::Crew;
-use crate::run_directory::{CONFIG, SUMMARY};
+use crate::run_directory::CONFIG;
+use crate::summary::Told;
 use crate::{INTERRUPTED, dataset, interrupt, print, say, summary, train_command};
 
 /// The option that stands for the seed.
@@ -71,23 +70,7 @@ type Combination = Vec<String>;
 /// A combination, and what came of it or why nothing did.
 type Row<'a> = (&'a Combination, std::result::Result<Told, String>);
 
-/// What the summary of a run tells of it.
-#[derive(Deserialize)]
-struct Told {
-    config: serde_json::Value,
-    test_errors: usize,
-    test_accuracy: Option<f64>,
-    final_loss: Option<f64>,
-    train_seconds: f64,
-    interrupted: bool,
-}
-
 impl Told {
-    /// What the summary in a directory tells; nothing where there is none that can be read.
-    fn read(directory: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(directory.join(SUMMARY)).ok()?).ok()
-    }
-
     /// Whether the run has come to the end that is asked for.
     fn is_of(&self, config: &Config) -> bool {
         let fields = ["epochs", "target_accuracy", "test_limit"];

@@ -27,6 +27,7 @@ use rand::{SeedableRng, seq};
 
 use crate::arguments::TrainArguments;
 use crate::dataset;
+use crate::goodness_watch::GoodnessWatch;
 use crate::interrupt;
 use crate::keeper::Keeper;
 use crate::plots::Sample;
@@ -420,6 +421,7 @@ impl TrainingRun<'_> {
         let mut keeper = Keeper::new(directory, config.checkpoint_every, (stored, is_stored), tells_last);
         // A run that is killed before its next checkpoint is then known to keep some, and begins anew.
         keeper.keep(&epochs, &progress);
+        let watch = GoodnessWatch::new(config, &dataset.train, self.training_images(), backend);
         let mut best = epochs.iter().filter_map(|report| report.validation_accuracy).fold(0.0, f64::max);
         let mut trainer = Trainer::new(state, config, backend, set).with_ranks(crew.ranks.clone());
         while epochs.len() < config.epochs && !reached(&epochs, config.target_accuracy) {
@@ -440,6 +442,7 @@ impl TrainingRun<'_> {
                 }
                 progress.epoch(report);
                 if let Some(directory) = &mut keeper.directory {
+                    report.goodness = watch.as_ref().and_then(|watch| watch.look(number, trainer.network()));
                     directory.epoch(report);
                 }
             }

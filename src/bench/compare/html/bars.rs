@@ -3,11 +3,11 @@
 use indexmap::IndexMap;
 use maud::{Markup, html};
 
-use super::svg::{frame, label, line, px, series};
 use crate::bench::compare::Comparison;
 use crate::bench::compare::rows::{Cell, Row};
 use crate::bench::compare::tables::{layers, variant};
 use crate::bench::compare::text::number;
+use crate::page::svg::{frame, label, line, px, series};
 use crate::text::shortened;
 
 /// What the charts of kernels show.

@@ -4,11 +4,11 @@
 use indexmap::IndexSet;
 use maud::{Markup, html};
 
-use super::scale::{LogScale, tick};
-use super::svg::{WIDTH, frame, label, line, marker, polyline, px, series};
 use crate::bench::compare::Comparison;
 use crate::bench::compare::roofline::{Ceiling, Dot, Roofline};
 use crate::bench::compare::text::number;
+use crate::page::scale::{LogScale, tick};
+use crate::page::svg::{WIDTH, frame, label, line, marker, polyline, px, series};
 use crate::text::shortened;
 
 /// What the charts show.

@@ -3,10 +3,10 @@
 use indexmap::IndexMap;
 use maud::{Markup, html};
 
-use super::scale::{LogScale, tick};
-use super::svg::{WIDTH, frame, label, line, marker, polyline, series};
 use crate::bench::compare::Comparison;
 use crate::bench::compare::text::number;
+use crate::page::scale::{LogScale, tick};
+use crate::page::svg::{WIDTH, frame, label, line, marker, names, polyline, series};
 use crate::text::shortened;
 
 /// What the charts show.
@@ -19,8 +19,6 @@ const LEFT: f64 = 30.0;
 const RIGHT: f64 = WIDTH - 86.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = HEIGHT - 34.0;
-/// Names of lines are at least as far apart.
-const NAME: f64 = 14.0;
 
 /// Of one report on one instruction set: threads and speed-up.
 type Curves<'a> = IndexMap<(usize, &'a str), Vec<(f64, f64)>>;
@@ -47,7 +45,10 @@ fn figure(comparison: &Comparison, title: &str, curves: &Curves<'_>) -> Markup {
     let threads = points().map(|(threads, _)| *threads).fold(1.0, f64::max);
     let x = LogScale::holding([1.0, threads].into_iter(), 1.0, (LEFT + 8.0, RIGHT));
     let y = LogScale::holding(points().map(|(_, speedup)| *speedup).chain([1.0, threads]), 1.06, (BOTTOM, TOP));
-    let names = names(curves, &y);
+    let last =
+        |curve: &Vec<(f64, f64)>| curve.iter().copied().max_by(|a, b| a.0.total_cmp(&b.0)).map_or(1.0, |last| last.1);
+    let ends: Vec<f64> = curves.values().map(|curve| y.at(last(curve))).collect();
+    let names = names(&ends, BOTTOM);
     let drawing = html! {
         (grid(&x, &y))
         (line((x.at(1.0), y.at(1.0)), (x.at(threads), y.at(threads)), "ideal"))
@@ -82,23 +83,6 @@ fn drawn(
         (label(RIGHT + 18.0, name + 4.0, "letter", letter))
         (label(RIGHT + 32.0, name + 4.0, "variant", &shortened(isa, 9)))
     }
-}
-
-/// How high the name of each curve stands: near its end, clear of the others.
-fn names(curves: &Curves<'_>, y: &LogScale) -> Vec<f64> {
-    let last =
-        |curve: &Vec<(f64, f64)>| curve.iter().copied().max_by(|a, b| a.0.total_cmp(&b.0)).map_or(1.0, |last| last.1);
-    let ends: Vec<f64> = curves.values().map(|curve| y.at(last(curve))).collect();
-    let mut order: Vec<usize> = (0..ends.len()).collect();
-    order.sort_by(|&a, &b| ends[a].total_cmp(&ends[b]));
-    let mut names = ends.clone();
-    let mut free = f64::NEG_INFINITY;
-    for index in order {
-        names[index] = ends[index].max(free);
-        free = names[index] + NAME;
-    }
-    let over = names.iter().copied().fold(0.0, f64::max) - BOTTOM;
-    names.iter().map(|name| name - over.max(0.0)).collect()
 }
 
 fn grid(x: &LogScale, y: &LogScale) -> Markup {

@@ -94,7 +94,7 @@ impl Grid {
             self.title
         );
         for (tile, (x, y)) in self.tiles.iter().zip(places) {
-            let png = STANDARD.encode(png_of(png::ColorType::Rgb, tile.pixels.as_flattened(), self.size));
+            let png = STANDARD.encode(self.png_of(tile));
             let (middle, below) = (x + cell / 2, y + rows + 13);
             let x = middle - cols / 2;
             let drawn = writeln!(
@@ -108,6 +108,11 @@ impl Grid {
             drawn.expect("a string takes any text");
         }
         svg + "</svg>\n"
+    }
+
+    /// One of the images as PNG, pixel for pixel.
+    pub fn png_of(&self, tile: &Tile) -> Vec<u8> {
+        png_of(png::ColorType::Rgb, tile.pixels.as_flattened(), self.size)
     }
 
     /// The images alone as PNG.

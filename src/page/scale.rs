@@ -57,9 +57,63 @@ impl LogScale {
     }
 }
 
+/// An axis from `low` to `high`, drawn from `start` to `end`.
+pub struct LinearScale {
+    low: f64,
+    high: f64,
+    start: f64,
+    end: f64,
+}
+
+impl LinearScale {
+    /// The axis that holds all finite `values`, and zero where that is near them.
+    pub fn holding(values: impl Iterator<Item = f64>, (start, end): (f64, f64)) -> Self {
+        // Far beyond 32-bit floats an axis could not be divided.
+        let far = f64::from(f32::MAX);
+        let sound = values.filter(|value| value.is_finite()).map(|value| value.clamp(-far, far));
+        let (low, high) = sound.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+            (f64::min(low, value), f64::max(high, value))
+        });
+        let (low, high) = match (low < high, low.is_finite()) {
+            (true, _) => (low, high),
+            (false, true) => (low - 0.5 * low.abs().max(0.1), low + 0.5 * low.abs().max(0.1)),
+            (false, false) => (0.0, 1.0),
+        };
+        let low = if low > 0.0 && low < 0.5 * high { 0.0 } else { low };
+        Self { low, high, start, end }
+    }
+
+    /// The axis from the first value to the second, greater one.
+    pub fn exactly((low, high): (f64, f64), (start, end): (f64, f64)) -> Self {
+        Self { low, high, start, end }
+    }
+
+    /// Where `value` stands.
+    pub fn at(&self, value: f64) -> f64 {
+        let share = (value - self.low) / (self.high - self.low);
+        self.start + share.clamp(0.0, 1.0) * (self.end - self.start)
+    }
+
+    /// Three to six round values: multiples of 1, 2 or 5 times a power of ten.
+    pub fn ticks(&self) -> Vec<f64> {
+        let span = self.high - self.low;
+        let power = span.log10().floor() as i32 - 1;
+        let steps = [(power, 1), (power, 2), (power, 5), (power + 1, 1), (power + 1, 2), (power + 1, 5)];
+        let multiples = |(power, digit): (i32, i64)| -> Vec<f64> {
+            let step = f64::from(10).powi(power) * digit as f64;
+            let (first, last) = ((self.low / step - 1e-9).ceil() as i64, (self.high / step + 1e-9).floor() as i64);
+            let values =
+                (first..=last).filter_map(|count| format!("{}e{power}", count.checked_mul(digit)?).parse().ok());
+            values.collect()
+        };
+        steps.into_iter().map(multiples).find(|ticks| ticks.len() <= 6).unwrap_or_default()
+    }
+}
+
 /// A tick in figures, thousands as k and so on: `0.5`, `200`, `5k`.
 pub fn tick(value: f64) -> String {
-    match value {
+    match value.abs() {
+        0.0 => "0".to_owned(),
         1e12.. => format!("{value:e}"),
         1e9.. => format!("{}G", value / 1e9),
         1e6.. => format!("{}M", value / 1e6),
@@ -92,5 +146,24 @@ mod tests {
     fn without_values_there_is_an_axis_all_the_same() {
         let scale = LogScale::holding(std::iter::empty(), 1.0, (0.0, 10.0));
         assert_eq!(scale.at(1.0), 5.0);
+        let scale = LinearScale::holding(std::iter::empty(), (0.0, 10.0));
+        assert_eq!(scale.at(0.5), 5.0);
+    }
+
+    #[test]
+    fn ticks_of_a_linear_axis_are_few_and_round() {
+        let ticks = |low, high| LinearScale::holding([low, high].into_iter(), (0.0, 1.0)).ticks();
+        assert_eq!(ticks(0.1, 0.7), [0.0, 0.2, 0.4, 0.6]);
+        assert_eq!(ticks(0.93, 0.99), [0.94, 0.96, 0.98]);
+        assert_eq!(ticks(-1.0, 1.0), [-1.0, -0.5, 0.0, 0.5, 1.0]);
+        assert_eq!(ticks(1.0, 250.0), [0.0, 50.0, 100.0, 150.0, 200.0, 250.0]);
+        for (low, high) in [(3.0, 3.0), (0.0, 0.0), (-7e30, 4e38), (f64::NAN, f64::INFINITY), (1e-30, 2e-30)] {
+            assert!((1..=6).contains(&ticks(low, high).len()), "{low} to {high}: {:?}", ticks(low, high));
+        }
+    }
+
+    #[test]
+    fn ticks_are_short() {
+        assert_eq!([0.0, -0.5, 200.0, -5e3, 2e-4].map(tick), ["0", "-0.5", "200", "-5k", "2e-4"]);
     }
 }

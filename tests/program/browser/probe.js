@@ -17,10 +17,10 @@ addEventListener('load', () => {
       }
     });
   }
-  for (const element of document.querySelectorAll('h1, h2, p, li, figcaption, summary')) {
+  for (const element of document.querySelectorAll('h1, h2, h3, p, li, figcaption, summary')) {
     if (element.scrollWidth > element.clientWidth + 1) faults.push(`cut off: ${element.textContent}`);
   }
-  const alien = document.querySelectorAll('script:not([data-probe]), img, iframe, object, link, [onerror], [onload], b, [style]');
+  const alien = document.querySelectorAll('script:not([data-probe]), img:not([src^="data:image/png;base64,"]), iframe, object, link, [onerror], [onload], b, [style]');
   const style = getComputedStyle(document.body);
   parent.postMessage({
     width: innerWidth,

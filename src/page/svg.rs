@@ -1,4 +1,4 @@
-//! Pieces of SVG: the frame of a chart, numbers, markers.
+//! Pieces of SVG: the frame of a chart, numbers, lines, markers.
 
 use maud::{Markup, html};
 
@@ -40,8 +40,34 @@ pub fn line((x1, y1): (f64, f64), (x2, y2): (f64, f64), class: &str) -> Markup {
 
 /// A line through `points`.
 pub fn polyline(points: &[(f64, f64)], class: &str) -> Markup {
+    html! { polyline points=(coordinates(points)) class=(class) {} }
+}
+
+/// The area within `points`.
+pub fn polygon(points: &[(f64, f64)], class: &str) -> Markup {
+    html! { polygon points=(coordinates(points)) class=(class) {} }
+}
+
+fn coordinates(points: &[(f64, f64)]) -> String {
     let points: Vec<String> = points.iter().map(|(x, y)| format!("{},{}", px(*x), px(*y))).collect();
-    html! { polyline points=(points.join(" ")) class=(class) {} }
+    points.join(" ")
+}
+
+/// The least distance of names below each other.
+const NAME: f64 = 14.0;
+
+/// How high the names of lines stand that end at `ends`: near these, clear of each other, and above `bottom`.
+pub fn names(ends: &[f64], bottom: f64) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..ends.len()).collect();
+    order.sort_by(|&a, &b| ends[a].total_cmp(&ends[b]));
+    let mut names = ends.to_vec();
+    let mut free = f64::NEG_INFINITY;
+    for index in order {
+        names[index] = ends[index].max(free);
+        free = names[index] + NAME;
+    }
+    let over = names.iter().copied().fold(0.0, f64::max) - bottom;
+    names.iter().map(|name| name - over.max(0.0)).collect()
 }
 
 /// The marker of number `kind` at (`x`, `y`), with `title` as its tooltip. Seven outlines, then the same hollow, then
