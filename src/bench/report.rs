@@ -23,7 +23,7 @@ mod training;
 
 pub use csv::csv;
 pub use markdown::markdown;
-pub use measure::{Watch, measure};
+pub use measure::{Step, Watch, measure};
 pub use memory_roof::MemoryRoof;
 pub use outline::outline;
 

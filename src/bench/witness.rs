@@ -16,9 +16,46 @@ const LUCKY: usize = 20;
 /// The probes of a pool, with the best that they got so far. Made and used in a pool of as many threads.
 #[derive(Debug)]
 pub struct Witness {
-    probe: Probe,
+    source: Source,
     rates: Rates,
     last: Option<(Instant, Reading)>,
+}
+
+/// Where readings come from.
+#[derive(Debug)]
+enum Source {
+    Probe(Probe),
+    /// Given ones: the GFLOP/s of each by its number.
+    #[cfg(test)]
+    Script {
+        rate: fn(usize) -> f64,
+        read: usize,
+    },
+}
+
+impl Source {
+    fn read(&mut self, uses_memory: bool) -> Reading {
+        match self {
+            Self::Probe(probe) => {
+                let memory = uses_memory.then(|| probe.memory());
+                Reading { arithmetic: probe.arithmetic(), memory }
+            }
+            #[cfg(test)]
+            Self::Script { rate, read } => {
+                *read += 1;
+                Reading { arithmetic: rate(*read - 1), memory: None }
+            }
+        }
+    }
+
+    /// What the threads of this process have waited for CPUs so far.
+    fn waited(&self) -> Waiting {
+        match self {
+            Self::Probe(_) => Waiting::now(),
+            #[cfg(test)]
+            Self::Script { .. } => Waiting::default(),
+        }
+    }
 }
 
 /// What all probes got.
@@ -74,7 +111,13 @@ impl Default for Witness {
 impl Witness {
     /// A witness that has seen nothing, for the current pool.
     pub fn new() -> Self {
-        Self { probe: Probe::new(), rates: Rates::default(), last: None }
+        Self { source: Source::Probe(Probe::new()), rates: Rates::default(), last: None }
+    }
+
+    /// A witness whose probe of each number gets a given rate, and whose threads never wait.
+    #[cfg(test)]
+    pub fn scripted(rate: fn(usize) -> f64) -> Self {
+        Self { source: Source::Script { rate, read: 0 }, rates: Rates::default(), last: None }
     }
 
     /// Runs `run` between two probes, of arithmetic and, if it `uses_memory`, of copying. Returns its result, its time,
@@ -92,20 +135,19 @@ impl Witness {
 
     /// [`Witness::watch`] with a probe that has been taken.
     pub fn watch_behind<T>(&mut self, before: Reading, run: impl FnOnce() -> T) -> (T, Duration, Seen) {
-        let waited = Waiting::now();
+        let waited = self.source.waited();
         let start = Instant::now();
         let result = run();
         let time = start.elapsed();
         let behind = self.read(before.memory.is_some());
         // Only now, because a thread that still waits is not counted: in the probe every thread has run again.
-        let waited = Waiting::now().longest_since(&waited);
+        let waited = self.source.waited().longest_since(&waited);
         let waiting = waited.as_secs_f64() / start.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
         (result, time, Seen { worse: before.worse(behind), waiting: waiting.min(1.0) })
     }
 
     fn read(&mut self, uses_memory: bool) -> Reading {
-        let memory = uses_memory.then(|| self.probe.memory());
-        let reading = Reading { arithmetic: self.probe.arithmetic(), memory };
+        let reading = self.source.read(uses_memory);
         self.rates.add(reading);
         self.last = Some((Instant::now(), reading));
         reading

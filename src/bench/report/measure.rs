@@ -35,8 +35,19 @@ const QUICK: Plan = Plan {
     retakes: Duration::from_secs(15),
 };
 
-/// Hears which part of the measurement is running, and what is next in it. Nothing is measured until it returns.
-pub type Watch<'a> = dyn FnMut(&str, &str) + Send + 'a;
+/// What is measured next.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// The part of the measurement that it belongs to.
+    pub part: &'a str,
+    /// What it is.
+    pub next: &'a str,
+    /// How long the rounds are expected to take still, as far as that can be told; training follows them.
+    pub left: Option<Duration>,
+}
+
+/// Hears what is measured next. Nothing is measured until it returns.
+pub type Watch<'a> = dyn FnMut(&Step<'_>) + Send + 'a;
 
 impl Circumstances {
     /// The circumstances of a report that begins now.
@@ -118,7 +129,7 @@ mod tests {
         let plan =
             Plan { rounds: (2, 2), total: no_time, visit: no_time, samples: 2, patience: no_time, retakes: no_time };
         let circumstances = Circumstances::beginning(2, 1, true);
-        let (report, ..) = of_workloads(circumstances, &workloads, plan, &mut |_, _| ()).unwrap();
+        let (report, ..) = of_workloads(circumstances, &workloads, plan, &mut |_| ()).unwrap();
         assert!(report.kernels.iter().map(|row| row.op.as_str()).eq(OPS));
         assert_eq!(report.scaling.iter().map(|row| row.threads).collect::<Vec<_>>(), [1, 2]);
         for row in &report.kernels {

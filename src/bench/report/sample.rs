@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::{Watch, Witnesses};
+use super::{Step, Watch, Witnesses};
 use crate::bench::witness::{Seen, Witness};
 use crate::error::{Error, Result};
 use crate::fused::executed;
@@ -35,6 +35,20 @@ pub struct Plan {
     pub patience: Duration,
     /// ... and all visits together so much longer.
     pub retakes: Duration,
+}
+
+impl Plan {
+    /// How long the rounds of `subjects` will take still, when `done` visits took `elapsed`: the rounds that there is
+    /// time for. Nothing before a tenth of a round is done.
+    fn left(&self, elapsed: Duration, done: usize, subjects: usize) -> Option<Duration> {
+        if done == 0 || done < subjects / 10 {
+            return None;
+        }
+        let visit = elapsed.as_secs_f64() / done as f64;
+        let rounds = (self.total.as_secs_f64() / (visit * subjects as f64).max(f64::MIN_POSITIVE)).round();
+        let visits = rounds.clamp(self.rounds.0 as f64, self.rounds.1 as f64) * subjects as f64;
+        Duration::try_from_secs_f64(visit * (visits - done as f64)).ok()
+    }
 }
 
 /// A long visit has this many samples; each is then the mean of as many runs as fit.
@@ -159,7 +173,10 @@ pub fn take(
     let start = Instant::now();
     for round in 1..=most {
         let name = format!("round {round} of {fewest} to {most}");
-        (0..subjects.len()).try_for_each(|subject| session.visit(subject, &name, watch))?;
+        for subject in 0..subjects.len() {
+            let done = (round - 1) * subjects.len() + subject;
+            session.visit(subject, (&name, plan.left(start.elapsed(), done, subjects.len())), watch)?;
+        }
         let length_of_a_round = start.elapsed() / round as u32;
         if round >= fewest && start.elapsed() + length_of_a_round / 2 > plan.total {
             break;
@@ -195,10 +212,12 @@ impl<'a> Session<'a> {
     }
 
     /// Takes more samples of a subject.
-    fn visit(&mut self, subject: usize, round: &str, watch: &mut Watch<'_>) -> Result<()> {
+    ///
+    /// `watch` hears to which part of the measurement that belongs, and how long the rounds will take still.
+    fn visit(&mut self, subject: usize, (part, left): (&str, Option<Duration>), watch: &mut Watch<'_>) -> Result<()> {
         let Self { subjects, plan, pools, raw, retakes } = self;
         let (Subject { name, threads, uses_memory, body }, raw) = (&subjects[subject], &mut raw[subject]);
-        watch(round, name);
+        watch(&Step { part, next: name, left });
         let (pool, witness) = pools.get_mut(threads).expect("a pool for every number of threads");
         let (plan, uses_memory) = (*plan, *uses_memory);
         pool.install(|| body(&mut Timer { plan, uses_memory, witness, retakes, raw }))
@@ -211,7 +230,7 @@ impl<'a> Session<'a> {
         for subject in 0..self.subjects.len() {
             let wants_more = |session: &Self| session.quiet(subject) < enough && !session.retakes.is_zero();
             if wants_more(self) {
-                self.visit(subject, "once more", watch)?;
+                self.visit(subject, ("once more", None), watch)?;
             }
         }
         Ok(())
@@ -286,7 +305,7 @@ mod tests {
         let mut heard = Vec::new();
         let subjects = [subject(1), subject(3)];
         let (samples, ..) =
-            take(&subjects, NO_TIME, 3, &mut |round, name| heard.push(format!("{round}: {name}"))).unwrap();
+            take(&subjects, NO_TIME, 3, &mut |step| heard.push(format!("{}: {}", step.part, step.next))).unwrap();
         assert_eq!(*visits.lock().unwrap(), [1, 3, 1, 3]);
         assert_eq!(heard[2], "round 2 of 2 to 5: on 1");
         for Taken { samples_ns, witnesses, .. } in samples {
@@ -300,13 +319,97 @@ mod tests {
     }
 
     #[test]
+    fn the_time_left_is_that_of_the_rounds_there_is_time_for() {
+        let seconds = Duration::from_secs;
+        let plan = Plan { rounds: (4, 12), total: seconds(150), ..NO_TIME };
+        assert_eq!(plan.left(seconds(2), 9, 100), None, "too early to tell");
+        // 25 s for a round: six of them.
+        assert_eq!(plan.left(seconds(25), 100, 100), Some(seconds(125)));
+        assert_eq!(plan.left(seconds(60), 100, 100), Some(seconds(180)), "four rounds at least");
+        assert_eq!(plan.left(seconds(1), 100, 100), Some(seconds(11)), "twelve at most");
+        assert_eq!(plan.left(seconds(250), 401, 100), None, "longer than expected");
+    }
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    /// The samples that one visit takes beside a witness, and whether each is disturbed.
+    fn visit(plan: Plan, witness: &mut Witness, retakes: &mut Duration) -> Vec<bool> {
+        let mut raw = Raw { samples: Vec::new(), executed: 0 };
+        let mut timer = Timer { plan, uses_memory: false, witness, retakes, raw: &mut raw };
+        timer.time(|| ());
+        raw.samples.iter().map(|(_, seen)| witness.is_disturbed(seen)).collect()
+    }
+
+    fn quiet(disturbed: &[bool]) -> usize {
+        disturbed.iter().filter(|&&disturbed| !disturbed).count()
+    }
+
+    /// Good probes, so that the others are known to be bad, but never two in a row: one of them disturbs a sample.
+    fn always_disturbed(read: usize) -> f64 {
+        if read.is_multiple_of(4) { 100.0 } else { 50.0 }
+    }
+
+    #[test]
+    fn a_visit_waits_until_a_disturbance_is_over_and_keeps_what_it_took_meanwhile() {
+        // Good ones first: nothing tells the first of all probes to be bad.
+        let mut witness = Witness::scripted(|read| if (2..12).contains(&read) { 50.0 } else { 100.0 });
+        let plan = Plan { patience: LONG, ..NO_TIME };
+        let mut retakes = LONG;
+        let disturbed = visit(plan, &mut witness, &mut retakes);
+        assert_eq!((quiet(&disturbed), disturbed.last()), (plan.samples, Some(&false)), "{disturbed:?}");
+        assert!(disturbed.len() > plan.samples && retakes < LONG, "{disturbed:?}, {retakes:?} left");
+    }
+
+    #[test]
+    fn a_visit_ends_with_its_patience_and_with_that_of_all_visits() {
+        let patience = Duration::from_millis(5);
+        for (own, all) in [(patience, LONG), (LONG, patience)] {
+            let mut witness = Witness::scripted(always_disturbed);
+            let (start, mut retakes) = (Instant::now(), all);
+            let disturbed = visit(Plan { patience: own, ..NO_TIME }, &mut witness, &mut retakes);
+            assert!(start.elapsed() >= patience && quiet(&disturbed) == 0, "{disturbed:?}");
+            assert!(disturbed.len() > NO_TIME.samples && retakes <= all - patience, "{retakes:?} left");
+        }
+    }
+
+    #[test]
+    fn a_visit_without_patience_takes_no_sample_again() {
+        let mut witness = Witness::scripted(always_disturbed);
+        let disturbed = visit(NO_TIME, &mut witness, &mut LONG.clone());
+        assert_eq!(disturbed, [true; NO_TIME.samples]);
+    }
+
+    #[test]
+    fn a_subject_that_a_better_probe_leaves_without_enough_is_visited_once_more() {
+        let subject = Subject::new(String::new(), (1, false), |timer: &mut Timer<'_>| {
+            timer.time(|| ());
+            Ok(())
+        });
+        let subjects = [subject];
+        let plan = Plan { rounds: (1, 1), patience: LONG, retakes: LONG, ..NO_TIME };
+        let mut session = Session::new(&subjects, plan).unwrap();
+        // Of fewer than twenty probes the best is the best. The last of the first visit shows the others to be bad.
+        let rate = |read| if read < NO_TIME.samples { 50.0 } else { 100.0 };
+        session.pools.get_mut(&1).unwrap().1 = Witness::scripted(rate);
+        let mut heard = Vec::new();
+        session.visit(0, ("round", None), &mut |step| heard.push(step.part.to_owned())).unwrap();
+        session.take_again(&mut |step| heard.push(step.part.to_owned())).unwrap();
+        session.take_again(&mut |step| heard.push(step.part.to_owned())).unwrap();
+        assert_eq!(heard, ["round", "once more"]);
+        let taken = &session.taken()[0];
+        assert!(quiet(&taken.witnesses.disturbed) >= plan.samples, "{:?}", taken.witnesses.disturbed);
+        assert!(taken.witnesses.disturbed[0] && taken.witnesses.arithmetic[0] == 0.5);
+        assert_eq!(taken.samples_ns.len(), taken.witnesses.disturbed.len(), "all samples are kept");
+    }
+
+    #[test]
     fn rounds_go_on_while_there_is_time() {
         let subject = Subject::new(String::new(), (1, false), |timer: &mut Timer<'_>| {
             timer.time(|| ());
             Ok(())
         });
         let plan = Plan { total: Duration::from_secs(3600), ..NO_TIME };
-        assert_eq!(take(&[subject], plan, 1, &mut |_, _| ()).unwrap().0[0].samples_ns.len(), 5 * 3);
+        assert_eq!(take(&[subject], plan, 1, &mut |_| ()).unwrap().0[0].samples_ns.len(), 5 * 3);
     }
 
     #[test]
@@ -317,7 +420,7 @@ mod tests {
             timer.time(|| _ = count.fetch_add(1, Ordering::Relaxed));
             Ok(())
         });
-        let (samples, ..) = take(&[subject], plan, 1, &mut |_, _| ()).unwrap();
+        let (samples, ..) = take(&[subject], plan, 1, &mut |_| ()).unwrap();
         let taken = samples[0].samples_ns.len();
         assert!(count.load(Ordering::Relaxed) > 4 * taken, "{count:?} runs, {samples:?}");
     }

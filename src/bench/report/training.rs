@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Circumstances, Training, Watch, median};
+use super::{Circumstances, Step, Training, Watch, median};
 use crate::backend::Backend;
 use crate::backends;
 use crate::bench::witness::{Seen, Witness};
@@ -57,6 +57,10 @@ pub(super) fn measure(
     std::iter::once(in_f32).chain(in_bf16).map(row).collect()
 }
 
+fn step(next: &str) -> Step<'_> {
+    Step { part: PART, next, left: None }
+}
+
 /// The row of one number format.
 fn measure_on(
     (precision, tier): (PrecisionName, Tier),
@@ -77,7 +81,7 @@ fn measure_on(
     let start = || Trainer::new(TrainingState::new(network.clone(), &config), &config, backend, set);
     let (epochs, network, final_loss) = train(start, witness, watch);
     let epoch_seconds: Vec<f64> = epochs.iter().map(|epoch| epoch.seconds).collect();
-    watch(PART, "prediction");
+    watch(&step("prediction"));
     let recipe = config.recipe();
     Ok(Training {
         dataset: dataset.name.clone(),
@@ -134,7 +138,7 @@ fn train<'a>(
 fn train_once(mut trainer: Trainer<'_>, witness: &mut Witness, watch: &mut Watch<'_>) -> (Vec<Epoch>, Network, f64) {
     let mut final_loss = f64::NAN;
     let epoch = |number| {
-        watch(PART, &format!("outer epoch {number} of {REPEATS}"));
+        watch(&step(&format!("outer epoch {number} of {REPEATS}")));
         let (report, _, seen) = witness.watch(true, || trainer.epoch(&false.into()).expect("nothing stops it"));
         final_loss = report.final_loss;
         Epoch { seconds: report.seconds, seen }
