@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A single row of C is computed in all its columns at once, some steps of B at a time, so that B passes by in the
-//! order in which it lies. In every case an element adds up its terms as it does where B is packed, bit for bit.
+//! order in which it lies. For a C as narrow as a vector, packing A would take as long as the product: A is then read
+//! where it lies. In every case an element adds up its terms as it does where B is packed, bit for bit.
 
 use std::sync::Mutex;
 
@@ -26,6 +27,10 @@ use crate::simd::{Kernel, Simd};
 /// Steps that a single row of C takes at a time: each of its vectors is loaded and stored once for so many
 /// multiply-adds.
 const STEPS_OF_A_ROW: usize = 4;
+
+/// Rows of a tile that is one vector wide: as many multiply-adds as two pipes hide the latency of four cycles of, and
+/// few enough that each row of A keeps its address in a register.
+const ROWS_OF_A_NARROW_TILE: usize = 8;
 
 /// Rows of C that take as long as a single one, whose time is that of reading B.
 const ROWS_THAT_TAKE_AS_LONG: usize = 4;
@@ -93,6 +98,9 @@ impl<const MR: usize> Kernel for Direct<'_, MR> {
         // Tasks have more rows than one, so that this is the whole product whatever the number of threads.
         if m == 1 {
             return single_row(simd, &a.from(0, 0)[..k], b, scale, c.row(0), packed);
+        }
+        if n <= S::One::LANES {
+            return narrow(simd.one(), a, b, scale, c, &mut packed[..k * S::One::LANES]);
         }
         let (packed_a, last_panel) = packed.split_at_mut(k * MR);
         let whole = n - n % S::LANES;
@@ -168,6 +176,58 @@ impl<const R: usize> Kernel for Tile<'_, R> {
         let tile = micro_kernel::<S, R>(simd, a, b.from(0, 0).chunks(b.row_stride()));
         if c.columns() == S::LANES {
             return write_tile(simd, &tile, scale, &mut c);
+        }
+        for (i, &product) in tile.iter().enumerate() {
+            let c = c.row(i);
+            let value = scaled(simd, scale, product, || simd.load_partial(c));
+            simd.store_partial(c, value);
+        }
+    }
+}
+
+/// `c = alpha A B + beta c` for at most a vector of columns; `packed` is memory for `b`, which is packed once for all
+/// rows.
+#[inline(always)]
+fn narrow<S: Simd>(simd: S, a: Matrix<'_>, b: Matrix<'_>, scale: Scale, mut c: MatrixMut<'_>, packed: &mut [f32]) {
+    let (m, n) = (c.rows(), c.columns());
+    pack(b.transposed(), S::LANES, packed);
+    let mut first = 0;
+    while first < m {
+        let rows = rows_of_tile::<ROWS_OF_A_NARROW_TILE>(m - first);
+        let (a, c) = (a.block(first..first + rows, 0..a.columns()), c.block(first..first + rows, 0..n));
+        let b = &*packed;
+        match rows {
+            1 => simd.run(Narrow::<1> { a, b, scale, c }),
+            2 => simd.run(Narrow::<2> { a, b, scale, c }),
+            4 => simd.run(Narrow::<4> { a, b, scale, c }),
+            _ => simd.run(Narrow::<ROWS_OF_A_NARROW_TILE> { a, b, scale, c }),
+        }
+        first += rows;
+    }
+}
+
+/// A tile of R rows and at most a vector of columns: `a` is R x k where it lies, `b` a micro-panel, k x NR.
+struct Narrow<'a, const R: usize> {
+    a: Matrix<'a>,
+    b: &'a [f32],
+    scale: Scale,
+    c: MatrixMut<'a>,
+}
+
+impl<const R: usize> Kernel for Narrow<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { a, b, scale, mut c } = self;
+        let k = a.columns();
+        let rows: [&[f32]; R] = std::array::from_fn(|i| &a.from(i, 0)[..k]);
+        let mut tile = [simd.splat(0.0); R];
+        for (step, b) in b.chunks_exact(S::LANES).enumerate().take(k) {
+            let b = simd.load(b);
+            for (sum, row) in tile.iter_mut().zip(&rows) {
+                *sum = simd.mul_add(simd.splat(row[step]), b, *sum);
+            }
         }
         for (i, &product) in tile.iter().enumerate() {
             let c = c.row(i);
