@@ -46,7 +46,8 @@ fn vectors() -> Vec<&'static str> {
     let Some(features) = cpu.get_extended_feature_info().filter(|features| fma && features.has_avx2()) else {
         return Vec::new();
     };
-    if features.has_avx512f() { vec!["avx512", "avx2"] } else { vec!["avx2"] }
+    let has_avx512 = features.has_avx512f() && features.has_avx512vl();
+    if has_avx512 { vec!["avx512", "avx2"] } else { vec!["avx2"] }
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -150,9 +150,10 @@ macro_rules! x86_simd {
 }
 
 x86_simd!(
-    /// Proof that this CPU has AVX-512F. Vectors hold 16 floats.
-    Avx512, "avx512f,avx2,fma", ["avx512f", "avx2", "fma"],
-    __m512 of 16 in 32, _mm512_reduce_add_ps, positive_of_sixteen, bf16_of_sixteen,
+    /// Proof that this CPU has AVX-512F and AVX-512VL. Vectors hold 16 floats. Without the latter, operations on parts of
+    /// a register, as where its lanes are summed, would reach only half of the registers.
+    Avx512, "avx512f,avx512vl,avx2,fma", ["avx512f", "avx512vl", "avx2", "fma"],
+    __m512 of 16 in 32, sum_of_sixteen, positive_of_sixteen, bf16_of_sixteen,
     load_some_of_sixteen, store_some_of_sixteen, flush_sixteen,
     _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps
     _mm512_fmadd_ps _mm512_max_ps _mm512_sqrt_ps
@@ -167,13 +168,34 @@ x86_simd!(
     _mm256_fmadd_ps _mm256_max_ps _mm256_sqrt_ps
 );
 
-/// The sum of eight floats: halves, then quarters, then the last pair.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn sum_of_eight(a: __m256) -> f32 {
-    let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
-    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+/// The sum of sixteen floats: halves, and so on down to the last pair. It is inlined whatever the compiler thinks of it,
+/// because a call would put the caller's accumulators into memory.
+///
+/// # Safety
+///
+/// The CPU has AVX-512F and AVX2.
+#[inline(always)]
+unsafe fn sum_of_sixteen(a: __m512) -> f32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(a)));
+        sum_of_eight(_mm256_add_ps(_mm512_castps512_ps256(a), high))
+    }
+}
+
+/// The sum of eight floats: halves, then quarters, then the last pair; inlined as [`sum_of_sixteen`] is.
+///
+/// # Safety
+///
+/// The CPU has AVX2.
+#[inline(always)]
+unsafe fn sum_of_eight(a: __m256) -> f32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+    }
 }
 
 /// Those of sixteen floats whose magnitude is not below that of `least`.

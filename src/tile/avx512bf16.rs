@@ -22,7 +22,7 @@ impl Avx512Bf16 {
     }
 
     /// Whether the CPU is of AMD's family 26 or later, on which the instruction has been measured to have twice the
-    /// rate of f32 (docs/performance.md).
+    /// rate of f32 (docs/experiments.md).
     pub fn is_on_zen_5(self) -> bool {
         const ZEN_5: u32 = 26;
         let vendor = __cpuid(0);
@@ -50,7 +50,7 @@ impl TileUnit for Avx512Bf16 {
     }
 
     fn multiply<S: Simd>(self, _: S, product: Product<'_>) {
-        #[target_feature(enable = "avx512f,avx512bf16")]
+        #[target_feature(enable = "avx512f,avx512vl,avx512bf16")]
         fn with_the_instruction(token: Avx512Bf16, product: Product<'_>) {
             multiply_by_pairs(token, product);
         }
@@ -59,7 +59,7 @@ impl TileUnit for Avx512Bf16 {
     }
 
     fn multiply_registers(self, rounds: usize) -> u64 {
-        #[target_feature(enable = "avx512f,avx512bf16")]
+        #[target_feature(enable = "avx512f,avx512vl,avx512bf16")]
         fn with_the_instruction(token: Avx512Bf16, rounds: usize) -> u64 {
             multiply_pairs_in_registers(token, rounds)
         }

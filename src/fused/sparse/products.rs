@@ -52,7 +52,12 @@ impl<const G: usize> Kernel for Tile<'_, G> {
                 }
             }
         }
-        sums.map(|sums| sums.map(|sum| simd.sum(sum)))
+        // A loop, because a closure of an array's `map` may be compiled by itself, without the instruction set.
+        let mut products = [[0.0; MR]; G];
+        for (product, &sum) in products.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+            *product = simd.sum(sum);
+        }
+        products
     }
 }
 
