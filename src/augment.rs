@@ -9,7 +9,8 @@ use crate::pixels::Pixels;
 /// How the images of a batch are changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Augmentation {
-    /// The most pixels that an image is shifted by, up or down and left or right; what comes in is zero.
+    /// The most pixels that an image is shifted by, up or down and left or right; what comes in is zero (section 3.3 of
+    /// Hinton 2022).
     pub shift: usize,
     /// The share of pixels that become zero, in steps of 1/256. The others stay as they are, because rows are
     /// normalised.
@@ -23,6 +24,10 @@ impl Augmentation {
     }
 
     /// Writes `image`, `rows` x `cols` bytes, changed, over `to`.
+    ///
+    /// # Panics
+    ///
+    /// `image` or `to` has not `rows * cols` bytes.
     pub fn apply<R: Rng + ?Sized>(&self, image: &[u8], (rows, cols): (usize, usize), rng: &mut R, to: &mut [u8]) {
         assert!(image.len() == rows * cols && to.len() == image.len(), "an image of {rows} x {cols}");
         match self.shift {
@@ -61,7 +66,11 @@ impl Augmenter {
     }
 
     /// The images `samples` of `pixels`, changed, and their numbers among what is returned; these samples of these
-    /// pixels, where nothing is to be changed.
+    /// pixels, where nothing is to be changed. `size` is the rows and columns of an image.
+    ///
+    /// # Panics
+    ///
+    /// There is something to change, and no image of one of the numbers `samples`.
     pub fn change<'a, R: Rng + ?Sized>(
         &'a mut self,
         (pixels, size): (Pixels<'a>, (usize, usize)),

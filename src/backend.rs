@@ -87,6 +87,8 @@ pub trait LayerBackend: Send {
     /// Other layers may begin theirs before [`LayerBackend::finish_step`] takes the step. Otherwise as
     /// [`LayerBackend::step`].
     ///
+    /// The arguments are the parameters, room for the gradient, and room for the activations of this rank's share.
+    ///
     /// # Panics
     ///
     /// As [`LayerBackend::step`], or the backend does not compute shares.
@@ -94,11 +96,14 @@ pub trait LayerBackend: Send {
         unreachable!("the backend computes whole batches")
     }
 
-    /// Takes the step that has begun, with the same `gradient`; `update` knows the activations that it needs.
+    /// Takes the step that has begun, with the same `gradient`; `update` knows the activations that it needs. Returns
+    /// the loss before the step, that of the regularisation included.
+    ///
+    /// The arguments are the parameters, the gradient and the update.
     ///
     /// # Panics
     ///
-    /// No step has begun.
+    /// No step has begun, or the backend does not compute shares.
     fn finish_step(&mut self, _: &mut Parameters, _: &mut Parameters, _: Update<'_>) -> f64 {
         unreachable!("the backend computes whole batches")
     }
@@ -139,7 +144,7 @@ pub(crate) fn step_by_gradient<L: LayerBackend + ?Sized>(
     loss + update.take(parameters, gradient, outputs.as_deref())
 }
 
-/// One way of computing layers.
+/// One way of computing layers. `examples/own_backend.rs` has one that is written from outside this crate.
 pub trait Backend: Send + Sync {
     /// The name `--backend` takes.
     fn name(&self) -> &'static str;

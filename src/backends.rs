@@ -13,7 +13,20 @@ use crate::tier::Tier;
 ///
 /// # Errors
 ///
-/// The reference backend is asked for bf16, or a tile unit for f32.
+/// [`Error::Config`] when the reference backend is asked for bf16, or a tile unit for f32.
+///
+/// # Examples
+///
+/// ```
+/// use ffwd::backends;
+/// use ffwd::config::{BackendName, PrecisionName};
+/// use ffwd::isa::Isa;
+/// use ffwd::tier::Tier;
+///
+/// let backend = backends::choose(BackendName::Auto, PrecisionName::F32, Tier::new(Isa::best()))?;
+/// assert_eq!((backend.name(), backend.precision()), ("fused", "f32"));
+/// # Ok::<(), ffwd::Error>(())
+/// ```
 pub fn choose(name: BackendName, precision: PrecisionName, tier: Tier) -> Result<Box<dyn Backend>> {
     let in_bf16 = match precision {
         PrecisionName::Auto if name == BackendName::Reference => tier.asks_for_bf16(),

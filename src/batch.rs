@@ -70,12 +70,20 @@ impl Images<'_> {
         }
     }
 
-    /// The bytes of the image of sample `s`.
+    /// The `k` bytes of the image of sample `s`.
+    ///
+    /// # Panics
+    ///
+    /// There is no sample `s`, or its image lies outside `pixels`.
     pub fn image(&self, s: usize) -> &[u8] {
         self.pixels.image(self.samples[s] as usize, self.k)
     }
 
     /// The label of variant `variant` of sample `s`.
+    ///
+    /// # Panics
+    ///
+    /// There is no list of labels for that variant, or no label in it for that sample.
     pub fn label(&self, s: usize, variant: usize) -> Label {
         match self.overlay {
             Overlay::Labels(labels) => Label::Class(labels[variant][s]),

@@ -32,11 +32,11 @@ use crate::update::L2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OptimizerName {
-    /// Adam with `lr`, `beta1`, `beta2`, `epsilon` and `weight_decay`.
+    /// Adam with `lr`, `beta1`, `beta2`, `epsilon` and `weight_decay`: [`Rule::Adam`].
     Adam,
-    /// SGD with `lr` and `momentum`.
+    /// SGD with `lr` and `momentum`: [`Rule::Sgd`].
     Sgd,
-    /// SGD along a running mean of the gradients, with `lr`, `momentum` and `weight_decay`.
+    /// SGD along a running mean of the gradients, with `lr`, `momentum` and `weight_decay`: [`Rule::Averaged`].
     Averaged,
 }
 
@@ -56,7 +56,8 @@ pub enum BackendName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PrecisionName {
-    /// bf16 where whole runs are known to be faster in it, see `Tier::prefers_bf16`; otherwise f32.
+    /// bf16 where whole runs are known to be faster in it, see
+    /// [`Tier::prefers_bf16`](crate::tier::Tier::prefers_bf16); otherwise f32.
     Auto,
     /// 32-bit floats.
     F32,
@@ -68,7 +69,7 @@ pub enum PrecisionName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Learning {
-    /// Each from its own goodness.
+    /// Each from its own goodness (section 2 of Hinton 2022).
     ForwardForward,
     /// All from the error of the read-out: what Forward-Forward is held against.
     Backpropagation,
@@ -82,33 +83,36 @@ pub enum Negatives {
     Permuted,
     /// Any label but the true one.
     Wrong,
-    /// A wrong label, by the probabilities of the read-out: Hinton's published code.
+    /// A wrong label, by the probabilities of the read-out: Hinton's published code for section 3.3 of Hinton 2022.
     Hard,
 }
 
 /// Everything that decides a training run but its data.
+///
+/// A value is made by [`Config::resolve`], which checks it, or by [`Config::of_preset`] with other values in some
+/// fields. The trainer does not check it again. docs/recipes.md has the equations of the fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The preset the other values started from.
+    /// The preset the other values started from, one of [`PRESETS`].
     pub preset: String,
-    /// Units of each layer.
+    /// Units of each layer, 1 to 65,536; there is at least one layer.
     pub layers: Vec<usize>,
-    /// Outer epochs.
+    /// Outer epochs, 1 to 1,000,000; each trains once on every batch.
     pub epochs: usize,
     /// How often the state of the run is stored.
     pub checkpoint_every: CheckpointEvery,
     /// What the layers learn from.
     pub learning: Learning,
-    /// Optimiser steps each layer takes on a batch.
+    /// Optimiser steps each layer takes on a batch, 1 to 1,000,000; layers that are trained together take 1.
     pub inner_steps: usize,
     /// Samples of a batch; 0 is the whole training set.
     pub batch: usize,
     /// The goodness that separates positive from negative; where goodness is a sum, for each unit of the layer.
     pub threshold: f64,
-    /// Number of labels.
+    /// Number of labels, 1 to 256.
     pub classes: usize,
-    /// The label of the first class in the data set's files.
+    /// The label of the first class in the data set's files, at most 256 minus the classes.
     pub label_base: u8,
     /// Whether rows and columns of all images are exchanged: EMNIST keeps its images transposed.
     pub transpose: bool,
@@ -117,11 +121,11 @@ pub struct Config {
     pub seed: u64,
     /// Use only the first this many training images; 0 is all.
     pub train_limit: usize,
-    /// The last this many of these training images are kept for validation.
+    /// The last this many of these training images are kept for validation; 0 is none.
     pub validation: usize,
-    /// Epochs from one validation to the next.
+    /// Epochs from one validation to the next, 1 to 1,000,000.
     pub validate_every: usize,
-    /// Training stops where this share of the validation images is predicted right; 0 is never.
+    /// Training stops where this share of the validation images, 0 to 1, is predicted right; 0 is never.
     pub target_accuracy: f64,
     /// Use only the first this many test images; 0 is all.
     pub test_limit: usize,
@@ -131,9 +135,9 @@ pub struct Config {
     pub kernel_initializer: Initializer,
     /// Initial biases.
     pub bias_initializer: Initializer,
-    /// L2 regularisation of the weights.
+    /// L2 regularisation of the weights, 0 or more: [`L2::kernel`].
     pub kernel_l2: f64,
-    /// L2 regularisation of the biases.
+    /// L2 regularisation of the biases, 0 or more: [`L2::bias`].
     pub bias_l2: f64,
     /// What a row is divided by.
     pub normalisation: Normalisation,
@@ -141,13 +145,14 @@ pub struct Config {
     pub goodness: Goodness,
     /// What goodness costs.
     pub loss: LossName,
-    /// What the distance of a goodness to the threshold, or of a pair's, is divided by.
+    /// What the distance of a goodness to the threshold, or of a pair's, is divided by; above 0.
     pub temperature: f64,
     /// The value of the pixel that marks a label.
     pub label: LabelValue,
     /// How the labels of the negatives are drawn.
     pub negatives: Negatives,
-    /// The power of the read-out's probabilities by which hard negatives are drawn.
+    /// The power of the read-out's probabilities by which hard negatives are drawn, 0 or more; 1 in section 3.3 of
+    /// Hinton 2022.
     pub hardness: f64,
     /// Whether all layers take a step on a batch before the next one comes, from activations before the step; without,
     /// one layer after the other trains on it.
@@ -156,47 +161,48 @@ pub struct Config {
     pub shuffle: bool,
     /// The most pixels by which each training image is shifted anew in each epoch.
     pub shift: usize,
-    /// The share of each training image's pixels that is left out, anew in each epoch.
+    /// The share of each training image's pixels that is left out, anew in each epoch; at least 0 and below 1.
     pub input_dropout: f64,
-    /// The share of each layer's activations that is left out of each sample, anew in each step.
+    /// The share of each layer's activations that is left out of each sample, anew in each step; at least 0 and below 1
+    /// (Srivastava et al. 2014).
     pub dropout: f64,
-    /// Strength of peer normalisation; 0 is none.
+    /// Strength of peer normalisation, see [`peers`](crate::peers); 0 is none.
     pub peer: f64,
     /// Whether a softmax read-out is trained beside the layers, and predicts.
     pub readout: bool,
-    /// Learning rate of the read-out.
+    /// Learning rate of the read-out, above 0.
     pub readout_lr: f64,
-    /// Weight decay of the read-out.
+    /// Weight decay of the read-out, 0 or more.
     pub readout_decay: f64,
     /// Which optimiser.
     pub optimizer: OptimizerName,
-    /// Learning rate.
+    /// Learning rate, above 0.
     pub lr: f64,
-    /// Weight decay of the optimisers `averaged` and `adam`.
+    /// Weight decay of the optimisers `averaged` and `adam`, 0 or more.
     pub weight_decay: f64,
     /// How the learning rates fall at the end of the run.
     pub schedule: Schedule,
-    /// The first share of the run, in which they rise from 0.
+    /// The first share of the run, 0 to 1, in which they rise from 0.
     pub warmup: f64,
-    /// The last share of the run, in which they fall.
+    /// The last share of the run, 0 to 1, in which they fall.
     pub cooldown: f64,
-    /// The network that is kept is a running mean of the weights, of which each batch leaves this share; 0 is the last
-    /// weights.
+    /// The network that is kept is a running mean of the weights, of which each batch leaves this share, at least 0 and
+    /// below 1; 0 is the last weights (Polyak & Juditsky 1992, with a window).
     pub weight_average: f64,
-    /// Adam's decay of the first moment.
+    /// Adam's decay of the first moment, at least 0 and below 1.
     pub beta1: f64,
-    /// Adam's decay of the second moment.
+    /// Adam's decay of the second moment, at least 0 and below 1.
     pub beta2: f64,
-    /// Adam's epsilon.
+    /// Adam's epsilon, above 0.
     pub epsilon: f64,
-    /// The momentum of SGD and of the running mean.
+    /// The momentum of SGD and of the running mean, at least 0 and below 1.
     pub momentum: f64,
     /// Which backend.
     pub backend: BackendName,
     /// Which number format.
     pub precision: PrecisionName,
-    /// Threads; 0 is every core available to the process, shared with other ranks on the same ones. Stored as it was
-    /// given, because it never changes the result.
+    /// Threads of the program, at most 4096; 0 is every core available to the process, shared with other ranks on the
+    /// same ones. Stored as it was given, because it never changes the result.
     pub threads: usize,
     /// Data set name or directory; absent, MNIST if it can be had, else the built-in digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,6 +217,15 @@ pub struct Config {
 
 impl Config {
     /// The configuration of a preset as it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ffwd::config::{Config, Preset};
+    ///
+    /// let config = Config { epochs: 2, ..Config::of_preset(&Preset::QUICK) };
+    /// assert_eq!((config.layers.as_slice(), config.epochs), ([500, 500].as_slice(), 2));
+    /// ```
     pub fn of_preset(preset: &Preset) -> Self {
         Self::deserialize(preset.table()).expect("a preset is whole")
     }
@@ -219,8 +234,23 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// An unknown preset or field, a value of the wrong type, or one outside its range; the message names the file or
-    /// flag it came from.
+    /// [`Error::Config`] for an unknown preset or field, a value of the wrong type, or one outside its range, and for
+    /// values that exclude each other; the message names the file or flag it came from. [`Error::Io`] when the file
+    /// cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ffwd::config::Config;
+    ///
+    /// let given = "preset = 'paper'\nlayers = [400, 400]".parse().expect("TOML");
+    /// let config = Config::resolve(None, given)?;
+    /// assert_eq!((config.layers.as_slice(), config.epochs), ([400, 400].as_slice(), 20));
+    ///
+    /// let error = Config::resolve(None, "classes = 257".parse().expect("TOML")).unwrap_err();
+    /// assert!(error.to_string().contains("found 257, expected 1 to 256"));
+    /// # Ok::<(), ffwd::Error>(())
+    /// ```
     pub fn resolve(file: Option<&Path>, given: Table) -> Result<Self> {
         let file_table = file.map(read_table).transpose()?.unwrap_or_default();
         let preset = preset(&[(&given, Source::Given), (&file_table, Source::of(file))])?;

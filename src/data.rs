@@ -103,6 +103,26 @@ impl Dataset {
     /// # Errors
     ///
     /// Those of [`open_with`](Self::open_with).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ffwd::data::{Dataset, idx};
+    ///
+    /// let directory = tempfile::tempdir()?;
+    /// // Images of 2 x 3 pixels, a byte each, and labels below 2.
+    /// for (part, count) in [("train", 4), ("t10k", 2)] {
+    ///     let file = |ending: &str| directory.path().join(format!("{part}-{ending}-ubyte"));
+    ///     idx::write_images(&file("images-idx3"), 2, 3, &vec![7; count * 2 * 3])?;
+    ///     idx::write_labels(&file("labels-idx1"), &vec![1; count])?;
+    /// }
+    ///
+    /// let dataset = Dataset::open(directory.path(), "mine", 2)?;
+    /// let images = &dataset.train.images;
+    /// assert_eq!((images.count(), images.rows(), images.cols()), (4, 2, 3));
+    /// assert_eq!(dataset.test.labels.values(), [1, 1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(directory: &Path, name: &str, classes: usize) -> Result<Self> {
         Self::open_with(directory, name, Reading::of(classes), &cache::user().directory)
     }

@@ -1,4 +1,4 @@
-//! Dropout of activations: which units a training step leaves out of each sample.
+//! Dropout of activations (Srivastava et al. 2014): which units a training step leaves out of each sample.
 //!
 //! A unit is left out of all rows of a sample or of none. The loss of a pair compares the goodness of its two rows, and
 //! units left out of one of them alone would be noise in the difference.
@@ -54,7 +54,7 @@ impl Dropout {
 }
 
 impl Mask {
-    /// What the activation of `unit` is multiplied with.
+    /// What the activation of `unit` is multiplied with: 0 where it is left out, and otherwise 1 / (1 - share).
     #[inline(always)]
     pub fn of(self, unit: usize) -> f32 {
         // A mixer of 32 bits (C. Wellons, "hash-prospector"), in operations that vectors have.

@@ -124,7 +124,7 @@ fn words(text: &str) -> String {
 }
 
 impl Error {
-    /// Wraps an operating system error with the path and the action it belongs to.
+    /// Wraps an operating system error with the path and the action it belongs to: what `map_err` takes.
     pub fn io(path: impl AsRef<Path>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
         move |reason| Self::Io { path, action, reason }

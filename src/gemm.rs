@@ -103,6 +103,19 @@ impl Workspace {
 /// # Panics
 ///
 /// As [`sgemm`].
+///
+/// # Examples
+///
+/// ```
+/// use ffwd::gemm::{self, Matrix, MatrixMut};
+/// use ffwd::isa::Isa;
+///
+/// let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+/// let b = [1.0, 0.0, 0.0, 1.0, 1.0, 1.0];
+/// let mut c = [0.0; 4];
+/// gemm::product(Isa::best(), Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 2), MatrixMut::new(&mut c, 2, 2));
+/// assert_eq!(c, [4.0, 5.0, 10.0, 11.0]);
+/// ```
 pub fn product(isa: Isa, a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>) {
     sgemm(isa, 1.0, a, b, 0.0, c, &mut Workspace::new());
 }
@@ -117,6 +130,22 @@ pub fn product(isa: Isa, a: Matrix<'_>, b: Matrix<'_>, c: MatrixMut<'_>) {
 /// # Panics
 ///
 /// The shapes do not fit each other.
+///
+/// # Examples
+///
+/// ```
+/// use ffwd::gemm::{Matrix, MatrixMut, Workspace, sgemm};
+/// use ffwd::isa::Isa;
+///
+/// // C = 2 A^T B + C / 2, where A lies in memory as 3 x 2.
+/// let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+/// let b = [1.0, 1.0, 1.0];
+/// let mut c = [100.0, 200.0];
+/// let workspace = &mut Workspace::new();
+/// let (transposed, b) = (Matrix::new(&a, 3, 2).transposed(), Matrix::new(&b, 3, 1));
+/// sgemm(Isa::best(), 2.0, transposed, b, 0.5, MatrixMut::new(&mut c, 2, 1), workspace);
+/// assert_eq!(c, [68.0, 124.0]);
+/// ```
 pub fn sgemm(
     isa: Isa,
     alpha: f32,

@@ -69,7 +69,8 @@ impl Isa {
     ///
     /// # Errors
     ///
-    /// The variable names no instruction set, or one this CPU lacks: a request is never silently replaced.
+    /// [`Error::Config`] when the variable names no instruction set, or one this CPU lacks: a request is never silently
+    /// replaced.
     pub fn from_environment() -> Result<Self> {
         match std::env::var_os(ISA_VARIABLE).filter(|name| !name.is_empty()) {
             None => Ok(Self::best()),

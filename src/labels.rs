@@ -1,4 +1,5 @@
-//! Labels inside images: how a label is written over the first pixels, and which labels the negatives get.
+//! Labels inside images: how a label is written over the first pixels, and which labels the negatives get (section 3.3
+//! of Hinton 2022).
 //!
 //! Relies on nothing but bytes and random numbers; every backend takes these few functions as the definition of what a
 //! layer-1 row holds.
@@ -42,7 +43,7 @@ impl LabelStyle {
     /// Hinton's published code: 1 for a label, 0.1 in all pixels for the neutral one.
     pub const ONE: Self = Self { value: LabelValue::One, neutral: 0.1 };
 
-    /// The value of the label's pixel, as a byte.
+    /// The value of the label's pixel, as a byte; 0 where the largest pixel of an image without pixels is asked for.
     pub fn byte(&self, image: &[u8]) -> u8 {
         match self.value {
             LabelValue::LargestPixel => image.iter().copied().max().unwrap_or(0),
@@ -59,6 +60,21 @@ impl LabelStyle {
     ///
     /// The first `classes` pixels become zero, except the label's; or all of them the neutral value. `image` and `row`
     /// have the same length k >= `classes` > the label.
+    ///
+    /// # Panics
+    ///
+    /// `image` and `row` differ in length or have fewer pixels than `classes`, or the label is not below `classes`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ffwd::labels::{Label, LabelStyle};
+    ///
+    /// // The second of three classes: the largest pixel is 102, which is 0.4 of 255.
+    /// let mut row = [0.0; 5];
+    /// LabelStyle::LARGEST_PIXEL.overlay(&[51, 7, 8, 102, 0], Label::Class(1), 3, &mut row);
+    /// assert_eq!(row, [0.0, 0.4, 0.0, 0.4, 0.0]);
+    /// ```
     pub fn overlay(&self, image: &[u8], label: Label, classes: usize, row: &mut [f32]) {
         assert!(image.len() == row.len() && classes <= row.len());
         for (to, &from) in row.iter_mut().zip(image) {
@@ -76,6 +92,10 @@ impl LabelStyle {
 
     /// The squared Euclidean norm of an overlaid image as floats in [0, 1], whatever the class of its label; from an
     /// exact sum of squared bytes where there is no neutral label.
+    ///
+    /// # Panics
+    ///
+    /// `image` has fewer pixels than `classes`.
     pub fn squared_norm(&self, image: &[u8], is_neutral: bool, classes: usize) -> f64 {
         let square = |byte: u8| u64::from(byte) * u64::from(byte);
         let rest = image[classes..].iter().map(|&byte| square(byte)).sum::<u64>();
@@ -96,7 +116,8 @@ pub fn permuted<R: Rng + ?Sized>(labels: &[u8], rng: &mut R) -> Vec<u8> {
     permuted
 }
 
-/// A label for each negative that is not its true one, all others being equally likely; with one class the true one.
+/// A label for each negative that is not its true one of `labels`, all others being equally likely; with one class the
+/// true one.
 pub fn wrong<R: Rng + ?Sized>(labels: &[u8], classes: usize, rng: &mut R) -> Vec<u8> {
     let mut draw = |&label: &u8| match classes {
         1 => label,

@@ -72,7 +72,7 @@ pub struct Network {
     pub rows: usize,
     /// Image width in pixels.
     pub cols: usize,
-    /// Labels, and pixels that the overlay replaces.
+    /// Labels, and pixels that the overlay replaces; at most 256, because labels are bytes.
     pub classes: usize,
     /// The layers' parameters; the first reads rows * cols inputs, each later one the units of the one before.
     pub layers: Vec<Parameters>,
@@ -81,7 +81,21 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network with initial values drawn from `seed`, layer by layer, kernel before bias.
+    /// A network with initial values drawn from `seed`, layer by layer, kernel before bias. It reads images of `rows` x
+    /// `cols` pixels and has a layer for each of `units`, but no read-out:
+    /// [`TrainingState::new`](crate::train::TrainingState::new) adds one where it is to be trained.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ffwd::network::{Initial, Initializer, Network};
+    ///
+    /// let initial = Initial { use_bias: true, kernel: Initializer::GlorotUniform, bias: Initializer::Zeros };
+    /// let network = Network::new(8, 8, 10, &[20, 30], initial, 1);
+    /// assert_eq!((network.layers[0].k, network.layers[0].u), (64, 20));
+    /// assert_eq!((network.layers[1].k, network.layers[1].u), (20, 30));
+    /// assert_eq!(network, Network::new(8, 8, 10, &[20, 30], initial, 1));
+    /// ```
     pub fn new(rows: usize, cols: usize, classes: usize, units: &[usize], initial: Initial, seed: u64) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut k = rows * cols;
@@ -96,7 +110,8 @@ impl Network {
         Self { rows, cols, classes, layers, readout: None }
     }
 
-    /// Moves all weights and biases by `share` of the way to those of `other`, a network of the same shape.
+    /// Moves all weights and biases by `share` of the way to those of `other`, a network of the same shape; 0 leaves
+    /// them, and 1 goes all the way.
     pub fn approach(&mut self, other: &Self, share: f32) {
         for (to, from) in self.layers.iter_mut().chain(&mut self.readout).zip(other.layers.iter().chain(&other.readout))
         {

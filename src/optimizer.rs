@@ -103,6 +103,10 @@ impl Optimizer {
 
     /// Takes one step along `gradient`, which has the shape of `parameters`, with `rate` times the rule's learning
     /// rate.
+    ///
+    /// # Panics
+    ///
+    /// `gradient` or `state` is of another shape, or `state` has not the moments of the rule.
     pub fn update(&self, state: &mut OptimizerState, parameters: &mut Parameters, gradient: &Parameters, rate: f64) {
         let now = self.begin_step(state, rate);
         now.update_kernel(&mut state.kernel, &mut parameters.kernel, &gradient.kernel);

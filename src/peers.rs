@@ -22,7 +22,8 @@ const BEGIN: f32 = 0.5;
 /// Columns whose sums one thread computes: a few lines of each row.
 const COLUMNS: usize = 64;
 
-/// The running mean activity of each unit of a layer: part of the training state.
+/// The running mean activity of each unit of a layer: part of the training state. A mean begins at 0.5 and keeps 0.9 of
+/// itself with each batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Activity(Vec<f32>);
 
@@ -57,23 +58,23 @@ impl Activity {
 
 /// The outer product by which a gradient becomes larger.
 pub struct PeerTerm {
-    /// The sum of the positive rows, for each input.
+    /// The sum of the positive rows, for each of the `k` inputs.
     pub inputs: Vec<f32>,
-    /// What each unit is pushed by.
+    /// What each unit is pushed by, for each of the `u` units.
     pub slopes: Vec<f32>,
     /// Positive rows.
     positive: f32,
 }
 
 impl PeerTerm {
-    /// Adds the term to the gradient of the weights, k x u.
+    /// Adds the term to the gradient of the weights, k x u, row-major.
     pub fn add_to_kernel(&self, gradient: &mut [f32]) {
         gradient.par_chunks_exact_mut(self.slopes.len()).zip(&self.inputs).for_each(|(row, input)| {
             row.iter_mut().zip(&self.slopes).for_each(|(to, slope)| *to += input * slope);
         });
     }
 
-    /// Adds the term to the gradient of the biases.
+    /// Adds the term to the gradient of the biases, `u` numbers.
     pub fn add_to_bias(&self, gradient: &mut [f32]) {
         gradient.iter_mut().zip(&self.slopes).for_each(|(to, slope)| *to += self.positive * slope);
     }

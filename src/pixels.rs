@@ -1,6 +1,7 @@
 //! The bytes of images, wherever they are: what data sets give and batches take.
 
-/// Images of `k` bytes each, one after another: in one piece of memory, or wherever each of them is.
+/// Images of `k` bytes each, one after another: in one piece of memory, or wherever each of them is. A `&Vec<u8>`
+/// becomes whole images by `into()`.
 #[derive(Clone, Copy, Debug)]
 pub enum Pixels<'a> {
     /// Whole images, side by side.
@@ -17,6 +18,10 @@ pub trait Pieces: Sync + std::fmt::Debug {
 
 impl<'a> Pixels<'a> {
     /// Image `number`, of `k` bytes.
+    ///
+    /// # Panics
+    ///
+    /// There are no more than `number` images.
     #[inline]
     pub fn image(self, number: usize, k: usize) -> &'a [u8] {
         match self {
@@ -44,6 +49,10 @@ impl<'a> Pixels<'a> {
     }
 
     /// The first `count` images, of `k` bytes each.
+    ///
+    /// # Panics
+    ///
+    /// The images lie in one piece of memory, and there are fewer.
     pub fn first(self, count: usize, k: usize) -> Self {
         match self {
             Self::Whole(bytes) => Self::Whole(&bytes[..count * k]),

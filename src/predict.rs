@@ -18,9 +18,9 @@ const BLOCK_BYTES: usize = 64 << 20;
 /// What predicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// The goodness of every label, summed over the layers ([`goodness`]).
+    /// The goodness of every label, summed over the layers ([`goodness`]; section 3.3 of Hinton 2022).
     Goodness,
-    /// The softmax read-out, in one pass under the neutral label.
+    /// The softmax read-out, in one pass under the neutral label (section 3.3 of Hinton 2022).
     Readout,
 }
 
@@ -67,7 +67,7 @@ fn block_goodness(network: &Network, layers: &mut [Box<dyn LayerBackend>], pixel
 }
 
 /// The goodness of each layer (outer) for each image under the label that `labels` has for it, as the network's recipe
-/// defines goodness.
+/// defines goodness: a list of n numbers for each layer.
 ///
 /// # Panics
 ///
@@ -129,6 +129,24 @@ fn each_layer(
 /// # Panics
 ///
 /// As [`goodness`], or [`probabilities`].
+///
+/// # Examples
+///
+/// ```
+/// use ffwd::backends;
+/// use ffwd::config::{Config, Preset};
+/// use ffwd::network::Network;
+/// use ffwd::predict::{By, predict};
+/// use ffwd::tier::Tier;
+///
+/// let config = Config { layers: vec![20, 20], ..Config::of_preset(&Preset::KERAS) };
+/// let network = Network::new(4, 4, config.classes, &config.layers, config.initial(), config.seed);
+/// let backend = backends::choose(config.backend, config.precision, Tier::from_environment()?)?;
+/// let three_images: Vec<u8> = (0..3 * 4 * 4).collect();
+/// let labels = predict(&network, &config.recipe(), &*backend, &three_images, By::Goodness);
+/// assert_eq!(labels.len(), 3);
+/// # Ok::<(), ffwd::Error>(())
+/// ```
 pub fn predict(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8], by: By) -> Vec<u8> {
     let scores = match by {
         By::Readout => probabilities(network, recipe, backend, pixels),
@@ -138,11 +156,11 @@ pub fn predict(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels
 }
 
 /// As [`predict`], by `ranks` that all have the images and the network: each predicts its share of the images, and all
-/// get all labels.
+/// get all labels. Bytes behind the last whole image are left out.
 ///
 /// # Panics
 ///
-/// As [`predict`].
+/// The network has no read-out, and is to predict by it.
 pub fn predict_on(
     ranks: &Ranks,
     network: &Network,
@@ -182,7 +200,8 @@ pub fn probabilities(network: &Network, recipe: &Recipe, backend: &dyn Backend, 
     pixels.chunks(block_images(network, 1) * k).flat_map(&mut of_block).collect()
 }
 
-/// The label of the largest of an image's scores, one for each class; the lowest such label on a tie.
+/// The label of the largest of an image's scores, one for each class; the lowest such label on a tie, and 0 without any
+/// score.
 pub fn best_label(goodness: &[f32]) -> u8 {
     let mut best = 0;
     for (label, &value) in goodness.iter().enumerate() {
@@ -210,7 +229,7 @@ impl Evaluation {
     ///
     /// # Panics
     ///
-    /// When there is not one label for each whole image.
+    /// When there is not one label for each whole image, or a label is not below the classes.
     pub fn new(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8], labels: &[u8]) -> Self {
         Self::on(&Ranks::alone(), network, recipe, backend, (pixels, labels))
     }
@@ -235,7 +254,18 @@ impl Evaluation {
     ///
     /// # Panics
     ///
-    /// When there are not as many of one as of the other.
+    /// When there are not as many of one as of the other, or one is not below `classes`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use ffwd::predict::Evaluation;
+    ///
+    /// let evaluation = Evaluation::of(&[0, 1, 1, 2, 1], &[0, 1, 2, 2, 2], 3);
+    /// assert_eq!((evaluation.tested, evaluation.errors, evaluation.accuracy()), (5, 2, Some(0.6)));
+    /// // Of three images of class 1, one is predicted right and two are taken for class 2.
+    /// assert_eq!(evaluation.confusion[1], [0, 1, 2]);
+    /// ```
     pub fn of(labels: &[u8], predicted: &[u8], classes: usize) -> Self {
         assert_eq!(labels.len(), predicted.len(), "one label for each prediction");
         let mut confusion = vec![vec![0; classes]; classes];
@@ -246,7 +276,7 @@ impl Evaluation {
         Self { tested: labels.len(), errors, confusion }
     }
 
-    /// The share predicted right; `None` where nothing was tested.
+    /// The share predicted right, 0 to 1; `None` where nothing was tested.
     pub fn accuracy(&self) -> Option<f64> {
         (self.tested > 0).then(|| (self.tested - self.errors) as f64 / self.tested as f64)
     }

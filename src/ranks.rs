@@ -24,7 +24,8 @@ pub use share::{Parts, Share};
 use sum::Added;
 pub use sum::{PendingSum, Sums};
 
-/// What carries bytes between ranks: the collective operations of MPI that training needs.
+/// What carries bytes between ranks: the collective operations of MPI that training needs. An operation that fails
+/// panics or ends the process, because none of them returns an error.
 pub trait Transport: Send + Sync {
     /// This process's number among the ranks.
     fn rank(&self) -> usize;
@@ -32,18 +33,19 @@ pub trait Transport: Send + Sync {
     /// How many ranks there are.
     fn count(&self) -> usize;
 
-    /// What each rank sends to all, of so many bytes.
+    /// What each rank sends to all, of so many bytes, in the order of ranks.
     fn gather(&self, mine: &[u8], lengths: &[usize]) -> Vec<Vec<u8>>;
 
     /// Sends each rank its piece of `send`, of so many floats, and fills `receive` with what each rank sends to this
     /// one, of so many floats.
     fn exchange(&self, send: (&[f32], &[usize]), receive: (&mut [f32], &[usize]));
 
-    /// Fills `all` with what each rank sends to all, of so many floats.
+    /// Fills `all` with what each rank sends to all, of so many floats, in the order of ranks.
     fn spread(&self, mine: &[f32], all: (&mut [f32], &[usize]));
 }
 
-/// The processes that train together; one that is alone needs no transport.
+/// The processes that train together; one that is alone needs no transport. Whatever waits for other ranks panics where
+/// the transport has panicked.
 #[derive(Clone, Default)]
 pub struct Ranks(Option<Arc<Joined>>);
 
@@ -101,7 +103,7 @@ impl Ranks {
         Duration::from_nanos(self.0.as_ref().map_or(0, |joined| joined.waited.load(Ordering::Relaxed)))
     }
 
-    /// What each rank sends to all, of any length.
+    /// What each rank sends to all, of any length, in the order of ranks.
     pub fn gather(&self, mine: Vec<u8>) -> Vec<Vec<u8>> {
         if self.0.is_none() {
             return vec![mine];
@@ -123,7 +125,7 @@ impl Ranks {
         PendingBytes::OnTheWay(pending, Arc::clone(joined))
     }
 
-    /// What each rank sends to all, of so many numbers.
+    /// What each rank sends to all, of so many numbers, in the order of ranks.
     pub fn gather_numbers(&self, mine: Vec<f64>, length: impl Fn(usize) -> usize) -> Vec<Vec<f64>> {
         self.begin_numbers(mine, length).finish()
     }
@@ -143,7 +145,7 @@ impl Ranks {
         sums
     }
 
-    /// Writes the floats of rank 0 over those of every rank.
+    /// Writes the floats of rank 0 over those of every rank, of which each has as many.
     pub fn spread_from_first(&self, floats: &mut [f32]) {
         if let Some(joined) = &self.0 {
             let counts: Vec<usize> = (0..self.count()).map(|rank| if rank == 0 { floats.len() } else { 0 }).collect();

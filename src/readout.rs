@@ -22,12 +22,12 @@ use crate::recipe::{Normalisation, Recipe, squared_norm};
 /// it is split, so that a row does not depend on how many there are beside it.
 const PRODUCT_ROWS: usize = 4096;
 
-/// Which of `layers` layers the read-out sees: all but the first, or the only one.
+/// Which of `layers` layers, at least one, the read-out sees: all but the first, or the only one.
 pub fn layers_seen(layers: usize) -> std::ops::Range<usize> {
     layers.min(2) - 1..layers
 }
 
-/// Features of a read-out of `network`: the units that it sees.
+/// Features of a read-out of `network`, which has at least one layer: the units that it sees.
 pub fn features(network: &Network) -> usize {
     network.layers[layers_seen(network.layers.len())].iter().map(|layer| layer.u).sum()
 }
@@ -99,7 +99,12 @@ pub fn features_of<'a>(
     }
 }
 
-/// Writes the probabilities of the classes, `softmax(x W + b)`, over `rows`: n x c, row-major.
+/// Writes the probabilities of the classes, `softmax(x W + b)`, over `rows`: n x c, row-major. `parameters` are W,
+/// which is k x c, and b, which may be empty.
+///
+/// # Panics
+///
+/// The features are not filled up to `k`, or `parameters` have another number of inputs.
 pub fn probabilities(
     isa: Isa,
     parameters: &Parameters,
@@ -167,7 +172,11 @@ impl Trainer {
     }
 
     /// Takes one step of softmax cross-entropy on a share of a batch: its `features`, and all of the batch's true
-    /// `labels`. Returns the mean loss before it.
+    /// `labels`. Returns the mean loss before it, in nats. `rate` multiplies the rule's learning rate.
+    ///
+    /// # Panics
+    ///
+    /// As [`probabilities`], or a label is not below the classes.
     pub fn train(
         &mut self,
         (parameters, state): (&mut Parameters, &mut OptimizerState),
@@ -185,8 +194,12 @@ impl Trainer {
         self.optimizer.update(state, parameters, &self.gradient, rate);
     }
 
-    /// The mean cross-entropy on a batch of whose share `features` are, with all of its n true `labels`; its gradient
-    /// is kept for a step.
+    /// The mean cross-entropy, in nats, on a batch of whose share `features` are, with all of its n true `labels`; its
+    /// gradient is kept for a step.
+    ///
+    /// # Panics
+    ///
+    /// As [`Trainer::train`].
     pub fn differentiate(
         &mut self,
         parameters: &Parameters,
@@ -219,6 +232,7 @@ impl Trainer {
 
 /// A wrong label for each image, drawn by the power `hardness` of its `probabilities` (n x c) with the true class left
 /// out; where these are all zero, any wrong label. With one class there is no wrong one, and the true one is returned.
+/// In section 3.3 of Hinton 2022 `hardness` is 1.
 pub fn hard_negatives<R: Rng + ?Sized>(
     labels: &[u8],
     (probabilities, hardness): (&[f32], f64),

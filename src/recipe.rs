@@ -33,7 +33,8 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// The Keras example "Using the Forward-Forward Algorithm for Image Classification", with its threshold as given.
+    /// The Keras example "Using the Forward-Forward Algorithm for Image Classification", with its threshold as given;
+    /// the example has 1.5.
     pub fn keras(threshold: f32) -> Self {
         Self {
             labels: LabelStyle::LARGEST_PIXEL,

@@ -51,8 +51,8 @@ impl Tier {
     ///
     /// # Errors
     ///
-    /// The variable names no instruction set and no tile unit, or one that cannot be used here: a request is never
-    /// silently replaced.
+    /// [`Error::Config`] when the variable names no instruction set and no tile unit, or one that cannot be used here:
+    /// a request is never silently replaced.
     pub fn from_environment() -> Result<Self> {
         match std::env::var_os(ISA_VARIABLE).filter(|name| !name.is_empty()) {
             None => Ok(Self { is_open: true, ..Self::new(Isa::best()) }),

@@ -39,7 +39,7 @@ pub struct Update<'a> {
     pub optimizer: Optimizer,
     /// What the optimiser remembers of the layer.
     pub state: &'a mut OptimizerState,
-    /// What the learning rate is multiplied with.
+    /// What the learning rate is multiplied with; 1 leaves it.
     pub rate: f64,
     /// How the layer is regularised.
     pub l2: L2,
@@ -93,7 +93,11 @@ impl<'a> Update<'a> {
     }
 
     /// Takes the step along a whole gradient of the data loss, to which the terms are added; returns the loss of the
-    /// regularisation before it.
+    /// regularisation before it. `outputs` are the rows of activations, (n * v) x u, of this rank's share of the batch.
+    ///
+    /// # Panics
+    ///
+    /// Peer normalisation has no activations, or a shape is not that of the layer.
     pub fn take(self, parameters: &mut Parameters, gradient: &mut Parameters, outputs: Option<&[f32]>) -> f64 {
         let mut begun = self.begin(parameters, outputs);
         let Begun { state, step, terms, .. } = &mut begun;

@@ -64,6 +64,27 @@ impl Origin {
 /// # Errors
 ///
 /// [`Error::Model`] when a weight is no finite number, [`Error::Io`] when the file cannot be written.
+///
+/// # Examples
+///
+/// ```
+/// use ffwd::checkpoint::{self, Origin};
+/// use ffwd::config::{Config, Preset};
+/// use ffwd::network::Network;
+///
+/// let config = Config { layers: vec![20, 20], ..Config::of_preset(&Preset::KERAS) };
+/// let network = Network::new(4, 4, config.classes, &config.layers, config.initial(), config.seed);
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("model.safetensors");
+/// checkpoint::save(&network, &Origin { config: config.to_toml(), ..Origin::default() }, &path)?;
+///
+/// let model = checkpoint::load(&path)?;
+/// assert_eq!(model.network, network);
+/// // A network predicts by the recipe of its configuration, which is stored as text.
+/// let stored = Config::resolve(None, model.origin.config.parse()?)?;
+/// assert_eq!(stored, config);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn save(network: &Network, origin: &Origin, path: &Path) -> Result<()> {
     let mut metadata = origin.metadata();
     for (key, value) in [
@@ -100,7 +121,7 @@ fn tensors_of((of, parameters): (String, &Parameters)) -> impl Iterator<Item = T
 /// # Errors
 ///
 /// [`Error::Io`] when the file cannot be read, [`Error::Model`] when it is not a model written by [`save`], or not as
-/// it was written: the message names the field and what was expected.
+/// it was written: the message names the field and what was expected. An example is at [`save`].
 pub fn load(path: &Path) -> Result<Model> {
     let bytes = std::fs::read(path).map_err(Error::io(path, "read the model"))?;
     let file = TensorFile::new(path, &bytes, "a model written by fast-train")?;

@@ -17,7 +17,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The first field that is not.
+    /// [`Error::Config`] with the first field that is not.
     pub fn check_continues(&self, stored: &Self) -> Result<()> {
         /// Where the data lie, how long the run is, and what changes nothing but what is told of it.
         const FREE: [&str; 8] =
@@ -38,7 +38,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The first option of the layers' own learning that was given with back-propagation.
+    /// [`Error::Config`] with the first option of the layers' own learning that was given with back-propagation.
     pub fn check_uses(&self, given: &Table) -> Result<()> {
         const OF_FORWARD_FORWARD: [&str; 9] =
             ["negatives", "hardness", "goodness", "loss", "threshold", "temperature", "peer", "kernel_l2", "bias_l2"];

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 const UNITS: [(&str, f64); 3] = [("s", 1.0), ("m", 60.0), ("h", 3600.0)];
 
 /// How often the state of a run is stored.
+///
+/// In TOML it is a number of epochs, 0 being never, or a time in seconds, minutes or hours: `"90s"`, `"5m"`, `"1h"`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "toml::Value", into = "String")]
 pub enum CheckpointEvery {

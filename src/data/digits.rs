@@ -62,7 +62,15 @@ pub(super) fn is_complete(directory: &Path) -> bool {
     layout::files_in(directory).is_ok()
 }
 
-/// Draws the images with these numbers: n x 28 x 28 pixels and n labels.
+/// Draws the images with these numbers: n x 28 x 28 pixels, a byte each, and n labels below 10. Of the data set, 0 to
+/// 59,999 are the training images and 60,000 to 69,999 the test images.
+///
+/// # Examples
+///
+/// ```
+/// let (pixels, labels) = ffwd::data::digits::draw(0..3);
+/// assert_eq!((pixels.len(), labels.len()), (3 * 28 * 28, 3));
+/// ```
 pub fn draw(numbers: Range<usize>) -> (Vec<u8>, Vec<u8>) {
     let (mut pixels, mut labels) = (vec![0; numbers.len() * PIXELS], vec![0; numbers.len()]);
     let images = pixels.par_chunks_exact_mut(PIXELS).zip(&mut labels).zip(numbers.into_par_iter());

@@ -65,8 +65,9 @@ impl Places {
     /// # Errors
     ///
     /// [`Error::Config`] when `spec` is neither a known name nor a directory, or its absolute path is no UTF-8,
-    /// [`Error::NotFound`] when a known set is in none of the places, [`Error::Io`] or [`Error::Dataset`] when a directory given by path cannot be read or
-    /// does not hold the files, [`Error::Io`] when `digits` cannot be written.
+    /// [`Error::NotFound`] when a known set is in none of the places, [`Error::Io`] or [`Error::Dataset`] when a
+    /// directory given by path cannot be read or does not hold the files, [`Error::Io`] when `digits` cannot be
+    /// written.
     pub fn locate(&self, spec: &str) -> Result<Located> {
         let path = self.current.join(spec);
         let name = known::NAMES.into_iter().find(|&name| name == spec);

@@ -65,6 +65,10 @@ impl PendingSum {
     }
 
     /// Waits for the sums and writes them over the pieces with which they began.
+    ///
+    /// # Panics
+    ///
+    /// The pieces hold more floats than were sent.
     pub fn finish<'a>(self, pieces: impl IntoIterator<Item = &'a mut [f32]>) {
         let Some((pending, joined)) = self.0 else { return };
         let [total, room] = joined.wait(pending);

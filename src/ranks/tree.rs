@@ -19,6 +19,10 @@ use rayon::prelude::*;
 const BLOCK: usize = 4096;
 
 /// The halves of a node of the tree, which is two parts or more.
+///
+/// # Panics
+///
+/// The node is a single part.
 pub fn halves(node: Range<usize>) -> [Range<usize>; 2] {
     let middle = node.start + (1 << (node.len() - 1).ilog2());
     [node.start..middle, middle..node.end]
@@ -43,6 +47,10 @@ fn add_nodes(node: Range<usize>, range: &Range<usize>, found: &mut Vec<Range<usi
 /// Writes the sum of the terms of `node`, one for each part or none, over `sum`; zeros where there is no term at all.
 ///
 /// Negative zeros become zeros, so that a term left out and a term of zeros are the same.
+///
+/// # Panics
+///
+/// A term is shorter than `sum`.
 pub fn sum<'a>(node: Range<usize>, term: impl Fn(usize) -> Option<&'a [f32]> + Sync, sum: &mut [f32]) {
     sum.par_chunks_mut(BLOCK).enumerate().for_each(|(block, sum)| {
         let length = sum.len();

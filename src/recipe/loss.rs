@@ -39,7 +39,7 @@ impl Threshold {
 pub enum LossName {
     /// Each row for itself: `softplus((threshold - g) / temperature)` for a positive row of goodness `g`,
     /// `softplus((g - threshold) / temperature)` for a negative one; section 2 of Hinton 2022, as the negative
-    /// logarithm of its probability.
+    /// logarithm of the probability in its equation 1.
     Logistic,
     /// Each pair: `temperature softplus(x)` with `x = (g of the negative row - g of the positive one) / temperature`;
     /// SymBa (Lee & Song 2023), whose alpha is 1 / temperature. The factor leaves the slope of a pair that is far from
@@ -85,7 +85,7 @@ pub struct LossOfRows {
 /// One row's part in the loss and the gradient.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RowLoss {
-    /// The row's loss, not yet divided by the number of rows.
+    /// The row's loss in nats, or for a loss of pairs in units of goodness; not yet divided by the number of rows.
     pub loss: f64,
     /// The factor of `dL/dz = coefficient * h`: the derivative after the goodness, times `2 / divisor`, by the rows.
     pub coefficient: f32,
@@ -123,7 +123,7 @@ impl LossOfRows {
         self.name.is_of_pairs()
     }
 
-    /// Loss and coefficient of one row, from the sum of squares of its activations; for losses of rows.
+    /// Loss and coefficient of one row, from the sum of squares of its activations; for [`LossName::Logistic`].
     #[inline]
     pub fn row(&self, sum_of_squares: f32, polarity: Polarity) -> RowLoss {
         let Self { name, divisor, threshold, temperature, rows, .. } = *self;
@@ -139,7 +139,8 @@ impl LossOfRows {
     }
 
     /// Losses and coefficients of a positive and a negative row of one sample, from their sums of squares; for losses
-    /// of pairs. Both rows have the pair's loss, so that the mean over the rows is that over the pairs.
+    /// of pairs ([`LossName::is_of_pairs`]). Both rows have the pair's loss, so that the mean over the rows is that
+    /// over the pairs.
     #[inline]
     pub fn pair(&self, sums_of_squares: [f32; 2]) -> [RowLoss; 2] {
         let Self { name, divisor, temperature, rows, .. } = *self;

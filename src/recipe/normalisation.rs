@@ -10,7 +10,8 @@ const NORM_OFFSET: f64 = 1e-4;
 const ROOT_OFFSET: f64 = 1e-20;
 
 /// How a row of `k` inputs is normalised: the image with its label in layer 1, the activations of the layer before in
-/// others.
+/// others. A layer is to see only the direction of a row, because its length would tell the goodness of the layer
+/// before (section 2 of Hinton 2022).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalisation {
