@@ -74,7 +74,8 @@ impl LinearScale {
         let (low, high) = sound.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
             (f64::min(low, value), f64::max(high, value))
         });
-        let (low, high) = match (low < high, low.is_finite()) {
+        // A span that no step divides is none.
+        let (low, high) = match (high - low > f64::from(f32::MIN_POSITIVE), low.is_finite()) {
             (true, _) => (low, high),
             (false, true) => (low - 0.5 * low.abs().max(0.1), low + 0.5 * low.abs().max(0.1)),
             (false, false) => (0.0, 1.0),
@@ -157,7 +158,9 @@ mod tests {
         assert_eq!(ticks(0.93, 0.99), [0.94, 0.96, 0.98]);
         assert_eq!(ticks(-1.0, 1.0), [-1.0, -0.5, 0.0, 0.5, 1.0]);
         assert_eq!(ticks(1.0, 250.0), [0.0, 50.0, 100.0, 150.0, 200.0, 250.0]);
-        for (low, high) in [(3.0, 3.0), (0.0, 0.0), (-7e30, 4e38), (f64::NAN, f64::INFINITY), (1e-30, 2e-30)] {
+        for (low, high) in
+            [(3.0, 3.0), (0.0, 0.0), (-7e30, 4e38), (f64::NAN, f64::INFINITY), (1e-30, 2e-30), (0.0, 1e-320)]
+        {
             assert!((1..=6).contains(&ticks(low, high).len()), "{low} to {high}: {:?}", ticks(low, high));
         }
     }

@@ -8,7 +8,7 @@ pub const WIDTH: f64 = 380.0;
 /// The number of colours in the style sheet.
 const COLOURS: usize = 8;
 
-/// The class that colours what belongs to the report at `index`.
+/// The class that colours what stands at `index` of a series: a report, a run, a layer.
 pub fn series(index: usize) -> String {
     format!("series s{}", index % COLOURS)
 }

@@ -89,7 +89,6 @@ fn brightness(colour: &Value) -> u32 {
 pub fn check_page(name: &str, page: &str, title: &str, charts: u64) {
     let Some(browser) = browser() else {
         // To the standard error itself: what a test prints is kept back while it passes.
-        // As it is written, past what keeps the words of a passing test.
         let _ = writeln!(std::io::stderr().lock(), "skipped: none of {} is on the path", BROWSERS.join(", "));
         return;
     };

@@ -33,7 +33,8 @@ fn a_page_of_every_way_of_learning_tells_what_the_summary_tells() {
     let place = workplace();
     for (number, run) in RUNS.iter().enumerate() {
         let out = format!("run-{number}");
-        trained(&place, run, &out, &["--epochs", "3"]);
+        // The page computes in f32, wherever it is made.
+        trained(&place, run, &out, &["--epochs", "3", "--precision", "f32", "--test-limit", "50"]);
         let page = page_of(&place, &[&out]);
         let summary: Value =
             serde_json::from_slice(&fs::read(place.path().join(&out).join("summary.json")).unwrap()).unwrap();
@@ -87,6 +88,49 @@ fn without_its_data_a_run_is_shown_without_images() {
     assert!(page.contains("No pictures of images") && page.contains("goodness over training"));
     assert!(!page.contains("<img"));
     succeeded(&report(&place, &["run", "--data", "elsewhere"]));
+    let mut mistyped = program(place.path());
+    mistyped.args(["report", "run", "--data", "elswhere"]);
+    assert!(complaint(mistyped).contains("elswhere"));
+}
+
+#[test]
+fn runs_within_a_directory_are_shown_and_what_holds_none_is_left_out() {
+    let place = workplace();
+    fs::create_dir_all(place.path().join("runs/sweep/notes")).unwrap();
+    fs::create_dir_all(place.path().join("runs/empty")).unwrap();
+    for run in ["runs/alone", "runs/sweep/b", "runs/sweep/a"] {
+        trained(&place, RUNS[0], run, &["--epochs", "1"]);
+    }
+    let output = report(&place, &["runs/alone", "runs/sweep", "runs/empty"]);
+    succeeded(&output);
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "note: runs/empty holds no run\n");
+    let page = fs::read_to_string(place.path().join("report.html")).unwrap();
+    let place_of = |name: &str| page.find(&format!("<p class=\"file\">{name}</p>")).unwrap();
+    assert!(place_of("runs/alone") < place_of("runs/sweep/a") && place_of("runs/sweep/a") < place_of("runs/sweep/b"));
+}
+
+#[test]
+fn a_run_that_goes_on_is_not_shown_with_what_it_ended_with_before() {
+    let place = workplace();
+    trained(&place, RUNS[0], "run", &["--epochs", "2"]);
+    let metrics = place.path().join("run/metrics.jsonl");
+    let lines = fs::read_to_string(&metrics).unwrap();
+    let third = lines.lines().last().unwrap().replace("\"epoch\":2", "\"epoch\":3");
+    fs::write(&metrics, lines + &third + "\n").unwrap();
+    let page = page_of(&place, &["run"]);
+    assert!(page.contains("Not finished: 3 of 2 epochs") && page.contains("that of an earlier end"));
+}
+
+#[test]
+fn a_run_without_an_epoch_is_shown_as_well() {
+    let place = workplace();
+    trained(&place, RUNS[0], "run", &["--epochs", "1"]);
+    for name in ["summary.json", "model.safetensors"] {
+        fs::remove_file(place.path().join("run").join(name)).unwrap();
+    }
+    fs::write(place.path().join("run/metrics.jsonl"), "").unwrap();
+    let page = page_of(&place, &["run"]);
+    assert!(page.contains("Not finished: 0 of 1 epochs") && !page.contains("<figure>"));
 }
 
 #[test]
@@ -97,7 +141,7 @@ fn what_is_no_run_is_named() {
         command.arg("report").args(words);
         complaint(command)
     };
-    assert!(refused(&["nowhere"]).contains("nowhere/config.toml"));
+    assert!(refused(&["nowhere"]).contains("nowhere"));
     trained(&place, RUNS[0], "run", &["--epochs", "2"]);
     fs::write(place.path().join("run/metrics.jsonl"), "{}\n").unwrap();
     assert!(refused(&["run"]).contains("run/metrics.jsonl: line 1"));

@@ -436,7 +436,7 @@ pub enum What {
 
 #[derive(Args)]
 pub struct ReportArguments {
-    /// Directories of runs, finished or not
+    /// Directories of runs, finished or not, or of several runs as a sweep leaves them
     #[arg(value_name = "RUN_DIR", required = true)]
     pub runs: Vec<PathBuf>,
     /// The page, one file of HTML
@@ -456,7 +456,7 @@ pub struct InfoArguments {
 
 #[derive(Args)]
 pub struct BenchArguments {
-    /// Take fewer samples of smaller shapes: some 20 seconds instead of some 3 minutes
+    /// Take fewer samples of smaller shapes: a minute instead of some 3 to 9
     #[arg(long)]
     pub quick: bool,
     /// How to print the report

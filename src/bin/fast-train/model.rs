@@ -27,11 +27,13 @@ pub fn note_unchecked(model: &Path, is_checked: bool) {
     }
 }
 
-/// Says where a data set is not the one that the model was trained on.
-pub fn note_other_data(origin: &Origin, dataset: &Dataset) {
-    if !origin.dataset_sha256.is_empty() && origin.dataset_sha256 != dataset.sha256() {
+/// Whether a data set is not the one that the model was trained on; says so where it is not.
+pub fn note_other_data(origin: &Origin, dataset: &Dataset) -> bool {
+    let is_other = !origin.dataset_sha256.is_empty() && origin.dataset_sha256 != dataset.sha256();
+    if is_other {
         say(format!("note: {} is not the data set this model was trained on ({})", dataset.name, origin.dataset));
     }
+    is_other
 }
 
 /// The data set a model was trained on: a name or an absolute path.

@@ -33,6 +33,13 @@ const MISTAKES: usize = 40;
 /// Test images whose goodness is counted.
 const COUNTED: usize = 10_000;
 
+/// The threshold of each layer, where the loss has one.
+pub fn thresholds(config: &Config) -> Vec<Option<f64>> {
+    let loss = config.recipe().loss;
+    let threshold = |&u| (loss.name == LossName::Logistic).then(|| loss.threshold.of(u));
+    config.layers.iter().map(threshold).collect()
+}
+
 /// What is predicted of an image.
 pub struct Judgement {
     predicted: u8,
@@ -45,6 +52,8 @@ pub struct Shown {
     pub config: Config,
     network: Network,
     dataset: Dataset,
+    /// Whether the data set is not the one that the run was trained on.
+    pub is_other_data: bool,
     backend: Box<dyn Backend>,
 }
 
@@ -63,8 +72,8 @@ impl Shown {
         let (dataset, _) = dataset::open(Some(&data), reading, false)?;
         check_size(&dataset.train.images, (network.rows, network.cols))?;
         check_size(&dataset.test.images, (network.rows, network.cols))?;
-        note_other_data(&origin, &dataset);
-        Ok(Self { config, network, dataset, backend: backend()? })
+        let is_other_data = note_other_data(&origin, &dataset);
+        Ok(Self { config, network, dataset, is_other_data, backend: backend()? })
     }
 
     /// Checks that the files of the data set are those that were opened.
@@ -142,7 +151,7 @@ impl Shown {
 
     /// How probable each class is to become the label of an image's negative: images x classes.
     fn shares_of_negatives(&self, pixels: &[u8], labels: &[u8]) -> Vec<f64> {
-        let Self { config, network, backend, dataset } = self;
+        let Self { config, network, backend, dataset, .. } = self;
         let classes = network.classes;
         let mut weights = vec![0.0; labels.len() * classes];
         let rows = weights.chunks_mut(classes).zip(labels);
@@ -201,20 +210,18 @@ impl Shown {
     /// The goodness of test images in each layer.
     pub fn goodness(&self) -> Result<Distributions> {
         self.check_has_negatives()?;
-        let Self { config, network, dataset, backend } = self;
-        let count = COUNTED.min(dataset.test.labels.len());
+        let Self { config, network, dataset, backend, .. } = self;
+        let count = COUNTED.min(self.tested());
         let pixels = dataset.test.images.bytes_of(0..count);
         let labels = &dataset.test.labels.values()[..count];
         let wrong = labels::wrong(labels, network.classes, &mut self.rng());
         let under = |labels: &[u8]| predict::goodness_of_layers(network, &config.recipe(), &**backend, &pixels, labels);
-        Ok(Distributions { positive: under(labels), negative: under(&wrong), thresholds: self.thresholds() })
+        Ok(Distributions { positive: under(labels), negative: under(&wrong), thresholds: thresholds(config) })
     }
 
-    /// The threshold of each layer, where the loss has one.
-    fn thresholds(&self) -> Vec<Option<f64>> {
-        let loss = self.config.recipe().loss;
-        let threshold = |u| (loss.name == LossName::Logistic).then(|| loss.threshold.of(u));
-        self.network.layers.iter().map(|layer| threshold(layer.u)).collect()
+    /// The number format of what is computed.
+    pub fn precision(&self) -> &'static str {
+        self.backend.precision()
     }
 
     /// The test images that the run is tested on.
@@ -225,7 +232,7 @@ impl Shown {
 
     /// What is predicted of each test image.
     pub fn judgements(&self) -> Vec<Judgement> {
-        let Self { config, network, dataset, backend } = self;
+        let Self { config, network, dataset, backend, .. } = self;
         let (recipe, classes) = (config.recipe(), network.classes);
         let pixels = dataset.test.images.bytes_of(0..self.tested());
         let scores = match By::default_of(network) {

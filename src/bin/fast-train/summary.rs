@@ -6,6 +6,7 @@ use std::path::Path;
 use ffwd::config::Config;
 use ffwd::data::Dataset;
 use ffwd::train::EpochReport;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::run_directory::SUMMARY;
@@ -33,7 +34,7 @@ pub struct Summary {
     /// Null where the test set is empty.
     pub test_accuracy: Option<f64>,
     pub test_errors: usize,
-    /// Validation included.
+    /// Validation and looks at goodness included.
     pub train_seconds: f64,
     /// What rank 0 waited for other ranks in epochs; only where there are others.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +69,8 @@ impl DatasetSummary {
 /// What the summary in a directory tells of its run.
 #[derive(Deserialize)]
 pub struct Told {
+    /// Nothing of an epoch but that it was.
+    pub epochs: Vec<IgnoredAny>,
     pub dataset: ToldDataset,
     pub config: serde_json::Value,
     pub isa: String,

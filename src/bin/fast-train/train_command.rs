@@ -186,7 +186,7 @@ struct Begin {
     state: TrainingState,
     /// The epochs that are done.
     epochs: Vec<EpochReport>,
-    /// Seconds that they took, validation included.
+    /// Seconds that they took, validation and looks at goodness included.
     train_seconds: f64,
     /// Whether a checkpoint holds it.
     is_stored: bool,

@@ -21,6 +21,9 @@ const NAMES: usize = 13;
 /// Longer names do not fit beside it.
 const CHARACTERS: usize = 9;
 
+/// What stands at an axis of epochs, which are whole numbers.
+pub const EPOCHS: &str = "outer epoch";
+
 /// The classes that colour positive and negative rows.
 const POSITIVE: &str = "series s4";
 const NEGATIVE: &str = "series s0";
@@ -59,8 +62,10 @@ pub fn curves(axes: &Axes<'_>, curves: &[Curve]) -> Option<Markup> {
         figcaption { (axes.title) " " span.unit { (axes.unit) } }
         (frame(&format!("{}, {}", axes.title, axes.unit), HEIGHT, &html! {
             (grid(&x, &y, axes.x))
+            @if drawn.len() > NAMES { (label(RIGHT + 10.0, TOP + 4.0, "variant", "too many")) }
             @for (((curve, points), end), height) in drawn.iter().zip(&ends).zip(heights) {
                 g class=(curve.class) {
+                    title { (curve.name) }
                     (polyline(points, "curve"))
                     @if points.len() == 1 { (marker(0, *end, "dot", "")) }
                     @if drawn.len() <= NAMES { (name(*end, height, &curve.name)) }
@@ -88,7 +93,9 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 
 fn grid(x: &LinearScale, y: &LinearScale, name: &str) -> Markup {
     html! {
-        @for value in x.ticks() { (label(x.at(value), BOTTOM + 16.0, "tick middle", &tick(value))) }
+        @for value in x.ticks().into_iter().filter(|value| name != EPOCHS || value.fract() == 0.0) {
+            (label(x.at(value), BOTTOM + 16.0, "tick middle", &tick(value)))
+        }
         @for value in y.ticks() {
             (line((LEFT, y.at(value)), (RIGHT, y.at(value)), "grid"))
             (label(LEFT - 6.0, y.at(value) + 4.0, "tick end", &tick(value)))
@@ -120,7 +127,7 @@ pub fn goodness_over_epochs(layer: usize, looks: &[(usize, &LayerGoodness)], thr
     html! {
         figcaption { (title) }
         (frame(&title, HEIGHT, &html! {
-            (grid(&x, &y, "outer epoch"))
+            (grid(&x, &y, EPOCHS))
             @for (kind, class) in [NEGATIVE, POSITIVE].into_iter().enumerate() {
                 g class=(class) {
                     (polygon(&band(kind, (0, 4)), "band"))
@@ -130,7 +137,9 @@ pub fn goodness_over_epochs(layer: usize, looks: &[(usize, &LayerGoodness)], thr
                     (name(ends[kind], heights[kind], ["negative", "positive"][kind]))
                 }
             }
-            @if let (Some(at), Some(height)) = (at_threshold, heights.get(2)) { (threshold_line((LEFT, at), (RIGHT, at), *height)) }
+            @if let (Some(at), Some(height)) = (at_threshold, heights.get(2)) {
+                (threshold_line((LEFT, at), (RIGHT, at), *height))
+            }
         }))
     }
 }
@@ -197,7 +206,7 @@ mod tests {
 
     #[test]
     fn curves_without_a_finite_value_are_no_chart() {
-        let axes = Axes { title: "Loss", unit: "", x: "outer epoch" };
+        let axes = Axes { title: "Loss", unit: "", x: EPOCHS };
         let curve = |value| Curve { class: "series s0".into(), name: "A".into(), points: vec![(1.0, value)] };
         assert!(curves(&axes, &[curve(f64::NAN)]).is_none());
         let drawn = curves(&axes, &[curve(f64::NAN), curve(0.5)]).unwrap().into_string();

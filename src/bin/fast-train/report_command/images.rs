@@ -12,6 +12,10 @@ const UNITS: usize = 24;
 pub struct Images {
     /// How often each true label (row) was predicted as each label (column).
     pub confusion: Vec<Vec<usize>>,
+    /// The number format in which it was computed.
+    pub precision: &'static str,
+    /// Whether they are not of the data set that the run was trained on.
+    pub are_other: bool,
     /// The label that the files call the first class.
     pub label_base: u8,
     pub mistakes: Grid,
@@ -35,6 +39,8 @@ impl Images {
         weights.tiles.truncate(UNITS);
         let images = Self {
             confusion: shown.evaluation(&judgements).confusion,
+            precision: shown.precision(),
+            are_other: shown.is_other_data,
             label_base: shown.config.label_base,
             mistakes: shown.mistakes(&judgements),
             weights,

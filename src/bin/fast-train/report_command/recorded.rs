@@ -54,18 +54,19 @@ impl Recorded {
             .as_deref()
             .and_then(Path::file_name)
             .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-        Ok(Self {
-            path: path.to_path_buf(),
-            name: shortened(&name, MAX_CHARACTERS),
-            config,
-            epochs: epochs(&of_metrics, &text)?,
-            told: Told::read(path),
-        })
+        let epochs = epochs(&of_metrics, &text)?;
+        // A run that goes on still has the summary of its earlier end.
+        let told = Told::read(path).filter(|told| told.epochs.len() == epochs.len());
+        Ok(Self { path: path.to_path_buf(), name: shortened(&name, MAX_CHARACTERS), config, epochs, told })
     }
 
-    /// Whether there is a trained network.
-    pub fn has_model(&self) -> bool {
-        self.path.join(MODEL).exists()
+    /// Why there is no trained network, if there is none.
+    pub fn without_model(&self) -> Option<&'static str> {
+        match (self.path.join(MODEL).exists(), &self.told) {
+            (false, _) => Some("the run has no model yet"),
+            (true, None) => Some("the run goes on, and its model is that of an earlier end"),
+            (true, Some(_)) => None,
+        }
     }
 
     /// Where the run is, shortened.

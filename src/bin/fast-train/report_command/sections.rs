@@ -9,9 +9,10 @@ use ffwd::train::LayerGoodness;
 use maud::{Markup, html};
 
 use super::Run;
-use super::charts::{self, Axes, Curve};
+use super::charts::{self, Axes, Curve, EPOCHS};
 use super::images::Images;
 use super::recorded::{Epoch, MAX_CHARACTERS, Recorded};
+use crate::pictures::thresholds;
 use crate::plots::Grid;
 
 /// The shades of the confusion matrix in the style sheet, the palest of which is that of nothing.
@@ -95,8 +96,12 @@ fn differences(runs: &[Run]) -> Markup {
             } @else {
                 div.scroll tabindex="0" role="region" aria-label="What differs" {
                     table {
-                        thead { tr { th scope="col" { "field" }
-                            @for index in 0..runs.len() { th.number scope="col" { (letter(index)) } } } }
+                        thead {
+                            tr {
+                                th scope="col" { "field" }
+                                @for index in 0..runs.len() { th.number scope="col" { (letter(index)) } }
+                            }
+                        }
                         tbody {
                             @for name in names {
                                 tr { td { (name) } @for table in &tables { td.number { (value(table, name)) } } }
@@ -123,7 +128,7 @@ fn together(runs: &[Run]) -> Markup {
         };
         runs.iter().enumerate().map(of_run).collect()
     };
-    let over_epochs = |title, unit| Axes { title, unit, x: "outer epoch" };
+    let over_epochs = |title, unit| Axes { title, unit, x: EPOCHS };
     let figures = [
         charts::curves(&over_epochs("Loss", "mean of all layers and epochs so far"), &curve(&|epoch| epoch.final_loss)),
         charts::curves(
@@ -140,11 +145,15 @@ fn together(runs: &[Run]) -> Markup {
             &curve(&|epoch| mean(&epoch.active).map(|share| 100.0 * share)),
         ),
     ];
+    if figures.iter().all(Option::is_none) {
+        return Markup::default();
+    }
     html! {
         section {
             h2 { "Training" }
             p.key {
-                "Units that are off cost no multiply-adds, so that epochs become shorter as fewer units are on."
+                "Where a batch stays for many steps, units that are off cost no multiply-adds: such epochs become \
+                 shorter as fewer units are on."
             }
             div.rows { @for figure in figures.iter().flatten() { figure { (figure) } } }
         }
@@ -204,7 +213,7 @@ fn of_layers(run: &Recorded) -> [Option<Markup>; 2] {
         };
         (0..run.config.layers.len()).map(of_layer).collect()
     };
-    let axes = |title, unit| Axes { title, unit, x: "outer epoch" };
+    let axes = |title, unit| Axes { title, unit, x: EPOCHS };
     let at = |values: &[Option<f64>], layer: usize| values.get(layer).copied().flatten();
     [
         charts::curves(
@@ -221,11 +230,11 @@ fn of_layers(run: &Recorded) -> [Option<Markup>; 2] {
 /// How far the layers tell positive from negative rows: over the epochs, and in the end.
 fn goodness(run: &Recorded, images: Option<&Images>) -> Markup {
     let distributions = images.and_then(|images| images.goodness.as_ref());
+    let thresholds = thresholds(&run.config);
     let over_epochs = (0..run.config.layers.len()).filter_map(|layer| {
         let looks: Vec<(usize, &LayerGoodness)> =
             run.epochs.iter().filter_map(|epoch| Some((epoch.epoch, epoch.goodness.as_ref()?.get(layer)?))).collect();
-        let threshold = distributions.and_then(|of| of.thresholds.get(layer).copied().flatten());
-        (!looks.is_empty()).then(|| charts::goodness_over_epochs(layer + 1, &looks, threshold))
+        (!looks.is_empty()).then(|| charts::goodness_over_epochs(layer + 1, &looks, thresholds[layer]))
     });
     let at_the_end = distributions.into_iter().flat_map(|distributions| {
         (1..).zip(distributions.histograms()).map(|(layer, histograms)| charts::histograms(layer, &histograms))
@@ -235,9 +244,9 @@ fn goodness(run: &Recorded, images: Option<&Images>) -> Markup {
         @if !figures.is_empty() {
             h3 { "Goodness" }
             p.key {
-                "Over training: some training images under their label (positive) and under a wrong one (negative); the \
-                 line is the median, in the darker band lies half of them, in the paler nine tenths. Of test images: as \
-                 the trained network sees them."
+                "Over training: some training images under their label (positive) and under a wrong one (negative); \
+                 the line is the median, in the darker band lies half of them, in the paler nine tenths. Of test \
+                 images: as the trained network sees them."
             }
             div.rows { @for figure in &figures { figure { (figure) } } }
         }
@@ -248,7 +257,10 @@ fn goodness(run: &Recorded, images: Option<&Images>) -> Markup {
 fn of_images(images: &Images) -> Markup {
     html! {
         h3 { "Confusion" }
-        p.key { "How often each true label (row) was predicted as each label (column)." }
+        p.key {
+            "How often each true label (row) was predicted as each label (column), computed in " (images.precision) "."
+            @if images.are_other { " These are not the images that the run was trained and tested on." }
+        }
         (confusion(&images.confusion, usize::from(images.label_base)))
         (tiles(&images.mistakes))
         (tiles(&images.weights))
@@ -260,7 +272,12 @@ fn confusion(counts: &[Vec<usize>], label_base: usize) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Confusion" {
             table.confusion {
-                thead { tr { th scope="col" { } @for label in 0..counts.len() { th scope="col" { (label + label_base) } } } }
+                thead {
+                    tr {
+                        th scope="col" { }
+                        @for label in 0..counts.len() { th scope="col" { (label + label_base) } }
+                    }
+                }
                 tbody {
                     @for (label, row) in counts.iter().enumerate() {
                         @let total = row.iter().sum::<usize>().max(1);
