@@ -28,9 +28,12 @@ use crate::simd::{Kernel, Simd};
 /// multiply-adds.
 const STEPS_OF_A_ROW: usize = 4;
 
-/// Rows of a tile that is one vector wide: as many multiply-adds as two pipes hide the latency of four cycles of, and
-/// few enough that each row of A keeps its address in a register.
+/// Rows of a tile that is one vector wide: eight multiply-adds in flight keep two pipes busy that each take four
+/// cycles, and each row of A keeps its address in a register.
 const ROWS_OF_A_NARROW_TILE: usize = 8;
+
+/// The same where so many accumulators would take all registers.
+const ROWS_WITH_FEW_REGISTERS: usize = 4;
 
 /// Rows of C that take as long as a single one, whose time is that of reading B.
 const ROWS_THAT_TAKE_AS_LONG: usize = 4;
@@ -193,7 +196,10 @@ fn narrow<S: Simd>(simd: S, a: Matrix<'_>, b: Matrix<'_>, scale: Scale, mut c: M
     pack(b.transposed(), S::LANES, packed);
     let mut first = 0;
     while first < m {
-        let rows = rows_of_tile::<ROWS_OF_A_NARROW_TILE>(m - first);
+        let rows = match S::REGISTERS > ROWS_OF_A_NARROW_TILE {
+            true => rows_of_tile::<ROWS_OF_A_NARROW_TILE>(m - first),
+            false => rows_of_tile::<ROWS_WITH_FEW_REGISTERS>(m - first),
+        };
         let (a, c) = (a.block(first..first + rows, 0..a.columns()), c.block(first..first + rows, 0..n));
         let b = &*packed;
         match rows {

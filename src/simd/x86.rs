@@ -150,8 +150,8 @@ macro_rules! x86_simd {
 }
 
 x86_simd!(
-    /// Proof that this CPU has AVX-512F and AVX-512VL. Vectors hold 16 floats. Without the latter, operations on parts of
-    /// a register, as where its lanes are summed, would reach only half of the registers.
+    /// Proof that this CPU has AVX-512F and AVX-512VL. Vectors hold 16 floats. Without the latter, operations on parts
+    /// of a register, as where its lanes are summed, would reach only half of the registers.
     Avx512, "avx512f,avx512vl,avx2,fma", ["avx512f", "avx512vl", "avx2", "fma"],
     __m512 of 16 in 32, sum_of_sixteen, positive_of_sixteen, bf16_of_sixteen,
     load_some_of_sixteen, store_some_of_sixteen, flush_sixteen,
@@ -168,8 +168,8 @@ x86_simd!(
     _mm256_fmadd_ps _mm256_max_ps _mm256_sqrt_ps
 );
 
-/// The sum of sixteen floats: halves, and so on down to the last pair. It is inlined whatever the compiler thinks of it,
-/// because a call would put the caller's accumulators into memory.
+/// The sum of sixteen floats: halves, and so on down to the last pair. It is inlined whatever the compiler thinks of
+/// it, because a call would put the caller's accumulators into memory.
 ///
 /// # Safety
 ///

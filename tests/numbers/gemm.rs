@@ -155,7 +155,10 @@ fn reductions_with_split_k() {
 fn shapes_of_several_tasks_and_blocks() {
     for isa in common::isas() {
         let workspace = &mut Workspace::new();
-        for shape in [(5_003, 40, 35), (17, 40, 5_003), (203, 530, 301), (100, 2_500, 150), (3, 900, 3_001)] {
+        let narrow = [(5_003, 300, 10), (5_001, 1_100, 7), (4_999, 20, 3)];
+        let wide = [(5_003, 40, 35), (17, 40, 5_003), (203, 530, 301), (100, 2_500, 150), (3, 900, 3_001)];
+        for shape in narrow.into_iter().chain(wide) {
+            check(isa, shape, (1.5, 0.5), NN, workspace);
             check(isa, shape, PLAIN, NN, workspace);
             check(isa, shape, (1.0, -1.5), TN, workspace);
         }
@@ -166,7 +169,7 @@ fn shapes_of_several_tasks_and_blocks() {
 fn the_same_bits_on_any_number_of_threads() {
     for isa in common::isas() {
         let shapes = [(784, 3_000, 100), (50, 30_000, 40), (500, 100, 70), (40, 70, 900), (2_000, 17, 19)];
-        let low = [(1, 5_000, 2_100), (1, 9_000, 300), (25, 900, 700)];
+        let low = [(1, 5_000, 2_100), (1, 9_000, 300), (25, 900, 700), (5_003, 300, 10), (5_003, 1_100, 4)];
         let layouts = [Layout::Columns, Layout::Rows];
         for ((m, k, n), layout) in shapes.into_iter().chain(low).flat_map(|shape| layouts.map(|a| (shape, a))) {
             let rng = &mut common::rng(5);
@@ -191,7 +194,7 @@ fn the_same_bits_on_any_number_of_threads() {
 fn a_row_has_the_same_bits_whether_b_is_packed_or_not() {
     const MOST: usize = 4_097;
     for isa in common::isas() {
-        for (k, n) in [(784, 500), (513, 37), (3_000, 129), (7_000, 10)] {
+        for (k, n) in [(784, 500), (513, 37), (3_000, 129), (7_000, 10), (1_025, 8), (600, 3)] {
             let rng = &mut common::rng(6);
             let a = Operand::random(MOST, k, Layout::Rows, rng);
             let b = Operand::random(k, n, Layout::Rows, rng);
