@@ -22,7 +22,7 @@ const NAMES: [&str; 3] = ["avx512", "avx2", "portable"];
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Isa {
-    /// AVX-512F with FMA on 512-bit vectors.
+    /// AVX-512F and AVX-512VL with FMA on 512-bit vectors.
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
     /// AVX2 with FMA3 on 256-bit vectors.

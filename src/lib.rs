@@ -146,7 +146,8 @@
 //! A program that uses the library needs none of the features: `default-features = false` leaves out what only
 //! `fast-train` needs.
 //!
-//! - `cli`, on by default, is the program `fast-train`, and the module `bench`, which measures.
+//! - `cli`, on by default, is the program `fast-train`, the module `bench`, which measures, and `page`, which both
+//!   need.
 //! - `fetch`, on by default, is the module `data::fetch`, which downloads MNIST and Fashion-MNIST.
 //! - `mpi` is the module `ranks::mpi`, by which several machines train one network. It needs an MPI that is installed.
 //! - `internals` opens what the tests and benches of this package need. Nothing of it is promised.
@@ -182,7 +183,7 @@
 //!    [`network`], [`train`], [`predict`]: all layers, all epochs, all labels; `kd_order` orders samples and inputs,
 //!    `random` derives generators. [`checkpoint`] stores a network, [`config`] describes a run.
 //! 7. `bench`, which is there with the feature `cli`: every kernel with its shapes and operations, the report of a
-//!    measurement, and reports side by side.
+//!    measurement, and reports side by side. `page` has the pieces of pages that stand in one file.
 //!
 //! Below all of these lie [`ranks`] (processes that share a batch, and the tree in which its sums are added),
 //! [`pixels`], [`error`], `machine` (what the CPU is; `gemm` asks for its caches), `memory`, `files`, `hex` and

@@ -42,7 +42,8 @@ pub struct Step<'a> {
     pub part: &'a str,
     /// What it is.
     pub next: &'a str,
-    /// How long the rounds are expected to take still, as far as that can be told; training follows them.
+    /// How long the rounds are expected to take still, as far as that can be told; visits once more and training follow
+    /// them.
     pub left: Option<Duration>,
 }
 

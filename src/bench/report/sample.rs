@@ -362,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_visit_ends_with_its_patience_and_with_that_of_all_visits() {
-        let patience = Duration::from_millis(5);
+        let patience = Duration::from_millis(50);
         for (own, all) in [(patience, LONG), (LONG, patience)] {
             let mut witness = Witness::scripted(always_disturbed);
             let (start, mut retakes) = (Instant::now(), all);
@@ -388,7 +388,7 @@ mod tests {
         let subjects = [subject];
         let plan = Plan { rounds: (1, 1), patience: LONG, retakes: LONG, ..NO_TIME };
         let mut session = Session::new(&subjects, plan).unwrap();
-        // Of fewer than twenty probes the best is the best. The last of the first visit shows the others to be bad.
+        // Of fewer than twenty probes the best is the best. The fourth shows the first three to be bad.
         let rate = |read| if read < NO_TIME.samples { 50.0 } else { 100.0 };
         session.pools.get_mut(&1).unwrap().1 = Witness::scripted(rate);
         let mut heard = Vec::new();
