@@ -180,11 +180,17 @@ impl<const R: usize> Kernel for Tile<'_, R> {
         if c.columns() == S::LANES {
             return write_tile(simd, &tile, scale, &mut c);
         }
-        for (i, &product) in tile.iter().enumerate() {
-            let c = c.row(i);
-            let value = scaled(simd, scale, product, || simd.load_partial(c));
-            simd.store_partial(c, value);
-        }
+        write_part(simd, &tile, scale, &mut c);
+    }
+}
+
+/// Writes the first columns of a tile to `c`, which has as many rows and at most as many columns.
+#[inline(always)]
+fn write_part<S: Simd, const R: usize>(simd: S, tile: &[S::Vector; R], scale: Scale, c: &mut MatrixMut<'_>) {
+    for (i, &product) in tile.iter().enumerate() {
+        let c = c.row(i);
+        let value = scaled(simd, scale, product, || simd.load_partial(c));
+        simd.store_partial(c, value);
     }
 }
 
@@ -235,11 +241,7 @@ impl<const R: usize> Kernel for Narrow<'_, R> {
                 *sum = simd.mul_add(simd.splat(row[step]), b, *sum);
             }
         }
-        for (i, &product) in tile.iter().enumerate() {
-            let c = c.row(i);
-            let value = scaled(simd, scale, product, || simd.load_partial(c));
-            simd.store_partial(c, value);
-        }
+        write_part(simd, &tile, scale, &mut c);
     }
 }
 

@@ -58,12 +58,12 @@ pub fn run(arguments: &ReportArguments) -> Result<ExitCode> {
 
 /// The run in a directory, or those in the directories within it, by their names.
 fn runs_within(path: &Path) -> Vec<PathBuf> {
-    let is_run = |path: &PathBuf| path.join(CONFIG).exists();
-    if is_run(&path.to_path_buf()) {
+    let is_run = |path: &Path| path.join(CONFIG).exists();
+    if is_run(path) {
         return vec![path.to_path_buf()];
     }
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    let mut within: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_run).collect();
+    let mut within: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_run(path)).collect();
     within.sort();
     within
 }

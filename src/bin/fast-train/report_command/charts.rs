@@ -16,7 +16,7 @@ const TOP: f64 = 14.0;
 const BOTTOM: f64 = HEIGHT - 34.0;
 /// More points of a line are not to be told apart.
 const POINTS: usize = 300;
-/// More names do not fit beside a chart.
+/// More names do not fit beside a chart; a line then shows its own under the pointer alone.
 const NAMES: usize = 13;
 /// Longer names do not fit beside it.
 const CHARACTERS: usize = 9;
@@ -62,7 +62,6 @@ pub fn curves(axes: &Axes<'_>, curves: &[Curve]) -> Option<Markup> {
         figcaption { (axes.title) " " span.unit { (axes.unit) } }
         (frame(&format!("{}, {}", axes.title, axes.unit), HEIGHT, &html! {
             (grid(&x, &y, axes.x))
-            @if drawn.len() > NAMES { (label(RIGHT + 10.0, TOP + 4.0, "variant", "too many")) }
             @for (((curve, points), end), height) in drawn.iter().zip(&ends).zip(heights) {
                 g class=(curve.class) {
                     title { (curve.name) }
