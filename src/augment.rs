@@ -4,7 +4,7 @@
 
 use rand::Rng;
 
-use crate::pixels::Pixels;
+use crate::pixels::{Image, Pixels};
 
 /// How the images of a batch are changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,7 +70,7 @@ impl Augmenter {
     ///
     /// # Panics
     ///
-    /// There is something to change, and no image of one of the numbers `samples`.
+    /// There is something to change, and no image of one of the numbers `samples`; or these are samples of floats.
     pub fn change<'a, R: Rng + ?Sized>(
         &'a mut self,
         (pixels, size): (Pixels<'a>, (usize, usize)),
@@ -85,7 +85,8 @@ impl Augmenter {
         changed.resize(samples.len() * k, 0);
         numbers.clear();
         for ((number, &sample), to) in (0..).zip(samples).zip(changed.chunks_exact_mut(k)) {
-            augmentation.apply(pixels.image(sample as usize, k), size, rng, to);
+            let Image::Bytes(image) = pixels.image(sample as usize, k) else { panic!("images of bytes to change") };
+            augmentation.apply(image, size, rng, to);
             numbers.push(number);
         }
         (Pixels::Whole(changed), numbers)

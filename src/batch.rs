@@ -5,7 +5,7 @@
 //! the number of labels tried.
 
 use crate::labels::Label;
-use crate::pixels::Pixels;
+use crate::pixels::{Image, Pixels};
 use crate::recipe::Polarity;
 
 /// Variants of a training sample: one positive row and one negative.
@@ -26,18 +26,18 @@ pub enum Input<'a> {
     Activations(Activations<'a>),
 }
 
-/// `n` images of `k` bytes and the labels to overlay on them.
+/// `n` images of `k` bytes and the labels to overlay on them, or samples of floats and the labels before them.
 #[derive(Clone, Copy)]
 pub struct Images<'a> {
-    /// All images of the data set, `k` bytes each.
+    /// All images of the data set, `k` bytes each, or all samples.
     pub pixels: Pixels<'a>,
-    /// Bytes of one image.
+    /// Inputs of the layer: bytes of one image, or classes and floats of a sample.
     pub k: usize,
     /// Which images, in which order: `n` indices.
     pub samples: &'a [u32],
-    /// Pixels that the overlay replaces, `classes` <= `k`.
+    /// Pixels that the overlay replaces, or inputs before the floats; `classes` <= `k`.
     pub classes: usize,
-    /// What is written over them.
+    /// What is written into them.
     pub overlay: Overlay<'a>,
 }
 
@@ -70,12 +70,12 @@ impl Images<'_> {
         }
     }
 
-    /// The `k` bytes of the image of sample `s`.
+    /// The image of sample `s`, or its floats.
     ///
     /// # Panics
     ///
     /// There is no sample `s`, or its image lies outside `pixels`.
-    pub fn image(&self, s: usize) -> &[u8] {
+    pub fn image(&self, s: usize) -> Image<'_> {
         self.pixels.image(self.samples[s] as usize, self.k)
     }
 
@@ -93,7 +93,7 @@ impl Images<'_> {
 
     fn assert_shapes(&self) {
         let Images { pixels, k, samples, classes, overlay } = *self;
-        assert!(k > 0 && classes <= k, "images: k {k}, classes {classes}");
+        assert!(k > 0 && pixels.fits(k, classes), "images: k {k}, classes {classes}");
         let count = pixels.count(k);
         assert!(samples.iter().all(|&s| (s as usize) < count), "sample indices below {count}");
         if let Overlay::Labels(labels) = overlay {

@@ -11,5 +11,5 @@ mod model;
 #[cfg(feature = "internals")]
 pub use file::with_right_sum;
 pub(crate) use file::{TensorFile, TensorMut, write};
-pub(crate) use model::names;
 pub use model::{Model, Origin, load, save, weights_sha256};
+pub(crate) use model::{metadata_of_unit, names, unit_of};

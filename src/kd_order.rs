@@ -14,11 +14,11 @@ const LEAF: usize = 4;
 
 /// The numbers 0..n of `images`, of rows * cols bytes each, with those that are alike side by side. The order depends
 /// on the pixels alone.
-fn order_of<'a>(images: impl ExactSizeIterator<Item = &'a [u8]>, rows: usize, cols: usize) -> Vec<u32> {
+fn order_of<T: AsRef<[u8]>>(images: impl ExactSizeIterator<Item = T>, rows: usize, cols: usize) -> Vec<u32> {
     let (across, count) = (cols.div_ceil(BLOCK), cols.div_ceil(BLOCK) * rows.div_ceil(BLOCK));
     let mut sums = vec![0; images.len() * count];
     for (image, sums) in images.zip(sums.chunks_exact_mut(count)) {
-        for (y, row) in image.chunks_exact(cols).enumerate() {
+        for (y, row) in image.as_ref().chunks_exact(cols).enumerate() {
             let sums = &mut sums[y / BLOCK * across..][..across];
             for (sum, block) in sums.iter_mut().zip(row.chunks(BLOCK)) {
                 *sum += block.iter().map(|&byte| u32::from(byte)).sum::<u32>();
@@ -29,7 +29,7 @@ fn order_of<'a>(images: impl ExactSizeIterator<Item = &'a [u8]>, rows: usize, co
 }
 
 /// Each image's place in an order in which images that are alike stand side by side.
-pub fn places<'a>(images: impl ExactSizeIterator<Item = &'a [u8]>, rows: usize, cols: usize) -> Vec<u32> {
+pub fn places<T: AsRef<[u8]>>(images: impl ExactSizeIterator<Item = T>, rows: usize, cols: usize) -> Vec<u32> {
     let mut places = vec![0; images.len()];
     order_of(images, rows, cols).iter().zip(0..).for_each(|(&image, place)| places[image as usize] = place);
     places

@@ -1,12 +1,14 @@
 //! Labels inside images: how a label is written over the first pixels, and which labels the negatives get (section 3.3
 //! of Hinton 2022).
 //!
-//! Relies on nothing but bytes and random numbers; every backend takes these few functions as the definition of what a
+//! Relies on nothing but pixels and random numbers; every backend takes these few functions as the definition of what a
 //! layer-1 row holds.
 
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
+
+use crate::pixels::Image;
 
 /// Which label an image carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,68 +45,74 @@ impl LabelStyle {
     /// Hinton's published code: 1 for a label, 0.1 in all pixels for the neutral one.
     pub const ONE: Self = Self { value: LabelValue::One, neutral: 0.1 };
 
-    /// The value of the label's pixel, as a byte; 0 where the largest pixel of an image without pixels is asked for.
-    pub fn byte(&self, image: &[u8]) -> u8 {
+    /// The value of the label's input, in the numbers of [`Image::write`]; 0 where the largest pixel of an image
+    /// without pixels is asked for.
+    pub(crate) fn label_input(&self, image: Image<'_>) -> f32 {
         match self.value {
-            LabelValue::LargestPixel => image.iter().copied().max().unwrap_or(0),
-            LabelValue::One => u8::MAX,
+            LabelValue::LargestPixel => image.largest(),
+            LabelValue::One => image.one(),
         }
     }
 
-    /// The value of every class's pixel under the neutral label, in bytes (0 to 255).
-    pub fn neutral_bytes(&self, image: &[u8]) -> f32 {
-        self.neutral * f32::from(self.byte(image))
+    /// The value of every class's input under the neutral label, in the same numbers.
+    pub(crate) fn neutral_input(&self, image: Image<'_>) -> f32 {
+        self.neutral * self.label_input(image)
     }
 
-    /// Writes `image` with `label` overlaid into `row`, as floats in [0, 1].
+    /// Writes `image` with `label` overlaid into `row`, as floats in which 255 of a byte, or the unit of floats, is 1.
     ///
-    /// The first `classes` pixels become zero, except the label's; or all of them the neutral value. `image` and `row`
-    /// have the same length k >= `classes` > the label.
+    /// The first `classes` inputs become zero, except the label's; or all of them the neutral value. They take the
+    /// place of as many bytes of an image, or stand before the floats of a sample. `row` has k >= `classes` elements,
+    /// and `classes` is above the label.
     ///
     /// # Panics
     ///
-    /// `image` and `row` differ in length or have fewer pixels than `classes`, or the label is not below `classes`.
+    /// `row` has not the length of the image, or that of the floats and `classes` more; it is shorter than `classes`,
+    /// or the label is not below `classes`.
     ///
     /// # Examples
     ///
     /// ```
     /// use ffwd::labels::{Label, LabelStyle};
+    /// use ffwd::pixels::Image;
     ///
     /// // The second of three classes: the largest pixel is 102, which is 0.4 of 255.
     /// let mut row = [0.0; 5];
-    /// LabelStyle::LARGEST_PIXEL.overlay(&[51, 7, 8, 102, 0], Label::Class(1), 3, &mut row);
+    /// LabelStyle::LARGEST_PIXEL.overlay(Image::Bytes(&[51, 7, 8, 102, 0]), Label::Class(1), 3, &mut row);
     /// assert_eq!(row, [0.0, 0.4, 0.0, 0.4, 0.0]);
+    ///
+    /// // Floats keep all of theirs.
+    /// LabelStyle::ONE.overlay(Image::Floats(&[-3.0, 1.5], 3.0), Label::Class(1), 3, &mut row);
+    /// assert_eq!(row, [0.0, 1.0, 0.0, -1.0, 0.5]);
     /// ```
-    pub fn overlay(&self, image: &[u8], label: Label, classes: usize, row: &mut [f32]) {
-        assert!(image.len() == row.len() && classes <= row.len());
-        for (to, &from) in row.iter_mut().zip(image) {
-            *to = f32::from(from) / 255.0;
-        }
+    pub fn overlay(&self, image: Image<'_>, label: Label, classes: usize, row: &mut [f32]) {
+        let (of_label, behind) = row.split_at_mut(classes);
+        image.write(classes, behind);
         match label {
             Label::Class(label) => {
                 assert!(usize::from(label) < classes);
-                row[..classes].fill(0.0);
-                row[usize::from(label)] = f32::from(self.byte(image)) / 255.0;
+                of_label.fill(0.0);
+                of_label[usize::from(label)] = self.label_input(image);
             }
-            Label::Neutral => row[..classes].fill(self.neutral_bytes(image) / 255.0),
+            Label::Neutral => of_label.fill(self.neutral_input(image)),
         }
+        let one = image.one();
+        row.iter_mut().for_each(|x| *x /= one);
     }
 
-    /// The squared Euclidean norm of an overlaid image as floats in [0, 1], whatever the class of its label; from an
-    /// exact sum of squared bytes where there is no neutral label.
+    /// The squared Euclidean norm of what [`overlay`](Self::overlay) writes, whatever the class of its label; for bytes
+    /// from an exact sum of squares where there is no neutral label.
     ///
     /// # Panics
     ///
     /// `image` has fewer pixels than `classes`.
-    pub fn squared_norm(&self, image: &[u8], is_neutral: bool, classes: usize) -> f64 {
-        let square = |byte: u8| u64::from(byte) * u64::from(byte);
-        let rest = image[classes..].iter().map(|&byte| square(byte)).sum::<u64>();
-        let sum = if is_neutral {
-            rest as f64 + classes as f64 * f64::from(self.neutral_bytes(image)).powi(2)
+    pub fn squared_norm(&self, image: Image<'_>, is_neutral: bool, classes: usize) -> f64 {
+        let of_label = if is_neutral {
+            classes as f64 * f64::from(self.neutral_input(image)).powi(2)
         } else {
-            (square(self.byte(image)) + rest) as f64
+            f64::from(self.label_input(image)).powi(2)
         };
-        sum / (255.0 * 255.0)
+        (of_label + image.squared_norm(classes)) / f64::from(image.one()).powi(2)
     }
 }
 
@@ -140,24 +148,24 @@ mod tests {
     #[test]
     fn the_overlay_replaces_the_first_pixels_by_a_one_hot_label_of_the_largest_value() {
         let mut row = [9.0; 5];
-        KERAS.overlay(&[51, 7, 8, 102, 0], Label::Class(1), 3, &mut row);
+        KERAS.overlay(Image::Bytes(&[51, 7, 8, 102, 0]), Label::Class(1), 3, &mut row);
         assert_eq!(row, [0.0, 0.4, 0.0, 0.4, 0.0]);
     }
 
     #[test]
     fn the_largest_value_may_lie_in_the_pixels_that_are_replaced() {
         let mut row = [0.0; 3];
-        KERAS.overlay(&[255, 0, 51], Label::Class(1), 2, &mut row);
+        KERAS.overlay(Image::Bytes(&[255, 0, 51]), Label::Class(1), 2, &mut row);
         assert_eq!(row, [0.0, 1.0, 0.2]);
-        assert!((KERAS.squared_norm(&[255, 0, 51], false, 2) - 1.04).abs() < 1e-12);
+        assert!((KERAS.squared_norm(Image::Bytes(&[255, 0, 51]), false, 2) - 1.04).abs() < 1e-12);
     }
 
     #[test]
     fn a_neutral_label_is_in_every_pixel() {
         let mut row = [9.0; 4];
-        LabelStyle::ONE.overlay(&[7, 8, 51, 0], Label::Neutral, 2, &mut row);
+        LabelStyle::ONE.overlay(Image::Bytes(&[7, 8, 51, 0]), Label::Neutral, 2, &mut row);
         assert_eq!(row, [0.1, 0.1, 0.2, 0.0]);
-        LabelStyle::ONE.overlay(&[7, 8, 51, 0], Label::Class(0), 2, &mut row);
+        LabelStyle::ONE.overlay(Image::Bytes(&[7, 8, 51, 0]), Label::Class(0), 2, &mut row);
         assert_eq!(row, [1.0, 0.0, 0.2, 0.0]);
     }
 
@@ -167,9 +175,9 @@ mod tests {
         for style in [KERAS, LabelStyle::ONE] {
             for label in (0..4).map(Label::Class).chain([Label::Neutral]) {
                 let mut row = [0.0; 6];
-                style.overlay(&image, label, 4, &mut row);
+                style.overlay(Image::Bytes(&image), label, 4, &mut row);
                 let expected: f64 = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-                assert!((style.squared_norm(&image, label == Label::Neutral, 4) - expected).abs() < 1e-6);
+                assert!((style.squared_norm(Image::Bytes(&image), label == Label::Neutral, 4) - expected).abs() < 1e-6);
             }
         }
     }
@@ -186,7 +194,7 @@ mod tests {
 
     #[test]
     fn an_empty_image_has_norm_zero() {
-        assert_eq!(KERAS.squared_norm(&[0; 12], false, 10), 0.0);
+        assert_eq!(KERAS.squared_norm(Image::Bytes(&[0; 12]), false, 10), 0.0);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::parameters::Parameters;
+use crate::pixels::Pixels;
 
 /// How a tensor starts, with the names and the distributions of Keras.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,12 +66,12 @@ pub struct Initial {
     pub bias: Initializer,
 }
 
-/// A network of fully connected layers that reads images with a label overlaid.
+/// A network of fully connected layers that reads images with a label overlaid, or floats behind a label.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// Image height in pixels.
+    /// Image height in pixels; 1 for floats.
     pub rows: usize,
-    /// Image width in pixels.
+    /// Image width in pixels; for floats as many as there are classes and floats of a sample.
     pub cols: usize,
     /// Labels, and pixels that the overlay replaces; at most 256, because labels are bytes.
     pub classes: usize,
@@ -78,6 +79,9 @@ pub struct Network {
     pub layers: Vec<Parameters>,
     /// The softmax read-out, where there is one: its features x classes, see [`crate::readout`].
     pub readout: Option<Parameters>,
+    /// What floats are divided by, [`Floats::unit`](crate::pixels::Floats::unit), in a network that reads samples of
+    /// floats; none in one that reads images.
+    pub unit: Option<f32>,
 }
 
 impl Network {
@@ -107,7 +111,36 @@ impl Network {
             layers.push(layer);
             k = u;
         }
-        Self { rows, cols, classes, layers, readout: None }
+        Self { rows, cols, classes, layers, readout: None, unit: None }
+    }
+
+    /// The same for samples of `of_sample` floats, which are divided by `unit`: images of one row, in which an input
+    /// for each class stands before the floats.
+    pub fn of_floats(
+        (of_sample, unit): (usize, f32),
+        classes: usize,
+        units: &[usize],
+        initial: Initial,
+        seed: u64,
+    ) -> Self {
+        Self { unit: Some(unit), ..Self::new(1, classes + of_sample, classes, units, initial, seed) }
+    }
+
+    /// How many samples `pixels` holds.
+    ///
+    /// # Panics
+    ///
+    /// They are no images of this network's size, or no samples of its floats.
+    pub(crate) fn count(&self, pixels: Pixels<'_>) -> usize {
+        let unit = match pixels {
+            Pixels::Whole(_) | Pixels::Pieces(..) => None,
+            Pixels::Floats(floats) => Some(floats.unit),
+        };
+        assert!(
+            unit == self.unit && pixels.fits(self.pixels(), self.classes),
+            "images, or floats, as the network reads"
+        );
+        pixels.count(self.pixels())
     }
 
     /// Moves all weights and biases by `share` of the way to those of `other`, a network of the same shape; 0 leaves
@@ -120,7 +153,7 @@ impl Network {
         }
     }
 
-    /// Bytes of one image.
+    /// Inputs of the first layer: bytes of one image, or classes and floats of a sample.
     pub fn pixels(&self) -> usize {
         self.rows * self.cols
     }

@@ -3,10 +3,13 @@
 //!
 //! [`Evaluation`] compares what was predicted with the truth.
 
+use std::ops::Range;
+
 use crate::backend::{Backend, LayerBackend, Use};
 use crate::batch::{Activations, Images, Input, Overlay};
 use crate::gemm::Workspace;
 use crate::network::Network;
+use crate::pixels::Pixels;
 use crate::ranks::{Ranks, Share};
 use crate::readout::{self, Features};
 use crate::recipe::Recipe;
@@ -34,17 +37,38 @@ impl By {
 /// The goodness of each label on each image, n x classes, row-major: summed over all layers, or over those that the
 /// read-out sees, where there is one (all but the first; section 3.3 of Hinton 2022).
 ///
-/// `pixels` holds n images of the network's size; `recipe` is the one the network was trained with.
+/// `pixels` holds n images of the network's size, or n samples of its floats; `recipe` is the one the network was
+/// trained with.
 ///
 /// # Panics
 ///
-/// When `pixels` is not a whole number of images.
-pub fn goodness(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8]) -> Vec<f32> {
-    let k = network.pixels();
-    assert!(pixels.len().is_multiple_of(k), "whole images of {k} bytes");
+/// When `pixels` is not a whole number of images, fewer than 2^32, or not what the network reads.
+pub fn goodness<'a>(
+    network: &Network,
+    recipe: &Recipe,
+    backend: &dyn Backend,
+    pixels: impl Into<Pixels<'a>>,
+) -> Vec<f32> {
+    let pixels = pixels.into();
+    goodness_of(network, recipe, backend, pixels, 0..network.count(pixels))
+}
+
+/// The goodness of each label on the images of these numbers.
+fn goodness_of(
+    network: &Network,
+    recipe: &Recipe,
+    backend: &dyn Backend,
+    pixels: Pixels<'_>,
+    numbers: Range<usize>,
+) -> Vec<f32> {
     let mut layers: Vec<_> = network.layers.iter().map(|layer| backend.layer(recipe, layer.k, layer.u)).collect();
-    let blocks = pixels.chunks(block_images(network, network.classes) * k);
-    blocks.flat_map(|block| block_goodness(network, &mut layers, block)).collect()
+    let blocks = blocks(numbers, block_images(network, network.classes));
+    blocks.flat_map(|block| block_goodness(network, &mut layers, pixels, block)).collect()
+}
+
+/// Cuts numbers into blocks of `size` of them, and what remains.
+fn blocks(numbers: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> {
+    numbers.clone().step_by(size).map(move |first| first..numbers.end.min(first + size))
 }
 
 /// Images of one block, at least one, by [`BLOCK_BYTES`]; each has `variants` rows.
@@ -53,12 +77,17 @@ fn block_images(network: &Network, variants: usize) -> usize {
     (BLOCK_BYTES / (variants * widest * size_of::<f32>())).max(1)
 }
 
-fn block_goodness(network: &Network, layers: &mut [Box<dyn LayerBackend>], pixels: &[u8]) -> Vec<f32> {
-    let (count, classes) = (pixels.len() / network.pixels(), network.classes);
+fn block_goodness(
+    network: &Network,
+    layers: &mut [Box<dyn LayerBackend>],
+    pixels: Pixels<'_>,
+    block: Range<usize>,
+) -> Vec<f32> {
+    let (count, classes) = (block.len(), network.classes);
     let labels: Vec<Vec<u8>> = (0..classes).map(|label| vec![label as u8; count]).collect();
     let counted = if network.readout.is_some() { readout::layers_seen(layers.len()) } else { 0..layers.len() };
     let mut total = vec![0.0; count * classes];
-    each_layer(network, layers, (pixels, &labels), |index, goodness| {
+    each_layer(network, layers, (pixels, block, &labels), |index, goodness| {
         if counted.contains(&index) {
             total.iter_mut().zip(goodness).for_each(|(total, goodness)| *total += goodness);
         }
@@ -72,20 +101,20 @@ fn block_goodness(network: &Network, layers: &mut [Box<dyn LayerBackend>], pixel
 /// # Panics
 ///
 /// When `pixels` are not as many whole images as there are labels.
-pub fn goodness_of_layers(
+pub fn goodness_of_layers<'a>(
     network: &Network,
     recipe: &Recipe,
     backend: &dyn Backend,
-    pixels: &[u8],
+    pixels: impl Into<Pixels<'a>>,
     labels: &[u8],
 ) -> Vec<Vec<f32>> {
-    let k = network.pixels();
-    assert_eq!(pixels.len(), labels.len() * k, "an image of {k} bytes for each label");
+    let pixels = pixels.into();
+    assert_eq!(network.count(pixels), labels.len(), "an image for each label");
     let mut layers: Vec<_> = network.layers.iter().map(|layer| backend.layer(recipe, layer.k, layer.u)).collect();
     let mut of_layers = vec![Vec::with_capacity(labels.len()); layers.len()];
-    let images = block_images(network, 1);
-    for (pixels, labels) in pixels.chunks(images * k).zip(labels.chunks(images)) {
-        each_layer(network, &mut layers, (pixels, &[labels.to_vec()]), |index, goodness| {
+    for block in blocks(0..labels.len(), block_images(network, 1)) {
+        let labels = [labels[block.clone()].to_vec()];
+        each_layer(network, &mut layers, (pixels, block, &labels), |index, goodness| {
             of_layers[index].extend_from_slice(goodness);
         });
     }
@@ -97,14 +126,13 @@ pub fn goodness_of_layers(
 fn each_layer(
     network: &Network,
     layers: &mut [Box<dyn LayerBackend>],
-    (pixels, labels): (&[u8], &[Vec<u8>]),
+    (pixels, block, labels): (Pixels<'_>, Range<usize>, &[Vec<u8>]),
     mut take: impl FnMut(usize, &[f32]),
 ) {
     let (k, classes, variants) = (network.pixels(), network.classes, labels.len());
-    let count = pixels.len() / k;
-    let samples: Vec<u32> = (0..count as u32).collect();
-    let images = Images { pixels: pixels.into(), k, samples: &samples, classes, overlay: Overlay::Labels(labels) };
-    let rows = count * variants;
+    let samples = numbers_of(block);
+    let images = Images { pixels, k, samples: &samples, classes, overlay: Overlay::Labels(labels) };
+    let rows = samples.len() * variants;
     let mut goodness = vec![0.0; rows];
     let mut inputs = Vec::new();
     let last = layers.len() - 1;
@@ -121,6 +149,11 @@ fn each_layer(
         layer.keep_parameters();
         inputs = outputs;
     }
+}
+
+/// The numbers of the images of a block.
+fn numbers_of(block: Range<usize>) -> Vec<u32> {
+    block.map(|number| u32::try_from(number).expect("fewer than 2^32 images")).collect()
 }
 
 /// The predicted label of each image: the most probable one, or that of the largest goodness; the lowest such label on
@@ -147,32 +180,37 @@ fn each_layer(
 /// assert_eq!(labels.len(), 3);
 /// # Ok::<(), ffwd::Error>(())
 /// ```
-pub fn predict(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8], by: By) -> Vec<u8> {
-    let scores = match by {
-        By::Readout => probabilities(network, recipe, backend, pixels),
-        By::Goodness => goodness(network, recipe, backend, pixels),
-    };
-    scores.chunks_exact(network.classes).map(best_label).collect()
+pub fn predict<'a>(
+    network: &Network,
+    recipe: &Recipe,
+    backend: &dyn Backend,
+    pixels: impl Into<Pixels<'a>>,
+    by: By,
+) -> Vec<u8> {
+    predict_on(&Ranks::alone(), network, recipe, backend, pixels, by)
 }
 
 /// As [`predict`], by `ranks` that all have the images and the network: each predicts its share of the images, and all
-/// get all labels. Bytes behind the last whole image are left out.
+/// get all labels.
 ///
 /// # Panics
 ///
-/// The network has no read-out, and is to predict by it.
-pub fn predict_on(
+/// As [`predict`].
+pub fn predict_on<'a>(
     ranks: &Ranks,
     network: &Network,
     recipe: &Recipe,
     backend: &dyn Backend,
-    pixels: &[u8],
+    pixels: impl Into<Pixels<'a>>,
     by: By,
 ) -> Vec<u8> {
-    let k = network.pixels();
-    let own = Share::new(ranks, pixels.len() / k, 1).own();
-    let predicted = predict(network, recipe, backend, &pixels[own.start * k..own.end * k], by);
-    ranks.gather(predicted).concat()
+    let pixels = pixels.into();
+    let own = Share::new(ranks, network.count(pixels), 1).own();
+    let scores = match by {
+        By::Readout => probabilities_of(network, recipe, backend, pixels, own),
+        By::Goodness => goodness_of(network, recipe, backend, pixels, own),
+    };
+    ranks.gather(scores.chunks_exact(network.classes).map(best_label).collect()).concat()
 }
 
 /// The probability of each label of each image, as the read-out gives it: n x classes, row-major.
@@ -180,16 +218,31 @@ pub fn predict_on(
 /// # Panics
 ///
 /// As [`goodness`], or the network has no read-out.
-pub fn probabilities(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8]) -> Vec<f32> {
+pub fn probabilities<'a>(
+    network: &Network,
+    recipe: &Recipe,
+    backend: &dyn Backend,
+    pixels: impl Into<Pixels<'a>>,
+) -> Vec<f32> {
+    let pixels = pixels.into();
+    probabilities_of(network, recipe, backend, pixels, 0..network.count(pixels))
+}
+
+/// The probability of each label of the images of these numbers.
+fn probabilities_of(
+    network: &Network,
+    recipe: &Recipe,
+    backend: &dyn Backend,
+    pixels: Pixels<'_>,
+    numbers: Range<usize>,
+) -> Vec<f32> {
     let (k, readout) = (network.pixels(), network.readout.as_ref().expect("a network with a read-out"));
-    assert!(pixels.len().is_multiple_of(k), "whole images of {k} bytes");
     let mut layers: Vec<_> = network.layers.iter().map(|layer| backend.layer(recipe, layer.k, layer.u)).collect();
     let (mut features, mut activations, mut workspace) =
         (Features::new(0, readout.k), Default::default(), Workspace::new());
-    let mut of_block = |block: &[u8]| {
-        let samples: Vec<u32> = (0..(block.len() / k) as u32).collect();
-        let images =
-            Images { pixels: block.into(), k, samples: &samples, classes: network.classes, overlay: Overlay::Neutral };
+    let mut of_block = |block: Range<usize>| {
+        let samples = numbers_of(block);
+        let images = Images { pixels, k, samples: &samples, classes: network.classes, overlay: Overlay::Neutral };
         features.begin(samples.len());
         readout::features_of(network, recipe, layers.iter_mut(), &images, &mut activations, &mut features);
         layers.iter_mut().for_each(|layer| layer.keep_parameters());
@@ -197,7 +250,7 @@ pub fn probabilities(network: &Network, recipe: &Recipe, backend: &dyn Backend, 
         readout::probabilities(backend.isa(), readout, &features, &mut rows, &mut workspace);
         rows
     };
-    pixels.chunks(block_images(network, 1) * k).flat_map(&mut of_block).collect()
+    blocks(numbers, block_images(network, 1)).flat_map(&mut of_block).collect()
 }
 
 /// The label of the largest of an image's scores, one for each class; the lowest such label on a tie, and 0 without any
@@ -230,7 +283,13 @@ impl Evaluation {
     /// # Panics
     ///
     /// When there is not one label for each whole image, or a label is not below the classes.
-    pub fn new(network: &Network, recipe: &Recipe, backend: &dyn Backend, pixels: &[u8], labels: &[u8]) -> Self {
+    pub fn new<'a>(
+        network: &Network,
+        recipe: &Recipe,
+        backend: &dyn Backend,
+        pixels: impl Into<Pixels<'a>>,
+        labels: &[u8],
+    ) -> Self {
         Self::on(&Ranks::alone(), network, recipe, backend, (pixels, labels))
     }
 
@@ -239,12 +298,12 @@ impl Evaluation {
     /// # Panics
     ///
     /// As [`Evaluation::new`].
-    pub fn on(
+    pub fn on<'a>(
         ranks: &Ranks,
         network: &Network,
         recipe: &Recipe,
         backend: &dyn Backend,
-        (pixels, labels): (&[u8], &[u8]),
+        (pixels, labels): (impl Into<Pixels<'a>>, &[u8]),
     ) -> Self {
         let predicted = predict_on(ranks, network, recipe, backend, pixels, By::default_of(network));
         Self::of(labels, &predicted, network.classes)
@@ -315,7 +374,7 @@ mod tests {
         let backend = Reference::new(Isa::best());
         let pixels: Vec<u8> = (0..60).collect();
         let network = network(3, &[7, 6]);
-        let goodness = |pixels| goodness(&network, &Recipe::keras(1.5), &backend, pixels);
+        let goodness = |pixels: &[u8]| goodness(&network, &Recipe::keras(1.5), &backend, pixels);
         let all = goodness(&pixels);
         assert_eq!(all.len(), 9);
         assert_eq!(all[3..6], goodness(&pixels[20..40]));

@@ -5,11 +5,13 @@
 //! it is called in.
 
 mod backpropagation;
+mod divergence;
 mod goodness;
 mod state;
 pub mod stored;
 mod together;
 
+pub use divergence::Divergence;
 pub use goodness::{LayerGoodness, QUANTILES};
 pub use state::TrainingState;
 
@@ -43,7 +45,8 @@ use together::Together;
 /// Labelled images to train on.
 #[derive(Clone, Copy)]
 pub struct TrainingSet<'a> {
-    /// `n` images, one after another, each of rows x cols bytes.
+    /// `n` images, one after another, each of rows x cols bytes; or `n` samples of floats, for a network whose images
+    /// are one row of a pixel for each class and for each float.
     pub pixels: Pixels<'a>,
     /// `n` labels.
     pub labels: &'a [u8],
@@ -148,12 +151,13 @@ impl<'a> Trainer<'a> {
     ///
     /// # Panics
     ///
-    /// When the images are not of the network's size, the counts differ, the set is empty, or the state's parts are not
-    /// of one network.
+    /// When the images are not of the network's size, the counts differ, the set is empty, the state's parts are not of
+    /// one network, or floats are to be changed as images can be.
     pub fn new(state: TrainingState, config: &Config, backend: &'a dyn Backend, set: TrainingSet<'a>) -> Self {
         let network = &state.network;
         assert!(!set.labels.is_empty(), "a training set has images");
-        assert_eq!(set.pixels.count(network.pixels()), set.labels.len(), "one label for each whole image");
+        assert_eq!(network.count(set.pixels), set.labels.len(), "one label for each whole image");
+        assert!(network.unit.is_none() || !config.augmentation().is_any(), "floats stay as they are");
         assert_eq!(state.optimizers.len(), network.layers.len(), "an optimiser for each layer");
         assert_eq!(network.readout.is_some(), state.readout_optimizer.is_some(), "an optimiser for the read-out");
         let peers = if config.peer > 0.0 { network.layers.len() } else { 0 };
@@ -392,7 +396,7 @@ struct Start {
 }
 
 /// Samples that are ordered among themselves, and no others with them: so many that any set of today's fits into one,
-/// and 100 MB where images are as small as MNIST's. A rank reads the blocks in which it has samples.
+/// and 100 MB where they are images as small as MNIST's. A rank reads the blocks in which it has samples.
 const BLOCK: usize = 1 << 17;
 
 /// The samples' places in an order in which neighbours look alike, block by block, found when they are first asked for.
@@ -418,7 +422,8 @@ impl<'a> Places<'a> {
         let block = &mut blocks[number];
         if block.is_empty() {
             let numbers = first..pixels.count(k).min(first + BLOCK);
-            *block = kd_order::places(numbers.map(|image| pixels.image(image, k)), *rows, *cols);
+            let (rows, cols) = pixels.size((*rows, *cols));
+            *block = kd_order::places(numbers.map(|image| pixels.image(image, k).outline()), rows, cols);
         }
         first as u32 + block[sample as usize - first]
     }

@@ -2,8 +2,8 @@
 //!
 //! Layer `i`, counted from 0, is stored as the tensors `layer.i.kernel` (k x u) and, where it has one, `layer.i.bias`
 //! (u), both f32, row-major; the read-out, where there is one, as `readout.kernel` (features x classes) and
-//! `readout.bias`. The shape of the images, the number of classes and where the network comes from stand in the file's
-//! metadata.
+//! `readout.bias`. The shape of the images, the number of classes, the unit of a network that reads floats, and where
+//! the network comes from stand in the file's metadata.
 
 use std::path::Path;
 
@@ -19,8 +19,14 @@ use crate::readout;
 /// What the metadata calls this form.
 const FORMAT: &str = "ffwd/model/v1";
 
+/// The same of a network of floats, which nobody is to take for one of images.
+const FORMAT_OF_FLOATS: &str = "ffwd/model-of-floats/v1";
+
 /// What the names of the read-out's tensors begin with.
 const READOUT: &str = "readout";
+
+/// The key of the unit of a network that reads floats.
+const UNIT: &str = "unit";
 
 /// Where a network comes from; each part is empty where it is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +37,8 @@ pub struct Origin {
     pub dataset: String,
     /// The SHA-256 of that data set, see [`Dataset::sha256`](crate::data::Dataset::sha256).
     pub dataset_sha256: String,
+    /// What the classes are called, a list in JSON; where it is empty, they are numbers from `label_base` on.
+    pub labels: String,
 }
 
 /// A network that was stored.
@@ -47,15 +55,21 @@ pub struct Model {
 impl Origin {
     /// The origin as texts of a file's metadata.
     pub(crate) fn metadata(&self) -> Metadata {
-        let Self { config, dataset, dataset_sha256 } = self;
+        let Self { config, dataset, dataset_sha256, labels } = self;
         let texts = [("config", config), ("dataset", dataset), ("dataset_sha256", dataset_sha256)];
-        texts.map(|(key, text)| (key.to_owned(), text.clone())).into()
+        let labels = Some(("labels", labels)).filter(|(_, labels)| !labels.is_empty());
+        texts.into_iter().chain(labels).map(|(key, text)| (key.to_owned(), text.clone())).collect()
     }
 
     /// The origin that the metadata of `file` tell.
     pub(crate) fn of(file: &TensorFile<'_>) -> Self {
         let text = |key| file.text(key).to_owned();
-        Self { config: text("config"), dataset: text("dataset"), dataset_sha256: text("dataset_sha256") }
+        Self {
+            config: text("config"),
+            dataset: text("dataset"),
+            dataset_sha256: text("dataset_sha256"),
+            labels: text("labels"),
+        }
     }
 }
 
@@ -88,14 +102,45 @@ impl Origin {
 pub fn save(network: &Network, origin: &Origin, path: &Path) -> Result<()> {
     let mut metadata = origin.metadata();
     for (key, value) in [
-        ("format", FORMAT.to_owned()),
+        ("format", format_of(network.unit).to_owned()),
         ("rows", network.rows.to_string()),
         ("cols", network.cols.to_string()),
         ("classes", network.classes.to_string()),
     ] {
         metadata.insert(key.to_owned(), value);
     }
+    metadata.extend(metadata_of_unit(network));
     file::write(path, metadata, named(network).flat_map(tensors_of))
+}
+
+fn format_of(unit: Option<f32>) -> &'static str {
+    if unit.is_some() { FORMAT_OF_FLOATS } else { FORMAT }
+}
+
+/// The unit of a network that reads floats, as a text of a file's metadata that is read back as it was.
+pub(crate) fn metadata_of_unit(network: &Network) -> Option<(String, String)> {
+    network.unit.map(|unit| (UNIT.to_owned(), format!("{unit:?}")))
+}
+
+/// The unit that the metadata of `file` tell, if they do, for a network of images of `rows` x `cols` and `classes`.
+///
+/// # Errors
+///
+/// [`Error::Model`] when it is no unit, or the network's images are not those of floats.
+pub(crate) fn unit_of(file: &TensorFile<'_>, (rows, cols): (usize, usize), classes: usize) -> Result<Option<f32>> {
+    const EXPECTED: &str = "a finite number above zero";
+    if file.text(UNIT).is_empty() {
+        return Ok(None);
+    }
+    let unit: f32 = file.value(UNIT, EXPECTED)?;
+    if !unit.is_finite() || unit <= 0.0 {
+        return Err(file.wrong(format!("{UNIT}: {unit}"), EXPECTED));
+    }
+    if rows != 1 || cols <= classes {
+        let found = format!("floats in images of {rows} x {cols}");
+        return Err(file.wrong(found, &format!("one row, in which floats stand behind {classes} inputs of the label")));
+    }
+    Ok(Some(unit))
 }
 
 /// What the names of each layer's tensors begin with in files, and of the read-out's.
@@ -129,7 +174,8 @@ pub fn load(path: &Path) -> Result<Model> {
 }
 
 fn network_of(file: &TensorFile<'_>) -> Result<Network> {
-    file.expect_format(FORMAT)?;
+    let is_of_floats = !file.text(UNIT).is_empty();
+    file.expect_format(if is_of_floats { FORMAT_OF_FLOATS } else { FORMAT })?;
     let (rows, cols, classes) = (size(file, "rows")?, size(file, "cols")?, size(file, "classes")?);
     let pixels = rows.checked_mul(cols).filter(|&pixels| pixels >= classes && classes <= 256);
     let shape = || file.wrong(format!("{rows} x {cols} images and {classes} classes"), "a pixel for each class");
@@ -139,7 +185,8 @@ fn network_of(file: &TensorFile<'_>) -> Result<Network> {
         k = layer.u;
         layers.push(layer);
     }
-    let mut network = Network { rows, cols, classes, layers, readout: None };
+    let unit = unit_of(file, (rows, cols), classes)?;
+    let mut network = Network { rows, cols, classes, layers, readout: None, unit };
     if !network.layers.is_empty() {
         network.readout = parameters(file, READOUT, readout::features(&network))?;
     }
@@ -218,13 +265,47 @@ mod tests {
     fn a_saved_network_loads_the_same_with_and_without_bias() {
         for use_bias in [true, false] {
             let file = tempfile::NamedTempFile::new().unwrap();
-            let origin =
-                Origin { config: "epochs = 1".into(), dataset: "digits".into(), dataset_sha256: "00".repeat(32) };
+            let origin = Origin {
+                config: "epochs = 1".into(),
+                dataset: "digits".into(),
+                dataset_sha256: "00".repeat(32),
+                labels: r#"["a", "b", "c", "d", "e"]"#.into(),
+            };
             save(&network(use_bias), &origin, file.path()).unwrap();
             let Model { network: loaded, origin: from, is_checked } = load(file.path()).unwrap();
             assert_eq!((&loaded, from, is_checked), (&network(use_bias), origin, true));
             assert_eq!(weights_sha256(&loaded), weights_sha256(&network(use_bias)));
         }
+    }
+
+    #[test]
+    fn a_network_of_floats_loads_the_same_and_is_none_of_images() {
+        let initial = Initial { use_bias: true, kernel: Initializer::GlorotUniform, bias: Initializer::Zeros };
+        let of_floats = Network::of_floats((4, 0.1), 3, &[5, 2], initial, 1);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let origin = Origin { labels: r#"["a", "b", "c"]"#.into(), ..Origin::default() };
+        save(&of_floats, &origin, file.path()).unwrap();
+        let model = load(file.path()).unwrap();
+        assert_eq!((&model.network, &model.origin), (&of_floats, &origin));
+
+        for (key, value, expected) in [
+            ("unit", "NaN", "a finite number above zero"),
+            ("unit", "0", "a finite number above zero"),
+            ("unit", "-1e-3", "a finite number above zero"),
+            ("unit", "wide", "a finite number above zero"),
+            ("unit", "", FORMAT),
+            ("format", FORMAT, FORMAT_OF_FLOATS),
+            ("rows", "7", "one row"),
+            ("classes", "7", "one row"),
+        ] {
+            let mut changed = of_floats.clone();
+            if key == "rows" {
+                (changed.rows, changed.cols) = (7, 1);
+            }
+            let message = message_with(&changed, key, value);
+            assert!(message.contains(expected), "{key}: {message}");
+        }
+        assert!(message_with(&network(true), "unit", "1").contains(FORMAT_OF_FLOATS));
     }
 
     #[test]
@@ -274,7 +355,7 @@ mod tests {
     #[test]
     fn any_bit_that_is_flipped_is_noticed() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let origin = Origin { config: "epochs = 1".into(), dataset: "digits".into(), dataset_sha256: "00".repeat(32) };
+        let origin = Origin { config: "epochs = 1".into(), dataset: "digits".into(), ..Origin::default() };
         save(&network(true), &origin, file.path()).unwrap();
         let whole = std::fs::read(file.path()).unwrap();
         let expected = load(file.path()).unwrap();

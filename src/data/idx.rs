@@ -306,7 +306,7 @@ impl IdxImages {
         let k = self.pixels_per_image();
         match self.pixels() {
             Pixels::Whole(bytes) => Cow::Borrowed(&bytes[numbers.start * k..numbers.end * k]),
-            Pixels::Pieces(..) => Cow::Owned(numbers.flat_map(|number| self.image(number)).copied().collect()),
+            _ => Cow::Owned(numbers.flat_map(|number| self.image(number)).copied().collect()),
         }
     }
 

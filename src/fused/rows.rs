@@ -44,8 +44,8 @@ impl Rows {
         }
     }
 
-    /// Takes in images. Their pixels stay bytes, so that every number format holds them exactly. Labels add to the
-    /// product later, but the neutral label is part of it.
+    /// Takes in images. Pixels keep the values of bytes, so that every number format holds them exactly. Labels add to
+    /// the product later, but the neutral label is part of it.
     fn take_images(&mut self, recipe: &Recipe, images: &Images<'_>, rows: Range<usize>, dense: &mut Vec<f32>) {
         let Images { k, classes, overlay, .. } = *images;
         self.begin(rows.start, images.variants());
@@ -55,14 +55,15 @@ impl Rows {
             let image = images.image(s);
             let label_pixels = match overlay {
                 Overlay::Labels(_) => 0.0,
-                Overlay::Neutral => recipe.labels.neutral_bytes(image),
+                Overlay::Neutral => recipe.labels.neutral_input(image),
             };
-            dense.extend(std::iter::repeat_n(label_pixels, classes));
-            dense.extend(image[classes..].iter().map(|&byte| f32::from(byte)));
+            let row = dense.len();
+            dense.resize(row + k, label_pixels);
+            image.write(classes, &mut dense[row + classes..]);
             let squared_norm = recipe.labels.squared_norm(image, !self.overlay.is_used, classes);
-            let scale = recipe.normalisation.scale(squared_norm, k) / 255.0;
+            let scale = recipe.normalisation.scale(squared_norm, k) / image.one();
             self.scale.push(scale);
-            self.overlay.value.push(scale * f32::from(recipe.labels.byte(image)));
+            self.overlay.value.push(scale * recipe.labels.label_input(image));
         }
         if let Overlay::Labels(labels) = overlay {
             self.overlay.labels.extend(rows.flat_map(|s| labels.iter().map(move |list| list[s])));

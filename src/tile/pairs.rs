@@ -101,7 +101,7 @@ fn multiply_rows<D: PairDot>(
     }
 }
 
-/// A step of [`multiply_rows`] without its loads, `rounds` times; returns the operations.
+/// A step of `multiply_rows` without its loads, `rounds` times; returns the operations.
 #[inline(always)]
 pub fn multiply_pairs_in_registers<D: PairDot>(dot: D, rounds: usize) -> u64 {
     // Values that the compiler cannot see; their products are about the smallest normal float, so that no sum of them

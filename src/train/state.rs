@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn final_loss_is_the_mean_over_layers_and_all_epochs_so_far() {
         let config = Config::of_preset(&Preset::KERAS);
-        let network = Network { rows: 1, cols: 1, classes: 1, layers: Vec::new(), readout: None };
+        let network = Network { rows: 1, cols: 1, classes: 1, layers: Vec::new(), readout: None, unit: None };
         let mut state = TrainingState::new(network, &config);
         assert_eq!(state.count_epoch(&[1.0, 3.0]), 2.0);
         assert_eq!(state.count_epoch(&[0.0, 1.0]), 1.25);

@@ -16,8 +16,9 @@ use crate::network::Network;
 /// What the metadata calls this form.
 const FORMAT: &str = "ffwd/state/v1";
 
-/// The file of the state that was written last, the one before, and the one that is being written.
-const LAST: &str = "checkpoint.safetensors";
+/// The file of the state that was written last.
+pub const LAST: &str = "checkpoint.safetensors";
+/// The one before, and the one that is being written.
 const PREVIOUS: &str = "checkpoint.previous.safetensors";
 const NEW: &str = "checkpoint.new.safetensors";
 /// What the last one is called once it was found not to be as it was written.
@@ -91,6 +92,7 @@ impl StoredState {
         ] {
             metadata.insert(key.to_owned(), value);
         }
+        metadata.extend(checkpoint::metadata_of_unit(&state.network));
         checkpoint::write(path, metadata, state.tensors())
     }
 
@@ -122,7 +124,9 @@ impl StoredState {
         let bytes = read(path)?;
         let file = open(path, &bytes)?;
         check_layers(&file, config, rows * cols)?;
-        let network = Network::new(rows, cols, config.classes, &config.layers, config.initial(), config.seed);
+        let unit = checkpoint::unit_of(&file, (rows, cols), config.classes)?;
+        let drawn = Network::new(rows, cols, config.classes, &config.layers, config.initial(), config.seed);
+        let network = Network { unit, ..drawn };
         let mut state = TrainingState::new(network, config);
         let mut count = 0;
         for tensor in state.tensors() {

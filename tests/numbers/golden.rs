@@ -78,7 +78,7 @@ impl Golden {
             layers.push(Parameters { k, u, kernel: to_f32(&layer.weights), bias: to_f32(&layer.bias) });
             k = u;
         }
-        Network { rows: self.rows, cols: self.cols, classes: self.classes, layers, readout: None }
+        Network { rows: self.rows, cols: self.cols, classes: self.classes, layers, readout: None, unit: None }
     }
 
     fn check(&self, name: &str, backend: &dyn Backend) {

@@ -8,6 +8,7 @@ mod bf16;
 mod common;
 mod dropout;
 mod extremes;
+mod floats;
 mod gemm;
 mod golden;
 mod ranks;

@@ -60,7 +60,7 @@ impl Golden {
             layers.push(Parameters { k, u, kernel: to_f32(weights), bias: vec![0.0; u] });
             k = u;
         }
-        Network { rows: self.rows, cols: self.cols, classes: 2, layers, readout: None }
+        Network { rows: self.rows, cols: self.cols, classes: 2, layers, readout: None, unit: None }
     }
 
     fn check(&self, who: &str, backend: &dyn Backend) {

@@ -12,6 +12,7 @@ use super::{
 use crate::data::{IdxImages, idx};
 use crate::error::{Error, Result};
 use crate::labels::{Label, LabelStyle};
+use crate::pixels::Image;
 use rand::Rng;
 
 /// Images in the file: those of MNIST.
@@ -40,7 +41,7 @@ fn overlay(size: Size) -> PreparedKernel {
     Box::new(move || {
         let images = digits.pixels.par_chunks_exact(PIXELS).zip(&digits.drawn);
         rows.par_chunks_exact_mut(PIXELS).zip(images).for_each(|(row, (image, &label))| {
-            LabelStyle::LARGEST_PIXEL.overlay(image, Label::Class(label), CLASSES, row);
+            LabelStyle::LARGEST_PIXEL.overlay(Image::Bytes(image), Label::Class(label), CLASSES, row);
         });
         black_box(&rows);
     })

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ffwd::backend::Backend;
-use ffwd::checkpoint::Origin;
+use ffwd::checkpoint::{self, Model, Origin};
 use ffwd::config::{BackendName, Config, PrecisionName, Preset};
 use ffwd::data::{Dataset, IdxImages};
 use ffwd::error::DatasetProblem;
@@ -18,6 +18,24 @@ pub fn backend() -> ffwd::Result<Box<dyn Backend>> {
     let tier = Tier::from_environment()?;
     let precision = if tier.asks_for_bf16() { PrecisionName::Bf16 } else { PrecisionName::F32 };
     backends::choose(BackendName::Auto, precision, tier)
+}
+
+/// Reads the model of a network of images.
+///
+/// # Errors
+///
+/// Those of [`checkpoint::load`], and [`Error::Config`] where the network reads floats, of which no data set is made.
+pub fn load(path: &Path) -> ffwd::Result<Model> {
+    let model = checkpoint::load(path)?;
+    if model.network.unit.is_some() {
+        let field = format!("{}: inputs", path.display());
+        return Err(Error::config(
+            field,
+            "a network of floats",
+            "one of images; the package for Python predicts floats",
+        ));
+    }
+    Ok(model)
 }
 
 /// Says of a model without a sum that nothing tells whether it is as it was written.

@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::arguments::{EvalArguments, PredictArguments, Predictor};
 use crate::cut_off;
 use crate::dataset;
-use crate::model::{backend, check_size, configuration, note_other_data, note_unchecked, trained_on};
+use crate::model::{self, backend, check_size, configuration, note_other_data, note_unchecked, trained_on};
 use crate::ranks::Crew;
 use crate::summary::DatasetSummary;
 use crate::{print, write_out};
@@ -50,7 +50,7 @@ struct Examined {
 /// Reads the model, and the data set it was trained on where none is named.
 fn examined(arguments: &EvalArguments, crew: &Crew) -> Result<Examined> {
     let backend = backend()?;
-    let model = checkpoint::load(&arguments.model)?;
+    let model = model::load(&arguments.model)?;
     let Model { network, origin, is_checked } = &model;
     if crew.is_first() {
         note_unchecked(&arguments.model, *is_checked);
@@ -133,7 +133,7 @@ struct Asked {
 
 fn asked(arguments: &PredictArguments, crew: &Crew) -> Result<Asked> {
     let backend = backend()?;
-    let Model { network, origin, is_checked } = checkpoint::load(&arguments.model)?;
+    let Model { network, origin, is_checked } = model::load(&arguments.model)?;
     if crew.is_first() {
         note_unchecked(&arguments.model, is_checked);
     }

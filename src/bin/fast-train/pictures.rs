@@ -11,14 +11,15 @@ use ffwd::config::{Config, Learning, Negatives};
 use ffwd::data::{Dataset, Reading, Split};
 use ffwd::labels::{self, Label};
 use ffwd::network::Network;
+use ffwd::pixels::Image;
 use ffwd::predict::{self, By, Evaluation};
 use ffwd::recipe::LossName;
-use ffwd::{Error, checkpoint, readout};
+use ffwd::{Error, readout};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use crate::dataset;
-use crate::model::{backend, check_size, configuration, note_other_data, note_unchecked, trained_on};
+use crate::model::{self, backend, check_size, configuration, note_other_data, note_unchecked, trained_on};
 use crate::plots::{Distributions, Grid, Tile};
 use crate::run_directory::MODEL;
 
@@ -61,7 +62,7 @@ impl Shown {
     /// The run in a directory, and the data set it was trained on where none is named.
     pub fn open(run: &Path, data: Option<&str>) -> Result<Self> {
         let path = run.join(MODEL);
-        let Model { network, origin, is_checked } = checkpoint::load(&path)?;
+        let Model { network, origin, is_checked } = model::load(&path)?;
         note_unchecked(&path, is_checked);
         let config = configuration(&origin);
         let Some(data) = data.map(str::to_owned).or_else(|| trained_on(&origin)) else {
@@ -104,7 +105,7 @@ impl Shown {
     /// An image with a label written over its first pixels.
     fn labelled(&self, image: &[u8], class: u8, caption: String) -> Tile {
         let mut row = vec![0.0; image.len()];
-        self.config.recipe().labels.overlay(image, Label::Class(class), self.network.classes, &mut row);
+        self.config.recipe().labels.overlay(Image::Bytes(image), Label::Class(class), self.network.classes, &mut row);
         Tile::grey(row.into_iter().map(|value| (value * 255.0).round() as u8), caption)
     }
 

@@ -16,12 +16,12 @@ use ffwd::checkpoint::{self, Origin};
 use ffwd::config::Config;
 use ffwd::data::{Dataset, Located};
 use ffwd::network::Network;
-use ffwd::parameters::Parameters;
 use ffwd::predict::Evaluation;
 use ffwd::ranks::Ranks;
 use ffwd::tier::Tier;
 use ffwd::train::stored::StoredState;
-use ffwd::train::{self, EpochReport, Trainer, TrainingSet, TrainingState};
+use ffwd::train::{self, Divergence, EpochReport, Trainer, TrainingSet, TrainingState};
+use itertools::Itertools;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{SeedableRng, seq};
 
@@ -30,6 +30,7 @@ use crate::dataset;
 use crate::goodness_watch::GoodnessWatch;
 use crate::interrupt;
 use crate::keeper::Keeper;
+use crate::model;
 use crate::plots::Sample;
 use crate::progress::Progress;
 use crate::ranks::Crew;
@@ -297,7 +298,7 @@ impl TrainingRun<'_> {
     fn network_from(&self, path: &Path) -> Result<Network> {
         let Self { config, dataset, .. } = self;
         let images = &dataset.train.images;
-        let network = checkpoint::load(path)?.network;
+        let network = model::load(path)?.network;
         let units: Vec<usize> = network.layers.iter().map(|layer| layer.u).collect();
         let differs = network.layers.iter().any(|layer| layer.bias.is_empty() == config.use_bias);
         let has_bias = config.use_bias != differs;
@@ -330,6 +331,10 @@ impl TrainingRun<'_> {
         let size = (dataset.train.images.rows(), dataset.train.images.cols());
         let (stored, damage) = StoredState::load_from(&path, config, size)?;
         let StoredState { state, origin, train_seconds, products } = stored;
+        if state.network.unit.is_some() {
+            let field = format!("{}: the checkpoint", path.display());
+            return Err(Error::config(field, "a network of floats", "one of images").into());
+        }
         if origin.dataset_sha256 != *sha256 {
             let found = format!("{} of SHA-256 {sha256}", dataset.name);
             let expected = format!("{} of SHA-256 {}, with which the run began", origin.dataset, origin.dataset_sha256);
@@ -363,14 +368,13 @@ impl TrainingRun<'_> {
             1 => String::new(),
             count => format!("{count} ranks, on rank 0 "),
         };
-        let units: Vec<_> = config.layers.iter().map(usize::to_string).collect();
         format!(
             "{}{kind} from {found_in}: {} training images of {} pixels; layers {}; \
              {} backend, {}, {}, {ranks}{threads} threads",
             dataset.name,
             self.training_images(),
             dataset.train.images.pixels_per_image(),
-            units.join("-"),
+            config.layers.iter().join("-"),
             backend.name(),
             backend.precision(),
             backend.products(),
@@ -503,6 +507,7 @@ impl TrainingRun<'_> {
             config: self.config.to_toml(),
             dataset: self.dataset.name.clone(),
             dataset_sha256: self.sha256.clone(),
+            ..Origin::default()
         }
     }
 
@@ -530,28 +535,14 @@ fn reached(epochs: &[EpochReport], target: f64) -> bool {
     target > 0.0 && last.is_some_and(|accuracy| accuracy >= target)
 }
 
-/// Ends a run in which a layer's loss or weights, or the read-out's weights, are no numbers any more: what follows
-/// would be lost time.
-///
-/// `losses` holds each layer's loss in the epoch, or nothing where the epoch was interrupted.
+/// Ends a run that has left the numbers.
 fn check_converging(epoch: usize, report: Option<&EpochReport>, network: &Network, config: &Config) -> Result<()> {
-    let lr = config.lr;
-    let sound = |parameters: &Parameters| parameters.kernel.iter().chain(&parameters.bias).all(|w| w.is_finite());
-    for (layer, losses) in (1..).zip(report.map_or(&[][..], |report| &report.step_loss)) {
-        if let Some(step) = losses.iter().position(|loss| !loss.is_finite()) {
-            let (batch, loss) = (step / config.inner_steps + 1, losses[step]);
-            bail!("epoch {epoch}, batch {batch}: the loss of layer {layer} is {loss}; try a smaller --lr than {lr:?}");
+    match Divergence::of_epoch(epoch, report, network, config) {
+        None => Ok(()),
+        Some(Divergence { found, field, value }) => {
+            bail!("{found}; try a smaller --{} than {value:?}", field.replace('_', "-"))
         }
     }
-    for (layer, parameters) in (1..).zip(&network.layers) {
-        if !sound(parameters) {
-            bail!("epoch {epoch}: the weights of layer {layer} are no finite numbers; try a smaller --lr than {lr:?}");
-        }
-    }
-    if !network.readout.iter().all(sound) {
-        bail!("epoch {epoch}: the weights of the read-out are no finite numbers; try a smaller --readout-lr");
-    }
-    Ok(())
 }
 
 fn print_result(summary: &Summary) -> Result<()> {
