@@ -150,7 +150,7 @@
 //!   need.
 //! - `fetch`, on by default, is the module `data::fetch`, which downloads MNIST and Fashion-MNIST.
 //! - `mpi` is the module `ranks::mpi`, by which several machines train one network. It needs an MPI that is installed.
-//! - `internals` opens what the tests and benches of this package need. Nothing of it is promised.
+//! - `internals`, which `cli` turns on, opens what the tests and benches of this package need. Nothing of it is promised.
 //!
 //! [`tier::Tier::from_environment`] and [`isa::Isa::from_environment`] read the variable `FFWD_ISA`, which forces an
 //! instruction set: `avx512`, `avx2` or `portable`. The first also takes `amx` and `avx512bf16`, units for products in

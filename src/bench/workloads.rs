@@ -15,6 +15,7 @@ mod step;
 mod tile;
 mod trained;
 
+use itertools::Itertools;
 use rand::distr::uniform::SampleRange;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -201,7 +202,7 @@ impl Work {
 
 /// Sizes as a shape: `60000x784x500`.
 fn shape(sizes: &[usize]) -> String {
-    sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
+    sizes.iter().join("x")
 }
 
 /// How many elements a matrix of these sizes has; with operations for each among them, how many operations.

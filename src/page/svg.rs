@@ -1,5 +1,6 @@
 //! Pieces of SVG: the frame of a chart, numbers, lines, markers.
 
+use itertools::Itertools;
 use maud::{Markup, html};
 
 /// The width of every chart, in units that are about a pixel on a phone.
@@ -49,8 +50,7 @@ pub fn polygon(points: &[(f64, f64)], class: &str) -> Markup {
 }
 
 fn coordinates(points: &[(f64, f64)]) -> String {
-    let points: Vec<String> = points.iter().map(|(x, y)| format!("{},{}", px(*x), px(*y))).collect();
-    points.join(" ")
+    points.iter().map(|(x, y)| format!("{},{}", px(*x), px(*y))).join(" ")
 }
 
 /// The least distance of names below each other.

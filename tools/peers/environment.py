@@ -12,9 +12,13 @@ from peers import HERE
 VENV = HERE / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 REQUIREMENTS = HERE / "requirements.txt"
-RUST = HERE / "rust"
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or RUST / "target").resolve()
+ROOT = HERE.parent.parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").resolve()
 RUST_WORKER = TARGET / "release" / ("ffwd-peers.exe" if os.name == "nt" else "ffwd-peers")
+
+
+# Packages that are built from this repository and not taken from PyPI.
+BUILT_HERE = {"ffwd": str(ROOT / "tools" / "python")}
 
 
 def cpus() -> int:
@@ -59,9 +63,10 @@ def failure(command: list) -> str:
 
 
 def build_rust() -> str:
-    """Builds the Rust worker; why not, if it cannot be built."""
-    places = ["--manifest-path", str(RUST / "Cargo.toml"), "--target-dir", str(TARGET)]
-    return failure(["cargo", "build", "--release", "--quiet", *places])
+    """Builds the Rust worker, with all programs of the workspace, which share one build of the library; why not, if it
+    cannot be built."""
+    places = ["--manifest-path", str(ROOT / "Cargo.toml"), "--target-dir", str(TARGET)]
+    return failure(["cargo", "build", "--release", "--quiet", "--workspace", "--bins", *places])
 
 
 def install(packages: list) -> dict:
@@ -71,5 +76,5 @@ def install(packages: list) -> dict:
         if reason:
             return {package: reason for package in packages}
     pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "-c", str(REQUIREMENTS)]
-    reasons = {package: failure([*pip, package]) for package in packages}
+    reasons = {package: failure([*pip, BUILT_HERE.get(package, package)]) for package in packages}
     return {package: reason for package, reason in reasons.items() if reason}

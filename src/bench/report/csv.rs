@@ -2,6 +2,7 @@
 //!
 //! Relies on the crate `csv` for quoting.
 
+use itertools::Itertools;
 use serde::Serialize;
 
 use super::{Report, Training, Witnesses, median};
@@ -144,8 +145,7 @@ fn training(report: &Report) -> impl Iterator<Item = Row<'_>> {
 
 /// The images and the units of each layer: `10000x500x500`.
 pub(super) fn shape(training: &Training) -> String {
-    let sizes = [training.samples].into_iter().chain(training.layers.iter().copied());
-    sizes.map(|size| size.to_string()).collect::<Vec<_>>().join("x")
+    [training.samples].iter().chain(&training.layers).join("x")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! A report in three lines: what the machine can do, what the kernels make of it, and what training comes to.
 
+use itertools::Itertools;
+
 use super::{KernelRow, Peak, Report, Training};
 
 /// The three lines; a part that was not measured is left out of its line, or named as missing where it is all of it.
@@ -53,12 +55,11 @@ fn kernels(report: &Report) -> String {
 /// The fastest training.
 fn training(report: &Report) -> String {
     let words = |training: &Training| {
-        let layers: Vec<String> = training.layers.iter().map(usize::to_string).collect();
         format!(
             "{:.0} images/s of {} through {} in {} on {}, {} steps each; {:.0} predictions/s",
             training.samples_per_second,
             training.dataset,
-            layers.join("-"),
+            training.layers.iter().join("-"),
             training.dtype,
             training.isa,
             training.inner_steps,

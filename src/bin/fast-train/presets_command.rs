@@ -7,6 +7,7 @@ use anyhow::Result;
 use ffwd::bench::loops::{multiply_adds, operations};
 use ffwd::config::{Config, Preset};
 use ffwd::tier::Tier;
+use itertools::Itertools;
 
 use crate::arguments::PresetsCommand;
 use crate::{print, threads_or_available};
@@ -30,8 +31,7 @@ fn list() -> Result<()> {
     let peak = peak()?;
     for preset in Preset::ALL {
         let config = Config::of_preset(&preset);
-        let units: Vec<_> = config.layers.iter().map(usize::to_string).collect();
-        let (layers, epochs) = (units.join("-"), config.epochs);
+        let (layers, epochs) = (config.layers.iter().join("-"), config.epochs);
         let seconds = duration(preset.gflop / peak);
         print(format!("{:<13} {layers:<20} {epochs:>4} epochs  {seconds:>9}  {}", preset.name, preset.purpose()))?;
     }

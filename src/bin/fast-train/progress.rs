@@ -6,6 +6,7 @@ use std::time::Duration;
 use ffwd::text::one_line;
 use ffwd::train::EpochReport;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use itertools::Itertools;
 
 use crate::say;
 
@@ -70,9 +71,8 @@ impl Progress {
     }
 
     fn line(&self, report: &EpochReport) -> String {
-        let list = |values: &[f64], form: fn(f64) -> String| -> String {
-            values.iter().map(|&value| form(value)).collect::<Vec<_>>().join(" ")
-        };
+        let list =
+            |values: &[f64], form: fn(f64) -> String| -> String { values.iter().map(|&value| form(value)).join(" ") };
         let waiting = report.comm_seconds.map(|seconds| format!("  waiting {:.0}%", 100.0 * seconds / report.seconds));
         format!(
             "epoch {}/{}  FinalLoss {:.4}  layer loss {}  active {}{}  {:.2} s{}",

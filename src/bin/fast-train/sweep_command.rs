@@ -15,6 +15,7 @@ use ffwd::config::Config;
 use ffwd::data::Places;
 use ffwd::tier::Tier;
 use ffwd::{Error, backends};
+use itertools::Itertools;
 
 use crate::arguments::{Arguments, Command, SweepArguments, TRAIN, TrainArguments};
 use crate::ranks::Crew;
@@ -158,7 +159,7 @@ impl Plan {
     /// The directory of a run, below that of the sweep: its varied values, without what paths cannot hold.
     fn name(&self, combination: &Combination) -> String {
         let of = |&i: &usize| format!("{}={}", self.options[i], combination[i]);
-        let name = self.varied.iter().map(of).collect::<Vec<_>>().join("_");
+        let name = self.varied.iter().map(of).join("_");
         let kept = |letter: char| if letter.is_alphanumeric() || "=_.+-".contains(letter) { letter } else { '-' };
         if name.is_empty() { "run".to_owned() } else { name.chars().map(kept).collect() }
     }

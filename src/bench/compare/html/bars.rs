@@ -1,6 +1,7 @@
 //! Rates as horizontal bars, each group's reports below each other; a whisker is the 95% interval of the median.
 
 use indexmap::IndexMap;
+use itertools::Itertools;
 use maud::{Markup, html};
 
 use crate::bench::compare::Comparison;
@@ -45,7 +46,7 @@ pub fn kernels(comparison: &Comparison) -> Vec<Markup> {
     let mut figures: IndexMap<(&str, &str), Groups> = IndexMap::new();
     for row in &comparison.best {
         let (kind, variety) = row.op.split_once('/').unwrap_or((&row.op, ""));
-        let heading = [variety, &row.shape].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ");
+        let heading = [variety, &row.shape].into_iter().filter(|part| !part.is_empty()).join(" · ");
         let group = figures.entry((kind, row.unit)).or_default().entry(heading).or_default();
         group.extend(bars(comparison, row));
     }

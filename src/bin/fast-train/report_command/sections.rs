@@ -6,6 +6,7 @@ use ffwd::bench::compare::letter;
 use ffwd::page::svg::series;
 use ffwd::text::shortened;
 use ffwd::train::LayerGoodness;
+use itertools::Itertools;
 use maud::{Markup, html};
 
 use super::Run;
@@ -51,8 +52,7 @@ fn cards(runs: &[Run]) -> Markup {
 /// What a run has come to, in words.
 fn outcome(run: &Recorded) -> Vec<String> {
     let Recorded { config, epochs, told, .. } = run;
-    let units: Vec<String> = config.layers.iter().map(usize::to_string).collect();
-    let network = format!("preset {}, layers {}, seed {}", config.preset, units.join("-"), config.seed);
+    let network = format!("preset {}, layers {}, seed {}", config.preset, config.layers.iter().join("-"), config.seed);
     let Some(told) = told else {
         let done = format!("Not finished: {} of {} epochs in {:.1} s", epochs.len(), config.epochs, run.seconds());
         return vec![done, network];

@@ -118,7 +118,7 @@ impl Worker {
 
 /// The version of a package in the lock file this was built with.
 fn locked_version(name: &str) -> Result<&'static str> {
-    let lock = include_str!("../Cargo.lock").split_once(&format!("name = \"{name}\"\nversion = \""));
+    let lock = include_str!("../../../../Cargo.lock").split_once(&format!("name = \"{name}\"\nversion = \""));
     let (_, package) = lock.with_context(|| format!("{name}: not in Cargo.lock"))?;
     Ok(package.split('"').next().unwrap_or_default())
 }

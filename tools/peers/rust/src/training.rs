@@ -140,6 +140,7 @@ impl Run {
                 config: self.config.to_toml(),
                 dataset: self.dataset.name.clone(),
                 dataset_sha256: self.dataset.sha256().to_owned(),
+                ..Origin::default()
             },
             train_seconds: 0.0,
             products: self.backend.products().to_owned(),
