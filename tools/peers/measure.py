@@ -100,6 +100,25 @@ def accuracy(session: Session, preset: dict, directory: str) -> list:
     ]
 
 
+def estimators(session: Session, scale: Scale, directory: str) -> list:
+    """A row for each estimator, which is fitted anew in every round and tested after it."""
+
+    def prepare(peer: Peer, worker: Worker) -> bool:
+        worker.ask(f"estimator {json.dumps([scale.samples, directory])}")
+        return True
+
+    task = Task("fit", scale.estimator_rounds, TRIES * scale.estimator_rounds, MEMORY)
+    return [
+        {
+            "peer": peer.name,
+            **witnessed(samples),
+            "accuracy": [sample["accuracy"] for sample in samples],
+            "epochs": [sample["epochs"] for sample in samples],
+        }
+        for peer, samples in session.turns(task, prepare).items()
+    ]
+
+
 def chosen(role: str, names: list) -> list:
     """The peers of a role among those named."""
     return [peer for peer in ROLES[role] if peer.name in names]

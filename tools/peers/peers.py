@@ -70,7 +70,21 @@ ACCURACY = (
     Peer("pytorch", "PyTorch", "bf16", "pytorch_accuracy.py", ("numpy", "torch")),
 )
 
-ROLES = {"products": PRODUCTS, "sweep": IN_F32, "epochs": EPOCHS, "accuracy": ACCURACY}
+OUR_ESTIMATOR = Peer("ffwd-python", "`ffwd.ForwardForwardClassifier`", "auto", "estimators.py", ("ffwd",))
+
+ESTIMATORS = (
+    OUR_ESTIMATOR,
+    Peer("mlp-5", "`MLPClassifier`, as many epochs", "f32", "estimators.py", ("scikit-learn",)),
+    Peer("mlp", "`MLPClassifier`, until it ends by itself", "f32", "estimators.py", ("scikit-learn",)),
+)
+
+ROLES = {
+    "products": PRODUCTS,
+    "sweep": IN_F32,
+    "epochs": EPOCHS,
+    "accuracy": ACCURACY,
+    "estimators": ESTIMATORS,
+}
 
 NAMES = tuple(dict.fromkeys(peer.name for peers in ROLES.values() for peer in peers))
 
@@ -99,6 +113,7 @@ class Scale:
     steps: int  # inner steps for each layer in an outer epoch
     epochs: tuple  # the outer epochs that are trained, counted from 1
     epoch_rounds: int  # undisturbed runs of each of them
+    estimator_rounds: int  # undisturbed fits of each estimator
     preset_fields: dict  # laid over each preset that is trained to an accuracy
 
 
@@ -132,6 +147,7 @@ FULL = Scale(
     steps=50,
     epochs=(1, 5, 20, 60, 150),
     epoch_rounds=2,
+    estimator_rounds=3,
     preset_fields={},
 )
 
@@ -145,5 +161,6 @@ QUICK = Scale(
     steps=3,
     epochs=(1, 2, 3),
     epoch_rounds=2,
+    estimator_rounds=1,
     preset_fields={"epochs": 2, "train_limit": 640, "test_limit": 640},
 )

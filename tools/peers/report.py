@@ -18,7 +18,9 @@ def rows(report: dict) -> list:
     """The rows of all roles."""
     epochs = report["epochs"]["rows"] if report["epochs"] else []
     goals = report["accuracy"]["goals"] if report["accuracy"] else []
-    return [*report["products"], *report["sweep"], *epochs, *(row for goal in goals for row in goal["rows"])]
+    estimators = report["estimators"]["rows"] if report["estimators"] else []
+    of_goals = (row for goal in goals for row in goal["rows"])
+    return [*report["products"], *report["sweep"], *epochs, *of_goals, *estimators]
 
 
 def load(path: Path) -> dict:
@@ -32,7 +34,8 @@ def load(path: Path) -> dict:
         return upgraded(report)
     if found != SCHEMA:
         raise ValueError(f"{path}: found schema {found!r}, expected {SCHEMA!r} or {EARLIER!r}")
-    return report
+    # The first reports of this version have no estimators.
+    return {"estimators": None, **report}
 
 
 def upgraded(report: dict) -> dict:
@@ -44,6 +47,7 @@ def upgraded(report: dict) -> dict:
         "schema": SCHEMA,
         "sweep": [],
         "epochs": None,
+        "estimators": None,
         "witness": None,
         "notes": [*report["notes"], *notes],
     }

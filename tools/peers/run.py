@@ -5,6 +5,7 @@
     python3 tools/peers/run.py --only products,epochs --readme README.md
     python3 tools/peers/run.py --only sweep --svg sweep.svg
     python3 tools/peers/run.py --only accuracy --readme docs/recipes.md
+    python3 tools/peers/run.py --only estimators --readme tools/python/README.md
     python3 tools/peers/run.py --quick                                  small sizes: does every worker work?
     python3 tools/peers/run.py --only products --peers ffwd,mkl,openblas
     python3 tools/peers/run.py --load peers.json --markdown peers.md    the table of an earlier run
@@ -14,7 +15,8 @@ gemm in f32, MKL and oneDNN (through PyTorch) in bf16. A sweep of small and odd 
 of the Keras example "Using the Forward-Forward Algorithm for Image Classification": ffwd, and the same algorithm in
 TensorFlow (with Keras) and in PyTorch. Time to accuracy: presets of ffwd, whose fields ffwd tells, and the same
 mini-batches in PyTorch, epoch after epoch to the end; test images are predicted after each epoch, outside the clock, to
-see when an accuracy is reached.
+see when an accuracy is reached. Estimators in Python: ffwd's package, which is built from tools/python, and scikit-learn's
+`MLPClassifier`, each fitted and then tested.
 
 Each library runs in a process of its own with as many threads as this process has CPUs, and otherwise as it comes:
 variables that would set it otherwise are kept from it. Operands are uniform in +-1 and made before the clock starts; a
@@ -145,6 +147,7 @@ class Comparison:
             "sweep": [],
             "epochs": None,
             "accuracy": None,
+            "estimators": None,
             "notes": [],
         }
 
@@ -224,6 +227,12 @@ class Comparison:
             rows = measure.accuracy(session, preset, data["directory"])
             goals.append({"preset": preset, "accuracy": goal.accuracy, "rows": rows})
         return {"data": data["name"], "goals": goals}
+
+    def estimators(self, session: Session) -> dict:
+        """Estimators in Python on the data set that ffwd finds by its name."""
+        data = self.ask_ours(self.data)
+        rows = measure.estimators(session, self.scale, data["directory"])
+        return {"data": data["name"], "samples": self.scale.samples, "rows": rows}
 
     @property
     def data(self) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 from accuracy_table import accuracy_table
 from cells import filled
 from epochs_table import epochs_table, loss_notes
-from peers import EPOCHS, PRODUCTS
+from estimators_table import estimators_table
+from peers import EPOCHS, ESTIMATORS, PRODUCTS
 from products_table import LEADS, products_table
 from report import rows
 
@@ -22,6 +23,8 @@ def markdown(report: dict) -> str:
         parts.append(epochs_table(report["epochs"]))
     if report["accuracy"]:
         parts.append(accuracy_table(report["accuracy"]))
+    if report["estimators"] and report["estimators"]["rows"]:
+        parts.append(estimators_table(report["estimators"]))
     parts.append(versions(report))
     notes = report["notes"] + loss_notes(report)
     if notes:
@@ -51,7 +54,8 @@ def disturbed(report: dict) -> str:
 
 def versions(report: dict) -> str:
     """Who was compared, in which version."""
-    labels = {peer.name: peer.label + (f" {peer.dtype}" if peer.dtype != "f32" else "") for peer in PRODUCTS + EPOCHS}
+    peers = PRODUCTS + EPOCHS + ESTIMATORS
+    labels = {peer.name: peer.label + (f" {peer.dtype}" if peer.dtype == "bf16" else "") for peer in peers}
     parts = []
     for name, version in report["peers"].items():
         detail = f" ({version['detail']})" if version["detail"] else ""

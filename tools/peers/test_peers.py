@@ -79,6 +79,11 @@ class Pretender(Served):
         self.afterwards = lambda: {"accuracy": accuracies.pop(0)}
         return {"precision": preset["by itself"] if preset["precision"] == "auto" else preset["precision"]}
 
+    def estimator(self, samples: int, directory: str) -> dict:
+        assert (samples, directory) == (QUICK.samples, DIRECTORY)
+        self.task, self.afterwards = dict, lambda: {"accuracy": 0.98, "epochs": 5}
+        return {}
+
     def run(self) -> dict:
         reply = super().run()
         if self.name == "openblas":
@@ -207,6 +212,13 @@ class Turns(Measuring):
         rows = self.accuracy("f32")
         libraries = [("ffwd", "f32"), ("pytorch", "f32"), ("pytorch", "bf16")]
         self.assertEqual([(row["peer"], row["precision"]) for row in rows], libraries)
+
+    def test_estimators_are_fitted_in_every_round_and_tested(self) -> None:
+        rows = measure.estimators(self.session("estimators", ["ffwd-python", "mlp"]), QUICK, DIRECTORY)
+        self.assertEqual([(row["peer"], row["accuracy"], row["epochs"]) for row in rows], [
+            ("ffwd-python", [0.98], [5]), ("mlp", [0.98], [5]),
+        ])
+        self.assertEqual(rows[0]["samples_ns"], [4_000_000])
 
     def test_what_was_prepared_goes_when_something_else_is(self) -> None:
         worker = Pretender("ffwd")
@@ -362,7 +374,9 @@ class States(Measuring):
         self.assertEqual(len(self.made), 2)
 
 
-def report(products: list, epochs: list, notes: list, goals: tuple = (), sweep: tuple = ()) -> dict:
+def report(
+    products: list, epochs: list, notes: list, goals: tuple = (), sweep: tuple = (), estimators: tuple = ()
+) -> dict:
     return {
         "date": "2026-01-31T12:00:00Z",
         "quick": False,
@@ -374,6 +388,7 @@ def report(products: list, epochs: list, notes: list, goals: tuple = (), sweep: 
         "sweep": list(sweep),
         "epochs": {"data": "mnist", "samples": 600, "steps": 3, "rows": epochs} if epochs else None,
         "accuracy": {"data": "mnist", "goals": goals} if goals else None,
+        "estimators": {"data": "mnist", "samples": 600, "rows": estimators} if estimators else None,
         "notes": notes,
     }
 
@@ -406,6 +421,18 @@ class Tables(unittest.TestCase):
             "",
             "Best of the others: the time of the fastest other library in f32 as a multiple of ffwd's; its geometric "
             "mean is 1.50.",
+        ])
+
+    def test_estimators_have_a_line_each(self) -> None:
+        rows = [
+            {"peer": "ffwd-python", **samples(2e9, 3e9, 4e9), "accuracy": [0.98, 0.97, 0.99], "epochs": [5, 5, 5]},
+            {"peer": "mlp", **samples(30e9), "accuracy": [0.975], "epochs": [17]},
+        ]
+        lines = table.markdown(report([], [], [], estimators=rows)).splitlines()
+        found = [line for line in lines if line.startswith("| `")]
+        self.assertEqual(found, [
+            "| `ffwd.ForwardForwardClassifier` | 3 | 1.00 | 5 | 2.00% |",
+            "| `MLPClassifier`, until it ends by itself | 30 | 10.00 | 17 | 2.50% |",
         ])
 
     def test_without_ffwd_there_is_no_multiple(self) -> None:
@@ -559,7 +586,7 @@ class Libraries(unittest.TestCase):
         lines = environment.REQUIREMENTS.read_text().splitlines()
         versions = dict(line.split("==") for line in lines if not line.startswith("#"))
         needed = {package for peers in ROLES.values() for peer in peers for package in peer.packages}
-        self.assertEqual(needed, set(versions))
+        self.assertEqual(needed - set(environment.BUILT_HERE), set(versions))
         self.assertTrue(all(re.fullmatch(r"[\d.]+", version) for version in versions.values()))
 
 
@@ -594,7 +621,8 @@ class Files(unittest.TestCase):
         for content in ("", "[]", '{"schema": "ffwd/report/v1"}'):
             with self.assertRaisesRegex(ValueError, "peers.json: "):
                 self.load(content)
-        self.assertEqual(self.load('{"schema": "ffwd/peers/v2"}'), {"schema": reports.SCHEMA})
+        found = self.load('{"schema": "ffwd/peers/v2"}')
+        self.assertEqual(found, {"schema": reports.SCHEMA, "estimators": None})
 
     def test_of_the_version_before_all_but_its_epochs_is_read(self) -> None:
         row = {"peer": "ffwd", "dtype": "f32", "op": "NN", "m": 10, "k": 50, "n": 100, "samples_ns": [1000, 3000]}

@@ -7,13 +7,14 @@ A worker is a process that holds one library. It reads one command a line and an
     epochs [SAMPLES, STEPS, DIRECTORY, STATE]
                                     {}; reads the images and the state that ffwd has stored in the directory STATE
     accuracy [DIRECTORY, PRESET]    {"precision": "f32"}; reads the images and makes a network as a preset says
-    run                             {"ns": 123}; multiplies, or trains one epoch
+    estimator [SAMPLES, DIRECTORY]  {}; reads the images
+    run                             {"ns": 123}; multiplies, trains one epoch, or fits an estimator
     quit                            no answer: the process ends
 
 What stands in brackets is JSON. A run of a small product is the mean of as many as take 10 ms. An epoch of `epochs`
 begins with the stored state every time and is answered with its "loss" besides, the mean of the layers' mean losses. An
-epoch of `accuracy` goes on from the one before, and is answered with the "accuracy" on the test images after it. Only
-the epoch itself is timed. Three commands are for ffwd's worker alone:
+epoch of `accuracy` goes on from the one before, and is answered with the "accuracy" on the test images after it, as is an estimator
+that was fitted, with its "epochs". Only the epoch or the fit itself is timed. Three commands are for ffwd's worker alone:
 
     data SPEC                       {"directory": "/d", "name": "mnist", "sha256": "ab12"}; finds what
                                     `fast-train --data` takes
@@ -71,6 +72,10 @@ class Peer:
         """Prepares a network and sets `task` and `afterwards`."""
         raise ValueError("trains no network")
 
+    def estimator(self, samples: int, directory: str) -> dict:
+        """Prepares a fit and sets `task`, and `afterwards` to what tests it."""
+        raise ValueError("is no estimator")
+
     def run(self) -> dict:
         """One sample of the task, between what comes before and afterwards: the reply with the time of one run."""
         if self.task is None:
@@ -107,6 +112,8 @@ class Peer:
             return self.epochs(*json.loads(rest))
         if command == "accuracy":
             return self.accuracy(*json.loads(rest))
+        if command == "estimator":
+            return self.estimator(*json.loads(rest))
         raise ValueError(f"{line!r}: not a command")
 
 
