@@ -147,7 +147,7 @@ FULL = Scale(
     steps=50,
     epochs=(1, 5, 20, 60, 150),
     epoch_rounds=2,
-    estimator_rounds=3,
+    estimator_rounds=1,
     preset_fields={},
 )
 
