@@ -1,7 +1,7 @@
 //! Products of matrices.
 
 use ffwd::gemm::{Matrix, MatrixMut, Workspace, sgemm};
-use ffwd::isa::Isa;
+use ffwd::tier::Tier;
 use numpy::{PyReadonlyArray2, PyReadwriteArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -21,7 +21,7 @@ pub fn gemm(
     threads: usize,
 ) -> PyResult<()> {
     let (alpha, beta) = factors;
-    let isa = Isa::from_environment().map_err(exception)?;
+    let isa = Tier::from_environment().map_err(exception)?.isa();
     if !out.is_c_contiguous() {
         return Err(PyValueError::new_err(
             "out: found an array with gaps or in Fortran's order, expected a C-contiguous one",

@@ -77,9 +77,9 @@ def test_goodness_of_floats_is_what_numpy_computes():
 @pytest.mark.parametrize("factor", [1e-30, 1.0, 2.0**100])
 def test_the_scale_of_floats_does_not_matter(blobs, factor):
     X, y = blobs
+    parameters = {"layers": (30, 30), "epochs": 5, "precision": "f32", "random_state": 0}
     plain, scaled = (
-        ForwardForwardClassifier(layers=(30, 30), epochs=5, random_state=0).fit(X.astype(np.float32) * by, y)
-        for by in (1.0, np.float32(factor))
+        ForwardForwardClassifier(**parameters).fit(X.astype(np.float32) * by, y) for by in (1.0, np.float32(factor))
     )
     scaled_X = X.astype(np.float32) * np.float32(factor)
     assert np.allclose(plain.predict_proba(X), scaled.predict_proba(scaled_X), atol=1e-4)
