@@ -56,7 +56,7 @@ pub enum BackendName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PrecisionName {
-    /// bf16 where whole runs are known to be faster in it, see
+    /// bf16 where it is known to be faster over sixty outer epochs, see
     /// [`Tier::prefers_bf16`](crate::tier::Tier::prefers_bf16); otherwise f32.
     Auto,
     /// 32-bit floats.

@@ -142,7 +142,7 @@ impl Engine {
                 break;
             }
         }
-        self.keep(trainer.state());
+        *self.lock() = Arc::new(trainer.into_state());
         Ok(())
     }
 

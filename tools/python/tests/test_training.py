@@ -1,6 +1,7 @@
 """What the estimator learns: the program's weights from bytes, the reference backend's from floats; and what it does
 when it is interrupted."""
 
+import io
 import json
 import multiprocessing
 import os
@@ -128,8 +129,9 @@ def test_a_callback_sees_every_epoch_and_ends_training(digits):
 
 def test_progress_bars_follow(digits):
     tqdm = pytest.importorskip("tqdm")
-    with tqdm.tqdm(total=4, disable=None) as bar:
-        ForwardForwardClassifier(layers=(30,), epochs=4, callback=lambda _: bar.update()).fit(*digits[:2])
+    with tqdm.tqdm(total=4, file=io.StringIO()) as bar:
+        model = ForwardForwardClassifier(layers=(30,), epochs=4, callback=lambda _: bar.update()).fit(*digits[:2])
+    assert model.n_iter_ == bar.n == 4
 
 
 def test_an_interrupt_keeps_the_last_whole_epoch(digits):

@@ -25,7 +25,7 @@ LEAST_STEPS = 1_000
 # Rows of floats whose squares are in memory at a time.
 ROWS_AT_ONCE = 1_000
 
-# What floats are divided by may be this much smaller than the largest of them; products of what is larger overflow.
+# Floats may be so many times as large as what they are divided by; products of larger ones would overflow.
 LARGEST = 1e18
 
 
