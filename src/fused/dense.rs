@@ -70,8 +70,8 @@ pub trait DenseProducts: Copy + Send + Sync + 'static {
     /// whole tiles are left out that hold nothing but zeros.
     const ORDERS_INPUTS: bool;
 
-    /// Runs `kernel` with the instruction set switched on, on vectors of NR floats. Kernels do not nest, see
-    /// [`TileUnit::run`](crate::tile::TileUnit::run).
+    /// Runs `kernel` with the instruction set switched on, on vectors of NR floats. Such kernels do not nest, see
+    /// [`TileUnit::run`](crate::tile::TileUnit::run); those of [`Simd::run`] may run inside one.
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// The relative error of a computed `z`: it is off by at most this times the norm of the normalised row times that

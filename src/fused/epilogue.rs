@@ -3,6 +3,9 @@
 //! The first three functions are the arithmetic of one vector of units. [`Epilogue`] applies them to all units of the
 //! rows of a dense strip, and the sparse form (sparse.rs) applies them to its candidates. The `u` activations of a row
 //! stay in L1 from their first use to their last.
+//!
+//! Each method of [`Epilogue`] that others call is a kernel of its own, compiled once for each width of vectors. Inlined
+//! into the kernels of all number formats that call them, they would be two thirds of the machine code of all kernels.
 
 use std::ops::Range;
 
@@ -12,7 +15,7 @@ use crate::batch::{self, TRAINING_VARIANTS};
 use crate::dropout::Dropout;
 use crate::parameters::Parameters;
 use crate::recipe::{Goodness, LossOfRows, RowLoss};
-use crate::simd::{MAX_LANES, Simd};
+use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// `z + value * weights`: what the label pixel of a row adds.
 #[inline(always)]
@@ -197,25 +200,9 @@ impl Epilogue<'_> {
         sums
     }
 
-    /// The share of the `units` units that are on in some variant of a row, the mean over one row in [`SAMPLED`].
-    #[inline(always)]
-    pub fn share_on<S: Simd>(&mut self, simd: S, units: usize) -> f64 {
-        let (mut on, mut seen) = (0, 0);
-        for r in self.block.clone().step_by(SAMPLED) {
-            // Loops, not closures: a closure that is not inlined is compiled without the instruction set.
-            for variant in 0..self.rows.variants() {
-                self.activate::<S, 1, 1>(simd, (r, variant), variant);
-            }
-            for j in 0..self.layer.panels {
-                let mut any = 0;
-                for variant in 0..self.rows.variants() {
-                    any |= simd.positive(simd.load(self.h.row(j, variant)));
-                }
-                on += any.count_ones() as usize;
-            }
-            seen += units;
-        }
-        on as f64 / seen as f64
+    /// The share of the layer's units that are on in some variant of a row, the mean over one row in [`SAMPLED`].
+    pub fn share_on<S: Simd>(self, simd: S) -> f64 {
+        simd.run(ShareOn { epilogue: self })
     }
 
     /// Turns Z of `rows`, some of the block, into D, the right operand of the gradient product, adds their loss, bias
@@ -224,26 +211,15 @@ impl Epilogue<'_> {
     ///
     /// `D[r]` is `scale[r]` times the sum of `dz` over the variants, because the input rows of the variants differ in
     /// their label pixels only. The gradient of the label pixels, `value * dz`, is added here.
-    #[inline(always)]
     pub fn gradient<S: Simd>(
-        &mut self,
+        self,
         simd: S,
         rows: Range<usize>,
         loss: &LossOfRows,
         sums: &mut DenseSums,
         outputs: Option<&mut [f32]>,
     ) {
-        if rows.start == 0 {
-            self.largest.fill(f32::NEG_INFINITY);
-        }
-        match self.rows.variants() {
-            1 => self.gradient_of_rows::<S, SIDE_BY_SIDE, 1>(simd, rows, loss, sums, outputs),
-            TRAINING_VARIANTS => {
-                const ROWS: usize = SIDE_BY_SIDE / TRAINING_VARIANTS;
-                self.gradient_of_rows::<S, ROWS, TRAINING_VARIANTS>(simd, rows, loss, sums, outputs);
-            }
-            _ => unreachable!("training has a positive and a negative variant"),
-        }
+        simd.run(Gradient { epilogue: self, rows, loss, sums, outputs });
     }
 
     /// [`Epilogue::gradient`] of `V` variants, `ROWS` base rows at a time.
@@ -381,29 +357,14 @@ impl Epilogue<'_> {
 
     /// Writes the strip's activations (output rows x u, row-major) and goodness where they are asked for; returns how
     /// many activations are above zero.
-    #[inline(always)]
     pub fn outputs<S: Simd>(
-        &mut self,
+        self,
         simd: S,
         goodness: Goodness,
-        mut outputs: Option<&mut [f32]>,
-        mut goodness_of_rows: Option<&mut [f32]>,
+        outputs: Option<&mut [f32]>,
+        goodness_of_rows: Option<&mut [f32]>,
     ) -> u64 {
-        let mut active = 0;
-        let variants = self.rows.variants();
-        for (r, variant) in self.block.clone().flat_map(|r| (0..variants).map(move |v| (r, v))) {
-            let [[squares]] = self.activate::<S, 1, 1>(simd, (r, variant), 0);
-            if let Some(goodness_of_rows) = &mut goodness_of_rows {
-                goodness_of_rows[self.rows.output(r, variant)] = goodness.of(squares, self.layer.units.count());
-            }
-            if let Some(outputs) = &mut outputs {
-                self.write_row((r, variant), 0, outputs);
-            }
-            for h in self.h.pieces(0).take(self.layer.panels) {
-                active += u64::from(simd.positive(simd.load(h)).count_ones());
-            }
-        }
-        active
+        simd.run(Outputs { epilogue: self, goodness, outputs, goodness_of_rows })
     }
 
     /// Writes the activations of one row, which are row `at` of `h`, to its place in `outputs`.
@@ -412,6 +373,98 @@ impl Epilogue<'_> {
         let u = self.layer.units.count();
         let row = &mut outputs[self.rows.output(r, variant) * u..][..u];
         self.h.unpack_row(at, self.layer.units, row);
+    }
+}
+
+/// [`Epilogue::share_on`].
+struct ShareOn<'a> {
+    epilogue: Epilogue<'a>,
+}
+
+impl Kernel for ShareOn<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f64 {
+        let mut epilogue = self.epilogue;
+        let (variants, panels) = (epilogue.rows.variants(), epilogue.layer.panels);
+        let (mut on, mut seen) = (0, 0);
+        for r in epilogue.block.clone().step_by(SAMPLED) {
+            // Loops, not closures: a closure that is not inlined is compiled without the instruction set.
+            for variant in 0..variants {
+                epilogue.activate::<S, 1, 1>(simd, (r, variant), variant);
+            }
+            for j in 0..panels {
+                let mut any = 0;
+                for variant in 0..variants {
+                    any |= simd.positive(simd.load(epilogue.h.row(j, variant)));
+                }
+                on += any.count_ones() as usize;
+            }
+            seen += epilogue.layer.units.count();
+        }
+        on as f64 / seen as f64
+    }
+}
+
+/// [`Epilogue::gradient`].
+struct Gradient<'a, 'e> {
+    epilogue: Epilogue<'a>,
+    rows: Range<usize>,
+    loss: &'e LossOfRows,
+    sums: &'e mut DenseSums,
+    outputs: Option<&'e mut [f32]>,
+}
+
+impl Kernel for Gradient<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { mut epilogue, rows, loss, sums, outputs } = self;
+        if rows.start == 0 {
+            epilogue.largest.fill(f32::NEG_INFINITY);
+        }
+        match epilogue.rows.variants() {
+            1 => epilogue.gradient_of_rows::<S, SIDE_BY_SIDE, 1>(simd, rows, loss, sums, outputs),
+            TRAINING_VARIANTS => {
+                const ROWS: usize = SIDE_BY_SIDE / TRAINING_VARIANTS;
+                epilogue.gradient_of_rows::<S, ROWS, TRAINING_VARIANTS>(simd, rows, loss, sums, outputs);
+            }
+            _ => unreachable!("training has a positive and a negative variant"),
+        }
+    }
+}
+
+/// [`Epilogue::outputs`].
+struct Outputs<'a, 'e> {
+    epilogue: Epilogue<'a>,
+    goodness: Goodness,
+    outputs: Option<&'e mut [f32]>,
+    goodness_of_rows: Option<&'e mut [f32]>,
+}
+
+impl Kernel for Outputs<'_, '_> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> u64 {
+        let Self { mut epilogue, goodness, mut outputs, mut goodness_of_rows } = self;
+        let (variants, units, panels) = (epilogue.rows.variants(), epilogue.layer.units.count(), epilogue.layer.panels);
+        let mut active = 0;
+        for (r, variant) in epilogue.block.clone().flat_map(|r| (0..variants).map(move |v| (r, v))) {
+            let [[squares]] = epilogue.activate::<S, 1, 1>(simd, (r, variant), 0);
+            if let Some(goodness_of_rows) = &mut goodness_of_rows {
+                goodness_of_rows[epilogue.rows.output(r, variant)] = goodness.of(squares, units);
+            }
+            if let Some(outputs) = &mut outputs {
+                epilogue.write_row((r, variant), 0, outputs);
+            }
+            for h in epilogue.h.pieces(0).take(panels) {
+                active += u64::from(simd.positive(simd.load(h)).count_ones());
+            }
+        }
+        active
     }
 }
 

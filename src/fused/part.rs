@@ -224,7 +224,7 @@ impl<P: DenseProducts> Kernel for PartForward<'_, P> {
                         let PackedLayer { products, weights, view, .. } = layer;
                         let z = &mut z.even;
                         products.forward(simd, inputs, block.clone(), weights, 0..view.panels, z);
-                        let mut epilogue = Epilogue { rows, block, layer: view, z, h, largest };
+                        let epilogue = Epilogue { rows, block, layer: view, z, h, largest };
                         active += epilogue.outputs(simd, goodness, wanted.0.as_deref_mut(), wanted.1.as_deref_mut());
                     }
                     active

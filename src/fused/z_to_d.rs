@@ -71,7 +71,7 @@ impl<P: DenseProducts> ZToD<'_, P> {
     pub fn share_on<S: Simd>(&mut self, simd: S) -> f64 {
         let (rows, block, layer) = (self.rows, self.first_block(), self.view);
         let Self { z, h, largest, .. } = self;
-        Epilogue { rows, block, layer, z: &mut z.even, h, largest }.share_on(simd, layer.units.count())
+        Epilogue { rows, block, layer, z: &mut z.even, h, largest }.share_on(simd)
     }
 
     /// Turns the strip's Z, of which that of the first block has been computed, into D, and adds its loss, bias and
@@ -86,7 +86,7 @@ impl<P: DenseProducts> ZToD<'_, P> {
         d: &mut P::D,
     ) {
         let Self { rows, inputs, products, weights, view, z, h, largest } = self;
-        let (count, step) = (rows.count(), side_by_side(rows.variants()));
+        let count = rows.count();
         let ZBlocks { even, odd } = z;
         let (mut now, mut next) = (even, odd);
         for block in dense::blocks::<P>(count) {
@@ -95,6 +95,8 @@ impl<P: DenseProducts> ZToD<'_, P> {
             if !P::OVERLAPS && block.start > 0 {
                 products.forward(simd, inputs, block.clone(), weights, 0..view.panels, now);
             }
+            // As few rows as can be stand between two products; where none follow, all rows go at once.
+            let step = if following.is_empty() { block.len() } else { side_by_side(rows.variants()) };
             for first in block.clone().step_by(step) {
                 let some = first..block.end.min(first + step);
                 if !following.is_empty() {
@@ -102,7 +104,7 @@ impl<P: DenseProducts> ZToD<'_, P> {
                     products.forward(simd, inputs, following.clone(), weights, computed..panels, next);
                     computed = panels;
                 }
-                let mut epilogue = Epilogue { rows, block: block.clone(), layer: view, z: now, h, largest };
+                let epilogue = Epilogue { rows, block: block.clone(), layer: view, z: now, h, largest };
                 epilogue.gradient(simd, some, loss, sums, outputs.as_deref_mut());
             }
             products.keep(simd, (block, count), view.panels, now, d);

@@ -156,8 +156,9 @@ impl EpilogueCall for GradientOf<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S, mut epilogue: Epilogue<'_>) {
-        epilogue.gradient(simd, epilogue.block.clone(), self.0, self.1, self.2);
+    fn run<S: Simd>(self, simd: S, epilogue: Epilogue<'_>) {
+        let block = epilogue.block.clone();
+        epilogue.gradient(simd, block, self.0, self.1, self.2);
     }
 }
 
@@ -167,19 +168,19 @@ impl EpilogueCall for OutputsOf<'_> {
     type Output = u64;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S, mut epilogue: Epilogue<'_>) -> u64 {
+    fn run<S: Simd>(self, simd: S, epilogue: Epilogue<'_>) -> u64 {
         epilogue.outputs(simd, self.0, Some(self.1), Some(self.2))
     }
 }
 
-struct ShareOn(usize);
+struct ShareOfUnits;
 
-impl EpilogueCall for ShareOn {
+impl EpilogueCall for ShareOfUnits {
     type Output = f64;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S, mut epilogue: Epilogue<'_>) -> f64 {
-        epilogue.share_on(simd, self.0)
+    fn run<S: Simd>(self, simd: S, epilogue: Epilogue<'_>) -> f64 {
+        epilogue.share_on(simd)
     }
 }
 
@@ -368,7 +369,7 @@ fn the_share_of_units_on_is_that_of_the_sampled_rows() {
             };
             let seen = (sampled.len() / case.rows.variants() * u) as f64;
             let (least, most) = (on_above(bound) / seen, on_above(-bound) / seen);
-            let share = case.run(ShareOn(u));
+            let share = case.run(ShareOfUnits);
             assert!((least..=most).contains(&share), "{name}: a share of {share} is on, not {least} to {most}");
         });
     }

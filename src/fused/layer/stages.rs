@@ -112,7 +112,7 @@ impl<P: DenseProducts> Kernel for TakeExample<'_, P> {
         products.forward(simd, inputs, block.clone(), packed.weights, 0..packed.view.panels, z);
         let begin = z.clone();
         let mut sums = DenseSums::zeros(batch.label_pixels, *u, z.nr());
-        let mut epilogue = Epilogue { rows, block: block.clone(), layer: packed.view, z, h, largest };
+        let epilogue = Epilogue { rows, block: block.clone(), layer: packed.view, z, h, largest };
         epilogue.gradient(simd, block, &self.layer.loss(), &mut sums, None);
         let mut example = Example { z: begin, d: z.clone(), kept: Vec::new(), largest: largest.clone() };
         for Strip { rows, .. } in batch.parts.iter().flatten() {
@@ -186,7 +186,7 @@ impl<P: DenseProducts> Kernel for PartStage<'_, P> {
                 Stage::Epilogue => {
                     for block in dense::blocks::<P>(rows.count()) {
                         z.copy_from(&example.z);
-                        let mut epilogue = Epilogue { rows, block: block.clone(), layer: layer.view, z, h, largest };
+                        let epilogue = Epilogue { rows, block: block.clone(), layer: layer.view, z, h, largest };
                         epilogue.gradient(simd, block.clone(), &loss, &mut result.sums, None);
                         products.keep(simd, (block, rows.count()), layer.view.panels, z, d);
                     }
