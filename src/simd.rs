@@ -124,6 +124,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn prefetch(self, _from: &[f32]) {}
 
+    /// [`Simd::prefetch`] of the float that lies `floats` behind the first of `from`, inside of what is allocated or not:
+    /// what is asked for and not there does no harm.
+    #[inline(always)]
+    fn prefetch_ahead(self, _from: &[f32], _floats: usize) {}
+
     /// Asks for the cache line of the first float of `from` in the second-level cache, where it does not displace what
     /// is being worked on; does nothing where there is no such instruction.
     #[inline(always)]

@@ -128,6 +128,11 @@ impl<S: Simd<One = S>, const N: usize> Simd for Registers<S, N> {
     }
 
     #[inline(always)]
+    fn prefetch_ahead(self, from: &[f32], floats: usize) {
+        self.0.prefetch_ahead(from, floats);
+    }
+
+    #[inline(always)]
     fn prefetch_for_later(self, from: &[f32]) {
         self.0.prefetch_for_later(from);
     }
