@@ -65,9 +65,9 @@ impl Blocking {
     pub fn new((m, k, n): (usize, usize, usize), (mr, nr): (usize, usize), caches: Caches) -> Self {
         let floats = |bytes: usize| bytes / size_of::<f32>();
         let kc = steps_of_a_panel(k);
-        // Packed A takes half of L2. The micro-panel of B, tiles of C and the prefetched part of A share the other
-        // half.
-        let mc = even_part(m.div_ceil(mr), floats(caches.l2 / 2) / kc / mr) * mr;
+        // Packed A takes a quarter of L2. Micro-panels of B and tiles of C pass through the rest, in which the prefetched
+        // part of the next block of A has to stay until it is packed.
+        let mc = even_part(m.div_ceil(mr), floats(caches.l2 / 4) / kc / mr) * mr;
         let may_split = (1..=SPLIT_SIZE).contains(&(m * n));
         let splits = if may_split { (k / SPLIT_STEPS).clamp(1, MAX_SPLITS) } else { 1 };
         // Packed B takes twice L2, so that what the threads have packed is still close when their tasks read it, and at
@@ -156,7 +156,7 @@ mod tests {
                 let Blocking { mc, kc, kb, nc, splits } = Blocking::new((m, k, n), (mr, nr), caches);
                 assert!(mc % mr == 0 && nc % nr == 0 && kb % kc == 0 && mc * kc * kb * nc > 0);
                 assert!(mc < m + mr && kc <= k && nc < n + nr);
-                assert!(kc <= KC && mc * kc * 4 <= caches.l2 / 2);
+                assert!(kc <= KC && mc * kc * 4 <= caches.l2 / 4);
                 assert!(kb * nc * 4 <= (caches.l2 * 2).min(caches.l3 / 4));
                 assert!(splits == 1 || m * n * (splits - 1) * 4 <= 60 << 20 && k / kc >= splits);
             }

@@ -176,7 +176,8 @@ impl<const R: usize> Kernel for Tile<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { a, b, scale, mut c } = self;
-        let tile = micro_kernel::<S, R>(simd, a, b.from(0, 0).chunks(b.row_stride()));
+        let stride = b.row_stride();
+        let tile = micro_kernel::<S, R>(simd, a, b.from(0, 0).chunks(stride), stride);
         if c.columns() == S::LANES {
             return write_tile(simd, &tile, scale, &mut c);
         }
