@@ -71,7 +71,8 @@ pub fn measure(circumstances: Circumstances, tier: Tier, dataset: &Dataset, watc
     };
     let (before, start) = (Waiting::now(), Instant::now());
     let workloads = workloads::all(&Targets::of(&tier), size);
-    let (mut report, pool, mut witness) = of_workloads(circumstances, &workloads, plan, watch)?;
+    let system = System::of_this_machine();
+    let (mut report, pool, mut witness) = of_workloads(circumstances, system, &workloads, plan, watch)?;
     let train = || training::measure((&report.run, &mut witness), &tier, dataset, &extent, watch);
     report.training = pool.install(train)?;
     let stolen = Waiting::now().stolen_since(&before);
@@ -79,14 +80,14 @@ pub fn measure(circumstances: Circumstances, tier: Tier, dataset: &Dataset, watc
     Ok(report)
 }
 
-/// All of a report but training, and the pool of all threads with its witness.
+/// All of a report of `system` but training, and the pool of all threads with its witness.
 fn of_workloads(
     circumstances: Circumstances,
+    system: System,
     workloads: &[Workload],
     plan: Plan,
     watch: &mut Watch<'_>,
 ) -> Result<(Report, ThreadPool, Witness)> {
-    let system = System::of_this_machine();
     let threads = circumstances.threads;
     let limits = peaks::limits(threads, &system);
     let points = scaling::points(workloads, threads);
@@ -130,7 +131,9 @@ mod tests {
         let plan =
             Plan { rounds: (2, 2), total: no_time, visit: no_time, samples: 2, patience: no_time, retakes: no_time };
         let circumstances = Circumstances::beginning(2, 1, true);
-        let (report, ..) = of_workloads(circumstances, &workloads, plan, &mut |_| ()).unwrap();
+        // Without caches, so that the arrays in memory are the smallest.
+        let system = System::default();
+        let (report, ..) = of_workloads(circumstances, system, &workloads, plan, &mut |_| ()).unwrap();
         assert!(report.kernels.iter().map(|row| row.op.as_str()).eq(OPS));
         assert_eq!(report.scaling.iter().map(|row| row.threads).collect::<Vec<_>>(), [1, 2]);
         for row in &report.kernels {
