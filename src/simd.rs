@@ -122,10 +122,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Asks for the cache line of the first float of `from` in the first-level cache; does nothing where there is no
     /// such instruction.
     #[inline(always)]
-    fn prefetch(self, _from: &[f32]) {}
+    fn prefetch(self, from: &[f32]) {
+        self.prefetch_ahead(from, 0);
+    }
 
-    /// [`Simd::prefetch`] of the float that lies `floats` behind the first of `from`, inside of what is allocated or not:
-    /// what is asked for and not there does no harm.
+    /// [`Simd::prefetch`] of the float `floats` behind the first of `from`. It need not lie inside `from`, nor in any
+    /// memory of the program.
     #[inline(always)]
     fn prefetch_ahead(self, _from: &[f32], _floats: usize) {}
 

@@ -4,8 +4,9 @@
 //! rows of a dense strip, and the sparse form (sparse.rs) applies them to its candidates. The `u` activations of a row
 //! stay in L1 from their first use to their last.
 //!
-//! Each method of [`Epilogue`] that others call is a kernel of its own, compiled once for each width of vectors. Inlined
-//! into the kernels of all number formats that call them, they would be two thirds of the machine code of all kernels.
+//! Each method of [`Epilogue`] that others call is a kernel of its own, compiled once for each instruction set and width
+//! of vectors. Inlined into the kernels that call them, of all number formats, they would be two thirds of the machine
+//! code of all kernels (docs/experiments.md).
 
 use std::ops::Range;
 
@@ -387,7 +388,7 @@ impl Kernel for ShareOn<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> f64 {
         let mut epilogue = self.epilogue;
-        let (variants, panels) = (epilogue.rows.variants(), epilogue.layer.panels);
+        let (variants, units, panels) = (epilogue.rows.variants(), epilogue.layer.units.count(), epilogue.layer.panels);
         let (mut on, mut seen) = (0, 0);
         for r in epilogue.block.clone().step_by(SAMPLED) {
             // Loops, not closures: a closure that is not inlined is compiled without the instruction set.
@@ -401,7 +402,7 @@ impl Kernel for ShareOn<'_> {
                 }
                 on += any.count_ones() as usize;
             }
-            seen += epilogue.layer.units.count();
+            seen += units;
         }
         on as f64 / seen as f64
     }

@@ -95,7 +95,7 @@ impl<P: DenseProducts> ZToD<'_, P> {
             if !P::OVERLAPS && block.start > 0 {
                 products.forward(simd, inputs, block.clone(), weights, 0..view.panels, now);
             }
-            // As few rows as can be stand between two products; where none follow, all rows go at once.
+            // As few rows as can be stand between two products. Where no products follow, one call takes all rows.
             let step = if following.is_empty() { block.len() } else { side_by_side(rows.variants()) };
             for first in block.clone().step_by(step) {
                 let some = first..block.end.min(first + step);

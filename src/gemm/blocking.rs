@@ -65,8 +65,8 @@ impl Blocking {
     pub fn new((m, k, n): (usize, usize, usize), (mr, nr): (usize, usize), caches: Caches) -> Self {
         let floats = |bytes: usize| bytes / size_of::<f32>();
         let kc = steps_of_a_panel(k);
-        // Packed A takes a quarter of L2. Micro-panels of B and tiles of C pass through the rest, in which the prefetched
-        // part of the next block of A has to stay until it is packed.
+        // Packed A takes a quarter of L2. Micro-panels of B and tiles of C pass through the rest, in which the
+        // prefetched part of the next block of A has to stay until it is packed.
         let mc = even_part(m.div_ceil(mr), floats(caches.l2 / 4) / kc / mr) * mr;
         let may_split = (1..=SPLIT_SIZE).contains(&(m * n));
         let splits = if may_split { (k / SPLIT_STEPS).clamp(1, MAX_SPLITS) } else { 1 };

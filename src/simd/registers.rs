@@ -123,11 +123,6 @@ impl<S: Simd<One = S>, const N: usize> Simd for Registers<S, N> {
     }
 
     #[inline(always)]
-    fn prefetch(self, from: &[f32]) {
-        self.0.prefetch(from);
-    }
-
-    #[inline(always)]
     fn prefetch_ahead(self, from: &[f32], floats: usize) {
         self.0.prefetch_ahead(from, floats);
     }

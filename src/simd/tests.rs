@@ -292,7 +292,9 @@ impl Kernel for Moves<'_> {
         let vector = simd.load(&floats[at..]);
         simd.prefetch(&floats[at..]);
         simd.prefetch_for_later(&floats[at..]);
+        simd.prefetch_ahead(&floats[at..], 1 << 40);
         simd.prefetch(&[]);
+        simd.prefetch_ahead(&[], usize::MAX);
         simd.prefetch_for_later(&[]);
         let tail = |length: usize| {
             let mut stored = vec![UNTOUCHED; S::LANES + at + length + S::LANES];

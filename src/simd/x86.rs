@@ -108,12 +108,6 @@ macro_rules! x86_simd {
             }
 
             #[inline(always)]
-            fn prefetch(self, from: &[f32]) {
-                // SAFETY: every x86-64 CPU has the instruction, and it may be given any address.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(from.as_ptr().cast()) };
-            }
-
-            #[inline(always)]
             fn prefetch_ahead(self, from: &[f32], floats: usize) {
                 let ahead = from.as_ptr().wrapping_add(floats);
                 // SAFETY: every x86-64 CPU has the instruction, and it may be given any address.

@@ -89,7 +89,7 @@ fn of_workloads(
     watch: &mut Watch<'_>,
 ) -> Result<(Report, ThreadPool, Witness)> {
     let threads = circumstances.threads;
-    let limits = peaks::limits(threads, &system);
+    let limits = peaks::limits(threads, &system, circumstances.quick);
     let points = scaling::points(workloads, threads);
     let subjects: Vec<Subject<'_>> = (limits.iter().map(peaks::Limit::subject))
         .chain(workloads.iter().map(|workload| kernels::subject(workload, threads)))
