@@ -134,9 +134,17 @@ def test_progress_bars_follow(digits):
     assert model.n_iter_ == bar.n == 4
 
 
-def test_an_interrupt_keeps_the_last_whole_epoch(digits):
+@pytest.fixture
+def interruptible():
+    """SIGINT raises KeyboardInterrupt, also where the shell has started Python in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_keeps_the_last_whole_epoch(digits, interruptible):
     X, y, test, labels = digits
-    model = ForwardForwardClassifier(layers=(300, 300), epochs=100_000, random_state=1)
+    model = ForwardForwardClassifier(layers=(300, 300), epochs=2_000, random_state=1)
     interrupt = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
     model.callback = lambda epoch: interrupt.start() if epoch["epoch"] == 3 else None
     with pytest.raises(KeyboardInterrupt):
