@@ -25,7 +25,8 @@ const FULL: Plan = Plan {
     retakes: Duration::from_secs(150),
 };
 
-/// Two rounds or three, and about a quarter of a minute; a disturbed machine takes twice as long.
+/// Two rounds or three, and about a quarter of a minute; a disturbed machine takes twice as long, and one with hundreds
+/// of megabytes of cache a minute, because two rounds of the limits of memory take longer than that.
 const QUICK: Plan = Plan {
     rounds: (2, 3),
     total: Duration::from_secs(15),
