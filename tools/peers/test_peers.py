@@ -85,10 +85,12 @@ class Pretender(Served):
         return {}
 
     def run(self) -> dict:
-        reply = super().run()
         if self.name == "openblas":
             sys.exit("out of luck")
-        return {**reply, "ns": self.NS.get(self.name, 4_000_000)}
+        return super().run()
+
+    def timed(self) -> tuple[int, dict]:
+        return self.runs * self.NS.get(self.name, 4_000_000), super().timed()[1]
 
 
 def start(peer) -> Worker:
@@ -225,10 +227,17 @@ class Turns(Measuring):
         worker.answer(f'accuracy ["{DIRECTORY}", {{"precision": "f32"}}]')
         self.assertEqual(worker.answer("run"), {"ns": 1_000_000, "accuracy": 0.9})
         worker.answer("product NN 1 2 3")
-        self.assertGreater(worker.runs, 16, "so short a task is run until it fills a sample")
+        self.assertEqual(worker.runs, 16, "of 1 ms each, for they have to fill 10 ms")
         self.assertEqual(worker.answer("run"), {"ns": 1_000_000})
         worker.answer(f'epochs [1, 1, "{DIRECTORY}", "5"]')
         self.assertEqual(worker.runs, 1)
+
+    def test_a_pause_does_not_fill_a_sample(self) -> None:
+        worker = Served()
+        pauses = iter([50_000_000])
+        worker.timed = lambda: (next(pauses, worker.runs * 1_000_000), {})
+        worker.fill_a_sample()
+        self.assertEqual(worker.runs, 16)
 
     def test_a_session_of_nobody_measures_nothing(self) -> None:
         self.assertEqual(self.products(self.session("products", []), 2), [])
@@ -312,17 +321,23 @@ class WaitingForACpu(unittest.TestCase):
         others run for so many, and the host steals 2."""
         tick = 10**9 // os.sysconf("SC_CLK_TCK")
         self.write(10, p7_7=(0, 1_000), p7_8=(0, 5_000), p9_9=(70, 0))
-        waiting = witness.Waiting(7)
-        waiting.begin -= 10**9
-        self.path("p7_8").unlink()
-        self.write(12, p7_7=(5 * tick, 1_000 + 2 * tick), p7_10=(0, tick), p9_9=(70 + others * tick, 0))
-        return waiting.share() * 10**9 * environment.cpus() / tick
+        with mock.patch.object(witness.time, "perf_counter_ns", side_effect=[0, 10**9]):
+            waiting = witness.Waiting(7)
+            self.path("p7_8").unlink()
+            self.write(12, p7_7=(5 * tick, 1_000 + 2 * tick), p7_10=(0, tick), p9_9=(70 + others * tick, 0))
+            return waiting.share() * 10**9 * environment.cpus() / tick
 
     def test_waiting_of_all_threads_and_steal_are_a_share_of_all_cpus(self) -> None:
-        self.assertAlmostEqual(self.share(others=4), 5, delta=0.5)
+        self.assertAlmostEqual(self.share(others=4), 5)
 
     def test_threads_that_wait_for_one_another_are_left_alone(self) -> None:
-        self.assertAlmostEqual(self.share(others=1), 3, delta=0.3)
+        self.assertAlmostEqual(self.share(others=1), 3)
+
+    def test_a_process_that_ends_meanwhile_is_left_out(self) -> None:
+        self.write(0, p7_7=(1, 2))
+        (self.proc / "8").mkdir()
+        (self.proc / "9" / "task" / "9").mkdir(parents=True)
+        self.assertEqual(witness.tasks(), {(7, 7): (1, 2)})
 
     def test_a_system_that_tells_nothing_is_no_witness(self) -> None:
         self.assertIsNone(witness.Waiting(7).share())

@@ -132,12 +132,17 @@ def tasks() -> dict:
     """Nanoseconds for which each task has run and has waited for a CPU so far, by the numbers of its process and
     thread; none where the system does not count them."""
     found = {}
-    for path in PROC.glob("[0-9]*/task/*/schedstat"):
+    for process in PROC.glob("[0-9]*"):
         try:
-            ran, waited = path.read_text().split()[:2]
-        except OSError:  # the task has ended
+            threads = os.listdir(process / "task")
+        except OSError:  # the process has ended
             continue
-        found[int(path.parts[-4]), int(path.parts[-2])] = int(ran), int(waited)
+        for thread in threads:
+            try:
+                ran, waited = (process / "task" / thread / "schedstat").read_text().split()[:2]
+            except OSError:  # the task has ended
+                continue
+            found[int(process.name), int(thread)] = int(ran), int(waited)
     return found
 
 
