@@ -431,13 +431,18 @@ impl TrainingRun<'_> {
         while epochs.len() < config.epochs && !reached(&epochs, config.target_accuracy) {
             let mut report = trainer.epoch(stop);
             let number = epochs.len() + 1;
-            // What an epoch has learnt from changed files is not kept.
-            let unchanged = crew.agree(dataset.check_unchanged().map_err(anyhow::Error::from));
-            if let (Some(report), Ok(())) = (&mut report, &unchanged) {
+            if let Some(report) = &mut report {
                 let is_due = number.is_multiple_of(config.validate_every) || number == config.epochs;
                 if config.validation > 0 && is_due {
                     report.validation_accuracy = self.validate(trainer.network());
                 }
+                if keeper.directory.is_some() {
+                    report.goodness = watch.as_ref().and_then(|watch| watch.look(number, trainer.network()));
+                }
+            }
+            // What an epoch has learnt from changed files, and what they tell of it, is not kept.
+            let unchanged = crew.agree(dataset.check_unchanged().map_err(anyhow::Error::from));
+            if let (Some(report), Ok(())) = (&report, &unchanged) {
                 if let (Some(accuracy), Some(directory)) = (report.validation_accuracy, &mut keeper.directory)
                     && accuracy > best
                 {
@@ -446,7 +451,6 @@ impl TrainingRun<'_> {
                 }
                 progress.epoch(report);
                 if let Some(directory) = &mut keeper.directory {
-                    report.goodness = watch.as_ref().and_then(|watch| watch.look(number, trainer.network()));
                     directory.epoch(report);
                 }
             }
