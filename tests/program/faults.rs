@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::cli::workplace;
 use crate::program;
-use crate::resume::{RUNS, complaint, result, resume, signal, succeeded, train, wait_for};
+use crate::resume::{RUNS, complaint, result, resume, send, succeeded, train, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -55,7 +55,7 @@ fn a_mapped_file_that_is_cut_off_is_named_and_the_run_goes_on_with_a_whole_one()
     let mut command = resume(&place, "run", &["--epochs", "100000"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     assert!(wait_for(&mut child, "epoch "));
-    signal(&child, "-TERM");
+    send(libc::SIGTERM, &child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 

@@ -8,12 +8,19 @@ use std::time::{Duration, Instant};
 
 use crate::cli::workplace;
 use crate::program;
-use crate::resume::{RUNS, result, resume, signal, succeeded, train, wait_for};
+use crate::resume::{RUNS, result, resume, send, succeeded, train, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// Longer than anything here takes.
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(600);
+
+/// More than a run is through with before a signal reaches its ranks.
+const MANY_EPOCHS: [&str; 2] = ["--epochs", "400"];
+
+/// Open MPI's launcher kills ranks a second after it has told them to stop, which this variable makes longer; it always
+/// waits as long.
+const KILLED_AFTER: (&str, &str) = ("OMPI_MCA_odls_base_sigkill_timeout", "5");
 
 /// The launcher with its options: these tests start more ranks than there are cores, as root in a container.
 fn launcher() -> Command {
@@ -114,20 +121,18 @@ fn any_number_of_ranks_and_threads_comes_to_the_same() {
 #[test]
 fn a_run_that_is_interrupted_goes_on_with_another_number_of_ranks() {
     let place = workplace();
-    for (run, signal_name) in [(RUNS[0], "-INT"), (RUNS[2], "-TERM")] {
-        let whole = format!("whole{signal_name}");
-        succeeded(&train(&place, run, &whole, &[]).output().unwrap());
-        let stopped = format!("stopped{signal_name}");
-        let mut command = on_ranks(3, &train(&place, run, &stopped, &["--threads", "1"]));
-        // The launcher kills ranks a second after it has told them to stop, unless it is told to wait longer; it always
-        // waits as long.
-        command.env("OMPI_MCA_odls_base_sigkill_timeout", "5");
+    for (run, signal) in [(RUNS[0], libc::SIGINT), (RUNS[2], libc::SIGTERM)] {
+        let whole = format!("whole{signal}");
+        succeeded(&train(&place, run, &whole, &MANY_EPOCHS).output().unwrap());
+        let stopped = format!("stopped{signal}");
+        let mut command = on_ranks(3, &train(&place, run, &stopped, &[&MANY_EPOCHS[..], &["--threads", "1"]].concat()));
+        command.envs([KILLED_AFTER]);
         let mut job = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         assert!(wait_for(&mut job, "epoch 3/"));
-        signal(&job, signal_name);
+        send(signal, &job);
         assert!(!end_of(job).status.success());
         let stored = place.path().join(&stopped).join("checkpoint.safetensors");
-        assert!(stored.exists(), "{signal_name}: a checkpoint is written");
+        assert!(stored.exists(), "signal {signal}: a checkpoint is written");
         assert!(!place.path().join(format!("{stopped}-2")).exists(), "one directory");
         succeeded(&output(on_ranks(2, &resume(&place, &stopped, &[]))));
         assert!(result_of_ranks(&place, &stopped) == result_of_ranks(&place, &whole), "{run}");
@@ -150,8 +155,9 @@ fn ranks_of(place: &Path) -> Vec<String> {
 #[cfg(target_os = "linux")]
 fn a_rank_that_dies_ends_the_job_and_the_run_goes_on_from_the_checkpoint() {
     let place = workplace();
-    succeeded(&train(&place, RUNS[1], "whole", &[]).output().unwrap());
-    let mut command = on_ranks(3, &train(&place, RUNS[1], "killed", &["--threads", "1"]));
+    succeeded(&train(&place, RUNS[1], "whole", &MANY_EPOCHS).output().unwrap());
+    let mut command = on_ranks(3, &train(&place, RUNS[1], "killed", &[&MANY_EPOCHS[..], &["--threads", "1"]].concat()));
+    command.envs([KILLED_AFTER]);
     let said = place.path().join("said");
     let file = std::fs::File::create(&said).unwrap();
     let mut job = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
@@ -170,7 +176,11 @@ fn a_rank_that_dies_ends_the_job_and_the_run_goes_on_from_the_checkpoint() {
     let version = launcher().arg("--version").output().unwrap();
     let is_told = text(&version.stdout).contains("Open MPI");
     assert!(!is_told || said.contains("--resume killed"), "rank 0 names the checkpoint: {said}");
-    assert_eq!(ranks_of(&place.path().canonicalize().unwrap()), Vec::<String>::new(), "no rank is left behind");
+    let end = Instant::now();
+    while !ranks_of(&place.path().canonicalize().unwrap()).is_empty() {
+        assert!(end.elapsed() < LONG, "a rank is left behind");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     succeeded(&output(on_ranks(2, &resume(&place, "killed", &[]))));
     assert!(result_of_ranks(&place, "killed") == result_of_ranks(&place, "whole"));
 }

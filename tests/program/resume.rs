@@ -1,8 +1,8 @@
 //! Runs that are stopped, killed, damaged and taken up again: they end as if nothing had happened.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::cli::workplace;
@@ -66,18 +66,38 @@ pub fn result(place: &TempDir, out: &str) -> (Value, Vec<Value>) {
     (summary, epochs)
 }
 
+/// What a process says of its progress.
+struct Progress(Lines<BufReader<ChildStderr>>);
+
+fn progress(child: &mut Child) -> Progress {
+    Progress(BufReader::new(child.stderr.take().unwrap()).lines())
+}
+
+impl Progress {
+    /// Waits until a line begins with `words`, or until the process ends; whether there was such a line.
+    fn reaches(&mut self, words: &str) -> bool {
+        self.0.any(|line| line.unwrap().starts_with(words))
+    }
+
+    /// What it says later must not end it.
+    fn ignore(self) {
+        std::thread::spawn(move || self.0.for_each(drop));
+    }
+}
+
 /// Waits until a line of its progress begins with `words`, or until it ends; whether there was such a line.
 pub fn wait_for(child: &mut Child, words: &str) -> bool {
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let found = lines.any(|line| line.unwrap().starts_with(words));
-    // What it says later must not end it.
-    std::thread::spawn(move || lines.for_each(drop));
+    let mut progress = progress(child);
+    let found = progress.reaches(words);
+    progress.ignore();
     found
 }
 
+/// Sends `signal` at once: starting `kill` for it would take as long as some epochs of a small run.
 #[cfg(unix)]
-pub fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+pub fn send(signal: i32, child: &Child) {
+    // SAFETY: a number is sent to a process that has not been waited for, so that its own number is still its own.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
 }
 
 #[test]
@@ -88,7 +108,7 @@ fn a_run_that_is_told_to_stop_goes_on_bit_for_bit() {
     for (number, run) in RUNS.iter().enumerate() {
         let (whole, stopped) = (format!("whole{number}"), format!("stopped{number}"));
         succeeded(&train(&place, run, &whole, &[]).output().unwrap());
-        for (name, begin) in [("-TERM", true), ("-HUP", false), ("-INT", false)] {
+        for (signal, begin) in [(libc::SIGTERM, true), (libc::SIGHUP, false), (libc::SIGINT, false)] {
             let mut command =
                 if begin { train(&place, run, &stopped, &["--threads", "1"]) } else { resume(&place, &stopped, &[]) };
             let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -97,9 +117,9 @@ fn a_run_that_is_told_to_stop_goes_on_bit_for_bit() {
                 child.wait().unwrap();
                 break;
             }
-            signal(&child, name);
+            send(signal, &child);
             let code = child.wait().unwrap().code();
-            assert!(code == Some(130) || code == Some(0), "{run}: {name} ends a run in order: {code:?}");
+            assert!(code == Some(130) || code == Some(0), "{run}: signal {signal} ends a run in order: {code:?}");
             stops += usize::from(code == Some(130));
         }
         succeeded(&resume(&place, &stopped, &["--threads", "3"]).output().unwrap());
@@ -228,7 +248,7 @@ fn a_hang_up_does_not_stop_a_run_under_nohup() {
     command.env("XDG_CACHE_HOME", place.path()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     assert!(wait_for(&mut child, "epoch 2/"));
-    signal(&child, "-HUP");
+    send(libc::SIGHUP, &child);
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(result(&place, "run").1.len(), 400);
 }
@@ -277,12 +297,14 @@ fn what_is_no_run_or_in_use_is_refused() {
 #[cfg(unix)]
 fn a_directory_that_goes_away_costs_no_training() {
     let place = workplace();
-    let mut command = train(&place, RUNS[3], "gone", &["--epochs", "1000", "--json"]);
+    let mut command = train(&place, RUNS[3], "gone", &["--epochs", "1000000", "--json"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    assert!(wait_for(&mut child, "epoch 2/"));
+    let mut said = progress(&mut child);
+    assert!(said.reaches("epoch 2/"));
     std::fs::rename(place.path().join("gone"), place.path().join("elsewhere")).unwrap();
-    std::thread::sleep(Duration::from_millis(100));
-    signal(&child, "-TERM");
+    assert!(said.reaches("warning: no checkpoint"));
+    said.ignore();
+    send(libc::SIGTERM, &child);
     let output = child.wait_with_output().unwrap();
     let summary: Value = serde_json::from_slice(&output.stdout).expect("the summary in spite of it");
     assert_eq!((output.status.code(), &summary["interrupted"]), (Some(1), &true.into()));

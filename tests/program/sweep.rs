@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::cli::workplace;
 use crate::program;
-use crate::resume::{complaint, signal, succeeded, wait_for};
+use crate::resume::{complaint, send, succeeded, wait_for};
 use tempfile::TempDir;
 
 /// A sweep of small runs.
@@ -107,18 +107,21 @@ fn a_run_that_diverges_leaves_the_others_their_turn() {
 #[test]
 fn a_sweep_that_is_interrupted_goes_on_where_it_was() {
     let place = workplace();
-    let words = ["--epochs", "400", "--lr", "0.05,0.1", "--checkpoint-every", "1"];
-    let mut child = sweep(&place, &words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let words = |epochs| ["--epochs", epochs, "--lr", "0.05,0.1", "--checkpoint-every", "1"];
+    let mut command = sweep(&place, &words("1000000"));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     assert!(wait_for(&mut child, "epoch 3/"));
-    signal(&child, "-INT");
+    send(libc::SIGINT, &child);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     assert!(String::from_utf8(output.stdout).unwrap().contains(", stopped | "));
     assert!(!place.path().join("runs/sweep/lr=0.1").exists(), "the second run has not begun");
-    let lines = tables(sweep(&place, &words));
+    let kept = std::fs::read_to_string(place.path().join("runs/sweep/lr=0.05/metrics.jsonl")).unwrap().lines().count();
+    let epochs = kept + 3;
+    let lines = tables(sweep(&place, &words(&epochs.to_string())));
     assert_eq!(lines.len(), 3);
     let [first, second] = ["lr=0.05", "lr=0.1"].map(|name| summary(&place.path().join("runs/sweep").join(name)));
     for run in [&first, &second] {
-        assert_eq!((run["epochs"].as_array().unwrap().len(), &run["interrupted"]), (400, &false.into()));
+        assert_eq!((run["epochs"].as_array().unwrap().len(), &run["interrupted"]), (epochs, &false.into()));
     }
 }
