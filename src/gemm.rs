@@ -288,7 +288,7 @@ fn for_each_task(
     (i, j): (usize, usize),
     (mr, nr): (usize, usize),
     tasks: usize,
-    work: &(impl Fn(MatrixMut<'_>, usize, usize) + Sync),
+    work: &(dyn Fn(MatrixMut<'_>, usize, usize) + Sync),
 ) {
     let half = |size: usize, unit: usize| size.div_ceil(unit) / 2 * unit;
     let (rows, columns) = (half(c.rows(), mr), half(c.columns(), nr));

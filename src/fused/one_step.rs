@@ -239,7 +239,7 @@ fn in_groups<C: Columns>(
     columns: C,
     panels: Range<usize>,
     (group, nr): (usize, usize),
-    work: &(impl Fn(Range<usize>, C) + Sync),
+    work: &(dyn Fn(Range<usize>, C) + Sync),
 ) {
     if panels.len() <= group {
         return work(panels, columns);
