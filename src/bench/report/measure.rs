@@ -25,15 +25,15 @@ const FULL: Plan = Plan {
     retakes: Duration::from_secs(150),
 };
 
-/// Two rounds or three, and about a quarter of a minute; a disturbed machine takes twice as long, and one with hundreds
-/// of megabytes of cache a minute, because two rounds of the limits of memory take longer than that.
+/// Two rounds or three, and about a quarter of a minute; a disturbed machine takes half as long again, and one with
+/// hundreds of megabytes of cache twice as long, because the limits of memory take longer than that.
 const QUICK: Plan = Plan {
     rounds: (2, 3),
     total: Duration::from_secs(15),
     visit: Duration::from_millis(40),
     samples: 2,
-    patience: Duration::from_millis(2_500),
-    retakes: Duration::from_secs(15),
+    patience: Duration::from_millis(1_500),
+    retakes: Duration::from_millis(7_500),
 };
 
 /// What is measured next.
