@@ -282,7 +282,7 @@ fn pack_b<S: Simd>(simd: S, b: Matrix<'_>, kc: usize, packed: &mut [f32]) {
 }
 
 /// Halves `c` at whole micro-panels into up to `tasks` blocks, and gives them to `work` in parallel, each with the row
-/// and the column at which it begins; `c` itself begins at `(i, j)`.
+/// and the column at which it begins; `c` itself begins at `(i, j)`. Any `work`, so that the halving is compiled once.
 fn for_each_task(
     c: MatrixMut<'_>,
     (i, j): (usize, usize),

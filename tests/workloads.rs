@@ -1,7 +1,7 @@
 //! What `cargo bench` and `fast-train bench` measure: names, and kernels that run.
 //!
-//! The workloads take in every kernel of the library. From here they are those that it was built with; as a test within
-//! the library they would be compiled once more.
+//! The workloads take in every kernel of the library. These tests use it as it is built already; tests within it would
+//! compile all kernels again.
 
 use std::collections::HashSet;
 

@@ -5,8 +5,8 @@
     python3 tools/repeatability.py --neighbour              a busy loop on one CPU, on for 2 s and off for 2 s
     python3 tools/repeatability.py --keep DIR --neighbour   the reports stay in DIR
     python3 tools/repeatability.py --compare A.json B.json  two reports that are there already
-    python3 tools/repeatability.py --compare A.json B.json --copies 0.6
-                                                            the same, judged by another threshold for copies
+    python3 tools/repeatability.py --compare A.json B.json --copies 0.6 --multiply-adds 0.85
+                                                            the same, judged by other thresholds than the program's
 
 What is compared are the medians of the samples that are not disturbed, as `fast-train compare` takes them, and beside
 them the medians of all samples. Reports of one build on one machine should differ by at most 2% in the median over
@@ -28,14 +28,14 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Iterator, Optional
+from typing import Iterator
 
 ON, OFF = 2.0, 2.0  # seconds
 OF_THE_MEDIAN, OF_EACH = 0.02, 0.05
 LONG = 5e6  # nanoseconds
 
-# The thresholds of src/bench/probe.rs for multiply-adds and for waiting, where copies are judged anew.
-QUIET, WAITING = 0.85, 0.02
+# The thresholds of src/bench/probe.rs, where samples are judged anew.
+QUIET, QUIET_MEMORY, WAITING = 0.75, 0.5, 0.02
 
 
 def arguments() -> argparse.Namespace:
@@ -49,6 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the reports there")
     parser.add_argument("--compare", type=Path, nargs=2, metavar="REPORT.json", help="measure nothing")
     parser.add_argument("--copies", type=float, metavar="SHARE", help="judge anew: copies below it disturb a sample")
+    parser.add_argument("--multiply-adds", type=float, metavar="SHARE", help="the same of multiply-adds")
     return parser.parse_args()
 
 
@@ -88,12 +89,12 @@ def measure(program: Path, quick: bool, directory: Path) -> list[dict]:
     return reports
 
 
-def judge_anew(report: dict, copies: float) -> dict:
-    """The report with its kernels' samples judged by this threshold for copies."""
+def judge_anew(report: dict, multiply_adds: float, copies: float) -> dict:
+    """The report with its kernels' samples judged by these thresholds."""
     for row in report["kernels"]:
         seen = row["witnesses"]
         shares = zip(seen["arithmetic"], seen["memory"], seen["waiting"])
-        seen["disturbed"] = [adds < QUIET or copy < copies or waiting > WAITING for adds, copy, waiting in shares]
+        seen["disturbed"] = [adds < multiply_adds or copy < copies or waiting > WAITING for adds, copy, waiting in shares]
     return report
 
 
@@ -144,18 +145,20 @@ def judged(reports: list[dict]) -> bool:
 def main() -> int:
     options = arguments()
     if options.compare:
-        return finish([json.loads(path.read_text()) for path in options.compare], options.copies)
+        return finish([json.loads(path.read_text()) for path in options.compare], options)
     with tempfile.TemporaryDirectory() as temporary, neighbour(options.neighbour):
         directory = options.keep or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)
         reports = measure(options.program, options.quick, directory)
-    return finish(reports, options.copies)
+    return finish(reports, options)
 
 
-def finish(reports: list[dict], copies: Optional[float]) -> int:
+def finish(reports: list[dict], options: argparse.Namespace) -> int:
     """The exit code, when all is printed."""
-    if copies is not None:
-        reports = [judge_anew(report, copies) for report in reports]
+    if (options.multiply_adds, options.copies) != (None, None):
+        multiply_adds = QUIET if options.multiply_adds is None else options.multiply_adds
+        copies = QUIET_MEMORY if options.copies is None else options.copies
+        reports = [judge_anew(report, multiply_adds, copies) for report in reports]
     return 0 if judged(reports) else 1
 
 

@@ -15,9 +15,9 @@ use crate::isa::Isa;
 use crate::machine;
 
 /// A sample is disturbed where the multiply-adds beside it got less than this share of the best. Between disturbances
-/// they get 90 to 100%, because clocks differ a little; two threads on one core get 50 to 60%. Anything between the two
-/// separates them.
-pub const QUIET: f64 = 0.85;
+/// they get 90 to 100%, because clocks differ a little, and 77 to 85% where a CPU lowers its clock for dense vectors;
+/// two threads on one core get 50 to 60%. The middle of what lies between separates them (docs/measuring.md).
+pub const QUIET: f64 = 0.75;
 
 /// The same of copies. Guests share memory all the time, so that copies get anything from 50 to 100% of the best;
 /// below, something is wrong. In two reports that were held against each other, shares of 40 to 60% gave the same

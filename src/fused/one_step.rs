@@ -234,7 +234,7 @@ impl Columns for MatrixMut<'_> {
 }
 
 /// Cuts the column panels `panels` of `columns`, of `nr` columns each, into groups of at most `group` and has `work` do
-/// each of them, on any thread.
+/// each of them, on any thread. Any `work`, so that the halving is compiled once for each kind of columns.
 fn in_groups<C: Columns>(
     columns: C,
     panels: Range<usize>,

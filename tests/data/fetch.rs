@@ -20,8 +20,8 @@ const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 /// Longer than a server on this machine takes, however busy it is.
 const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(60), stall: Duration::from_secs(60), total: Duration::from_secs(600) };
-/// For mirrors that are silent: short enough to wait for in a test.
-const SHORT_TIMEOUTS: Timeouts = Timeouts { stall: Duration::from_secs(2), ..TIMEOUTS };
+/// For mirrors that are silent: short enough to wait for in a test, and long enough for the one that works.
+const SHORT_TIMEOUTS: Timeouts = Timeouts { stall: Duration::from_secs(4), ..TIMEOUTS };
 
 /// What the server answers when asked for a file.
 #[derive(Clone)]
@@ -225,7 +225,7 @@ fn a_server_error_gives_way() {
 
 #[test]
 fn a_refused_connection_gives_way() {
-    // A port for which nobody listens, and that no other test is given.
+    // A port on which nobody listens, and which no other test is given.
     gives_way(&Mirror { url: "http://127.0.0.1:1/", asked: Arc::default() }, "refused");
 }
 

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Output, Stdio};
 
 use crate::program;
+#[cfg(unix)]
+use crate::resume::send;
 use ffwd::bench::report::{Report, SCHEMA, median};
 use ffwd::bench::workloads::{self, Size, Targets};
 use ffwd::tier::Tier;
@@ -28,6 +30,7 @@ fn a_quick_report_is_whole_and_kept() {
     assert_eq!(measured("fma"), 2 * report.system.isa_usable.len(), "each on one and on two threads");
     let units = Targets::available().tiles.len();
     assert_eq!((measured("copy"), measured("triad"), measured("tile")), (2, 2, 2 * units));
+    let mut few_on = 0;
     for row in &report.kernels {
         assert!(row.samples_ns.len() >= 4 && row.median_ns > 0.0, "{row:?}");
         assert_eq!(row.witnesses.disturbed.len(), row.samples_ns.len(), "{}", row.op);
@@ -50,15 +53,18 @@ fn a_quick_report_is_whole_and_kept() {
             "fused/forward images" => assert!((0.01..0.5).contains(&executed.unwrap()), "{executed:?}, {row:?}"),
             // Units that are on in a twentieth of the rows, but for rows at the bound; layer 2 fills up short lines.
             "step/images, few on, sparse form" => {
+                few_on += 1;
                 assert!((0.03..0.06).contains(&executed.unwrap()), "{executed:?}, {row:?}");
             }
             "step/activations, few on, sparse form" => {
-                assert!((0.03..0.15).contains(&executed.unwrap()), "{executed:?}, {row:?}");
+                few_on += 1;
+                assert!((0.07..0.14).contains(&executed.unwrap()), "{executed:?}, {row:?}");
             }
             _ => {}
         }
     }
     let targets = Targets::of(&Tier::from_environment().unwrap());
+    assert_eq!(few_on, 2 * (1 + targets.tiles.len()), "in every number format");
     assert_eq!(report.kernels.len(), workloads::all(&targets, Size::Quick).len());
     let points = [1, 2].repeat(2 * (1 + targets.tiles.len()));
     assert!(report.scaling.iter().map(|row| row.threads).eq(points), "{:?}", report.scaling);
@@ -108,8 +114,7 @@ fn ctrl_c_ends_the_measurement_and_writes_nothing() {
         line.clear();
         assert!(progress.read_line(&mut line).unwrap() > 0, "it ended by itself");
     }
-    let id = child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    send(libc::SIGINT, &child);
     let drain = std::thread::spawn(move || progress.lines().for_each(drop));
     let output = child.wait_with_output().unwrap();
     drain.join().unwrap();

@@ -2,9 +2,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use crate::program;
+#[cfg(unix)]
+use crate::resume::send;
 use ffwd::data::idx;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -527,8 +529,7 @@ fn ctrl_c_ends_after_the_running_step_and_keeps_the_run() {
         line.clear();
         assert!(progress.read_line(&mut line).unwrap() > 0, "it ended by itself");
     }
-    let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    send(libc::SIGINT, &child);
     let drain = std::thread::spawn(move || progress.lines().for_each(drop));
     let output = child.wait_with_output().unwrap();
     drain.join().unwrap();

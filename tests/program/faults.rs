@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 
 use crate::cli::workplace;
 use crate::program;
-use crate::resume::{RUNS, complaint, result, resume, send, succeeded, train, wait_for};
+#[cfg(unix)]
+use crate::resume::send;
+use crate::resume::{RUNS, complaint, result, resume, succeeded, train, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 

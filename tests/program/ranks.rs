@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(600);
 
-/// More than a run is through with before a signal reaches its ranks.
+/// More epochs than a run completes before a signal reaches its ranks.
 const MANY_EPOCHS: [&str; 2] = ["--epochs", "400"];
 
 /// Open MPI's launcher kills ranks a second after it has told them to stop, which this variable makes longer; it always

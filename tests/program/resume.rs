@@ -3,7 +3,6 @@
 use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
-use std::time::Duration;
 
 use crate::cli::workplace;
 use crate::program;
@@ -96,7 +95,7 @@ pub fn wait_for(child: &mut Child, words: &str) -> bool {
 /// Sends `signal` at once: starting `kill` for it would take as long as some epochs of a small run.
 #[cfg(unix)]
 pub fn send(signal: i32, child: &Child) {
-    // SAFETY: a number is sent to a process that has not been waited for, so that its own number is still its own.
+    // SAFETY: the call takes two numbers and touches no memory. Nobody has waited for the child, so its number is its own.
     assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
 }
 

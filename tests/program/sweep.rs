@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 
 use crate::cli::workplace;
 use crate::program;
-use crate::resume::{complaint, send, succeeded, wait_for};
+#[cfg(unix)]
+use crate::resume::send;
+use crate::resume::{complaint, succeeded, wait_for};
 use tempfile::TempDir;
 
 /// A sweep of small runs.

@@ -25,8 +25,8 @@ const FULL: Plan = Plan {
     retakes: Duration::from_secs(150),
 };
 
-/// Two rounds or three, and about a quarter of a minute; a disturbed machine takes half as long again, and one with
-/// hundreds of megabytes of cache twice as long, because the limits of memory take longer than that.
+/// Two rounds or three, and about a quarter of a minute. A disturbed machine takes half as long again. One with hundreds
+/// of megabytes of cache takes twice as long, because its limits of memory alone take a quarter of a minute.
 const QUICK: Plan = Plan {
     rounds: (2, 3),
     total: Duration::from_secs(15),

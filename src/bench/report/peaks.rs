@@ -5,7 +5,7 @@
 //! moments ([`sustained`](super::sustained)).
 
 use std::hint::black_box;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use super::sample::{Subject, Taken, Timer};
 use super::{Peak, System, Witnesses};
@@ -26,9 +26,11 @@ const CACHES_OF_AN_ARRAY: u64 = 4;
 /// caches, over two times.
 const CACHES_OF_A_QUICK_ARRAY: u64 = 2;
 
-/// An array takes at most this part of the memory: three for one thread and three for all of them are kept, a quarter of
-/// the memory together.
-const PART_OF_MEMORY: u64 = 24;
+/// An array takes at most this part of the memory; there are three at a time.
+const PART_OF_MEMORY: u64 = 12;
+
+/// The same in a quick report, which keeps three for one thread and three for all of them.
+const PART_OF_MEMORY_QUICKLY: u64 = 24;
 
 /// Rounds of tile products in one run: 1 ms of `vdpbf16ps`, which does 512 multiply-adds a round in 8 cycles, and about
 /// 12 ms of AMX, which does 32,768 in 64.
@@ -48,19 +50,25 @@ pub(super) struct Limit {
     measure: Box<dyn Fn(&mut Timer<'_>) + Send + Sync>,
 }
 
-/// The arrays of all threads, made at the first visit and kept: a host takes seconds to hand out gigabytes to a guest,
-/// and does so again for what was given back.
+/// The arrays of all threads.
 struct ArraysOfThreads {
     length: usize,
-    made: OnceLock<Vec<Mutex<Arrays>>>,
+    /// Whether they are kept from visit to visit: a host takes seconds to hand out gigabytes to a guest, and does so
+    /// again for what was given back. Otherwise each visit has its own.
+    are_kept: bool,
+    made: Mutex<Option<Vec<Mutex<Arrays>>>>,
 }
 
 impl ArraysOfThreads {
     /// Times `run` on each thread's arrays.
     fn visit(&self, timer: &mut Timer<'_>, run: fn(&mut Arrays)) {
-        let arrays = self.made.get_or_init(|| rayon::broadcast(|_| Mutex::new(Arrays::new(self.length))));
+        let mut made = self.made.lock().expect("no visit panics");
+        let arrays = made.get_or_insert_with(|| rayon::broadcast(|_| Mutex::new(Arrays::new(self.length))));
         let of_thread = |thread: usize| arrays[thread].lock().expect("no run panics");
         timer.time(|| _ = rayon::broadcast(|context| run(&mut of_thread(context.index()))));
+        if !self.are_kept {
+            *made = None;
+        }
     }
 }
 
@@ -84,8 +92,8 @@ impl Limit {
     /// Of memory or a cache, on arrays of `length` floats on each of `threads` threads: of copying them, one read and
     /// one written; of adding them, two read and one written; and of updating them in place, three read and written.
     /// Their names end in `place`.
-    fn of_arrays(place: &str, length: usize, threads: usize) -> [Self; 3] {
-        let arrays = Arc::new(ArraysOfThreads { length, made: OnceLock::new() });
+    fn of_arrays(place: &str, (length, are_kept): (usize, bool), threads: usize) -> [Self; 3] {
+        let arrays = Arc::new(ArraysOfThreads { length, are_kept, made: Mutex::default() });
         let limit = |op: &str, moved: usize, run: fn(&mut Arrays)| {
             let work = (moved * length * threads * size_of::<f32>()) as u64;
             let arrays = arrays.clone();
@@ -145,9 +153,9 @@ fn thread_counts(threads: usize) -> Vec<usize> {
 pub(super) fn limits(threads: usize, system: &System, quick: bool) -> Vec<Limit> {
     let units = Tier::new(Isa::best()).tile_units_in_use();
     let on = |threads| {
-        let memory = Limit::of_arrays("", array_length(threads, system, quick), threads);
+        let memory = Limit::of_arrays("", (array_length(threads, system, quick), quick), threads);
         let in_cache = length_in_cache(threads, system);
-        let cache = (in_cache > 0).then(|| Limit::of_arrays(IN_CACHE, in_cache, threads));
+        let cache = (in_cache > 0).then(|| Limit::of_arrays(IN_CACHE, (in_cache, false), threads));
         let registers = Isa::available().into_iter().map(move |isa| Limit::fma(isa, threads));
         let tiles = units.clone().into_iter().map(move |unit| Limit::tile(unit, threads));
         registers.chain(tiles).chain(memory).chain(cache.into_iter().flatten())
@@ -170,9 +178,12 @@ fn tile_row(unit: &str, threads: usize, work: u64) -> Peak {
 /// The length of each thread's arrays in memory, a multiple of [`MAX_LANES`].
 fn array_length(threads: usize, system: &System, quick: bool) -> usize {
     let memory = [system.memory_bytes, system.cgroup_memory_bytes].into_iter().flatten().min().unwrap_or(u64::MAX);
-    let caches = if quick { CACHES_OF_A_QUICK_ARRAY } else { CACHES_OF_AN_ARRAY };
+    let (caches, part) = match quick {
+        true => (CACHES_OF_A_QUICK_ARRAY, PART_OF_MEMORY_QUICKLY),
+        false => (CACHES_OF_AN_ARRAY, PART_OF_MEMORY),
+    };
     let beyond_caches = system.last_level_bytes(threads).saturating_mul(caches);
-    length_of(beyond_caches.max(SMALLEST_ARRAY).min(memory / PART_OF_MEMORY), threads)
+    length_of(beyond_caches.max(SMALLEST_ARRAY).min(memory / part), threads)
 }
 
 /// The length of each thread's arrays in the last-level cache, of which there are three; 0 where no cache is known.
@@ -200,7 +211,7 @@ mod tests {
         assert_eq!([1, 2, 16].map(|threads| total(threads, &system)), [128 << 20, 256 << 20, 256 << 20]);
         assert_eq!(8 * array_length(2, &system, true), 128 << 20, "half as much for a quick report");
         system.memory_bytes = Some(1 << 30);
-        assert!(total(16, &system) <= (1 << 30) / 24 + 16 * 4 * 64);
+        assert!(total(16, &system) <= (1 << 30) / 12 + 16 * 4 * 64);
         system.cgroup_memory_bytes = Some(0);
         assert_eq!(array_length(16, &system, false), 0);
         let in_cache = |threads: usize, system: &System| threads * length_in_cache(threads, system) * 4 * 3;
@@ -225,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_peak_is_what_was_sustained_at_the_best_undisturbed_moments() {
-        let [limit, ..] = Limit::of_arrays("", 1_000, 1);
+        let [limit, ..] = Limit::of_arrays("", (1_000, false), 1);
         let samples_ns = vec![500.0, 2_000.0, 2_100.0, 2_200.0, 3_000.0, 4_000.0, 5_000.0, 5_000.0, 9_000.0];
         let disturbed: Vec<bool> = samples_ns.iter().map(|&ns| ns < 1_000.0).collect();
         let witnesses = Witnesses { disturbed, ..Witnesses::default() };

@@ -2,8 +2,8 @@
 //!
 //! A shared machine is not equally fast from one minute to the next, and where the operands of a kernel come to lie
 //! decides on its speed as well. So no subject gets all its samples in a row: a round visits each of them for a moment,
-//! with operands made anew, and rounds are repeated while there is time. All samples are kept, and the median is over
-//! all rounds.
+//! with operands made anew, and rounds are repeated while there is time. Only what works on memory alone may keep its
+//! arrays. All samples are kept, and the median is over all rounds.
 //!
 //! Probes and waiting threads stand witness to each sample ([`crate::bench::witness`]). Samples that they tell to be
 //! disturbed are kept, but do not count: a visit takes others until it has enough that do, as far as its patience goes,

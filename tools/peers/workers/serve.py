@@ -24,7 +24,7 @@ that was fitted, with its "epochs". Only the epoch or the fit itself is timed. T
 
 Another process, called `probe`, answers
 
-    hello                           {"quiet": 0.85, "waiting": 0.02}; a sample is disturbed where a probe beside it got
+    hello                           {"quiet": 0.75, "waiting": 0.02}; a sample is disturbed where a probe beside it got
                                     a smaller share of the best, or where a larger share of the CPUs' time was others'
     probe                           {"fma": 200.1, "copy": 20.1}; GFLOP/s and GB/s just now
 
