@@ -94,7 +94,9 @@ def judge_anew(report: dict, multiply_adds: float, copies: float) -> dict:
     for row in report["kernels"]:
         seen = row["witnesses"]
         shares = zip(seen["arithmetic"], seen["memory"], seen["waiting"])
-        seen["disturbed"] = [adds < multiply_adds or copy < copies or waiting > WAITING for adds, copy, waiting in shares]
+        seen["disturbed"] = [
+            adds < multiply_adds or copy < copies or waiting > WAITING for adds, copy, waiting in shares
+        ]
     return report
 
 

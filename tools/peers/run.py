@@ -15,8 +15,8 @@ gemm in f32, MKL and oneDNN (through PyTorch) in bf16. A sweep of small and odd 
 of the Keras example "Using the Forward-Forward Algorithm for Image Classification": ffwd, and the same algorithm in
 TensorFlow (with Keras) and in PyTorch. Time to accuracy: presets of ffwd, whose fields ffwd tells, and the same
 mini-batches in PyTorch, epoch after epoch to the end; test images are predicted after each epoch, outside the clock, to
-see when an accuracy is reached. Estimators in Python: ffwd's package, which is built from tools/python, and scikit-learn's
-`MLPClassifier`, each fitted and then tested.
+see when an accuracy is reached. Estimators in Python: ffwd's package, which is built from tools/python, and
+scikit-learn's `MLPClassifier`, each fitted and then tested.
 
 Each library runs in a process of its own with as many threads as this process has CPUs, and otherwise as it comes:
 variables that would set it otherwise are kept from it. Operands are uniform in +-1 and made before the clock starts; a

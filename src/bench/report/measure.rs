@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::machine::{self, Waiting};
 use crate::tier::Tier;
 
-/// At least four rounds, and about two minutes and a half where there are many kernels; a disturbed machine takes twice
-/// as long at most. A neighbour that comes and goes every few seconds is waited for.
+/// At least four rounds, and about two minutes and a half where these are over by then; what was disturbed is taken
+/// again for as long at most. A neighbour that comes and goes every few seconds is waited for.
 const FULL: Plan = Plan {
     rounds: (4, 12),
     total: Duration::from_secs(150),
@@ -25,8 +25,8 @@ const FULL: Plan = Plan {
     retakes: Duration::from_secs(150),
 };
 
-/// Two rounds or three, and about a quarter of a minute. A disturbed machine takes half as long again. One with hundreds
-/// of megabytes of cache takes twice as long, because its limits of memory alone take a quarter of a minute.
+/// Two rounds or three, and about a quarter of a minute. A disturbed machine takes half as long again. One with
+/// hundreds of megabytes of cache takes twice as long, because its limits of memory alone take a quarter of a minute.
 const QUICK: Plan = Plan {
     rounds: (2, 3),
     total: Duration::from_secs(15),

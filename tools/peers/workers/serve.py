@@ -13,8 +13,9 @@ A worker is a process that holds one library. It reads one command a line and an
 
 What stands in brackets is JSON. A run of a small product is the mean of as many as take 10 ms. An epoch of `epochs`
 begins with the stored state every time and is answered with its "loss" besides, the mean of the layers' mean losses. An
-epoch of `accuracy` goes on from the one before, and is answered with the "accuracy" on the test images after it, as is an estimator
-that was fitted, with its "epochs". Only the epoch or the fit itself is timed. Three commands are for ffwd's worker alone:
+epoch of `accuracy` goes on from the one before, and is answered with the "accuracy" on the test images after it, as is
+an estimator that was fitted, with its "epochs". Only the epoch or the fit itself is timed. Three commands are for
+ffwd's worker alone:
 
     data SPEC                       {"directory": "/d", "name": "mnist", "sha256": "ab12"}; finds what
                                     `fast-train --data` takes
@@ -24,8 +25,9 @@ that was fitted, with its "epochs". Only the epoch or the fit itself is timed. T
 
 Another process, called `probe`, answers
 
-    hello                           {"quiet": 0.75, "waiting": 0.02}; a sample is disturbed where a probe beside it got
-                                    a smaller share of the best, or where a larger share of the CPUs' time was others'
+    hello                           {"quiet": {"fma": 0.75, "copy": 0.5}, "waiting": 0.02}; a sample is disturbed where
+                                    a probe beside it got a smaller share of its best, or where a larger share of the
+                                    CPUs' time was others'
     probe                           {"fma": 200.1, "copy": 20.1}; GFLOP/s and GB/s just now
 
 What goes wrong is answered as {"error": "one line"}. Preparing anew drops what was prepared before.
