@@ -81,16 +81,17 @@ fn compare(isa: Isa, input: &Input<'_>, parameters: &Parameters, what: &str) {
         let dropout = Dropout::new(0.3, 77);
         uses.extend([(Use::ManySteps, None), (Use::OneStep, None), (Use::OneStep, Some(dropout))]);
     }
-    for (recipe_name, recipe) in recipes() {
+    let compare_uses = |recipe_name: &str, recipe: &Recipe| {
         for &wanted in &uses {
-            let plain = outcome(&Reference::new(isa), &recipe, input, parameters, wanted);
+            let plain = outcome(&Reference::new(isa), recipe, input, parameters, wanted);
             for (name, fused) in common::fused(isa) {
-                let found = outcome(&fused, &recipe, input, parameters, wanted);
+                let found = outcome(&fused, recipe, input, parameters, wanted);
                 let what = format!("{name}, {recipe_name}, {wanted:?}, {what}");
                 compare_outcomes(&found, &plain, recipe.loss.name.is_of_pairs(), &what);
             }
         }
-    }
+    };
+    common::on_threads(1, || recipes().iter().for_each(|(name, recipe)| compare_uses(name, recipe)));
 }
 
 /// What rounding is relative to where the loss is of pairs: the two rows of a pair cancel, and what they come to is up
@@ -234,12 +235,12 @@ fn compare_steps(
     input: &Input<'_>,
     start: &Parameters,
     steps: usize,
-    change: impl Fn(usize, &mut Parameters),
+    change: impl Fn(usize, &mut Parameters) + Sync,
 ) {
-    for (recipe_name, recipe) in recipes() {
+    let compare_forms = |recipe_name: &str, recipe: &Recipe| {
         for (name, fused) in common::fused(isa) {
             let (k, u) = (start.k, start.u);
-            let (mut fused, mut plain) = (fused.layer(&recipe, k, u), Reference::new(isa).layer(&recipe, k, u));
+            let (mut fused, mut plain) = (fused.layer(recipe, k, u), Reference::new(isa).layer(recipe, k, u));
             fused.begin(input, Use::ManySteps);
             plain.begin(input, Use::ManySteps);
             let mut parameters = start.clone();
@@ -268,7 +269,8 @@ fn compare_steps(
                 }
             }
         }
-    }
+    };
+    common::on_threads(1, || recipes().iter().for_each(|(name, recipe)| compare_forms(name, recipe)));
 }
 
 /// Two units in three go off at step 2; half of these come back by their bias at 5, the others by one weight at 8; all

@@ -151,8 +151,7 @@ fn the_same_bits_on_any_number_of_threads() {
         let config = common::config(fields);
         for (name, isa, tier) in units() {
             let train = |threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| {
+                common::on_threads(threads, || {
                     let network = Network::new(rows, cols, 10, &config.layers, config.initial(), config.seed);
                     let state = TrainingState::new(network, &config);
                     let backend = Fused::in_bf16(isa, tier);

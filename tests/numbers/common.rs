@@ -36,6 +36,12 @@ pub fn backends() -> Vec<(String, Box<dyn Backend>)> {
     backends
 }
 
+/// Does `work` in a pool of `threads` threads. Where their number does not matter one is fastest: tests share the CPUs
+/// already, and small work costs less than waking another thread for it.
+pub fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool").install(work)
+}
+
 /// The Keras example's configuration, or that of the preset that `fields` name, with some fields replaced.
 pub fn config(fields: &str) -> Config {
     let mut table: toml::Table = fields.parse().expect("TOML");

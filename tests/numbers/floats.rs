@@ -47,8 +47,7 @@ fn train(backend: &dyn Backend, recipe: &str, factor: f32, threads: usize) -> Ou
     let (floats, unit) = (Floats { values: &values, of_sample: OF_SAMPLE, unit: 1.5 * factor }, 1.5 * factor);
     let network = Network::of_floats((OF_SAMPLE, unit), CLASSES, &config.layers, config.initial(), 5);
     let set = TrainingSet { pixels: Pixels::Floats(floats), labels: &labels };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    pool.install(|| {
+    common::on_threads(threads, || {
         let mut trainer = Trainer::new(TrainingState::new(network, &config), &config, backend, set);
         let reports = (0..2).map(|_| trainer.epoch(&false.into()).unwrap()).collect();
         let network = trainer.into_state().into_result();

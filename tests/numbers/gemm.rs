@@ -176,9 +176,8 @@ fn the_same_bits_on_any_number_of_threads() {
             let a = Operand::random(m, k, layout, rng);
             let b = Operand::random(k, n, Layout::Rows, rng);
             let bits = |threads: usize| -> Vec<u32> {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let mut c = vec![0.0; m * n];
-                pool.install(|| product(isa, a.view(), b.view(), MatrixMut::new(&mut c, m, n)));
+                common::on_threads(threads, || product(isa, a.view(), b.view(), MatrixMut::new(&mut c, m, n)));
                 c.iter().map(|c| c.to_bits()).collect()
             };
             let alone = bits(1);

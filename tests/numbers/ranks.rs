@@ -18,8 +18,7 @@ type Outcome = (String, Vec<EpochReport>, usize);
 fn run(backend: &dyn Backend, ranks: &Ranks, count: usize, config: &Config, set: (&[u8], &[u8])) -> Outcome {
     let (pixels, labels) = set;
     let set = TrainingSet { pixels: pixels.into(), labels };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap();
-    pool.install(|| {
+    common::on_threads(count, || {
         let network = Network::new(SIZE.0, SIZE.1, 10, &config.layers, config.initial(), config.seed);
         let state = TrainingState::new(network, config);
         let mut trainer = Trainer::new(state, config, backend, set).with_ranks(ranks.clone());

@@ -14,8 +14,7 @@ fn run(backend: &dyn Backend, threads: usize, fields: &str) -> (String, Vec<f32>
     let pixels = common::images(n, rows * cols, rng);
     let labels = common::labels(n, 10, rng);
     let config = common::config(fields);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    pool.install(|| {
+    common::on_threads(threads, || {
         let network = Network::new(rows, cols, 10, &config.layers, config.initial(), config.seed);
         let set = TrainingSet { pixels: (&pixels).into(), labels: &labels };
         let mut trainer = Trainer::new(TrainingState::new(network, &config), &config, backend, set);
