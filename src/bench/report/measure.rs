@@ -14,12 +14,13 @@ use crate::error::Result;
 use crate::machine::{self, Waiting};
 use crate::tier::Tier;
 
-/// At least four rounds, and about two minutes and a half where these are over by then; what was disturbed is taken
-/// again for as long at most. A neighbour that comes and goes every few seconds is waited for.
+/// Many short visits: the samples of one agree, and those of the next, whose operands lie elsewhere, do not. At least
+/// six rounds, and about four minutes where these are over by then; what was disturbed is taken again for two minutes
+/// and a half at most. A neighbour that comes and goes every few seconds is waited for.
 const FULL: Plan = Plan {
-    rounds: (4, 12),
-    total: Duration::from_secs(150),
-    visit: Duration::from_millis(200),
+    rounds: (6, 12),
+    total: Duration::from_secs(240),
+    visit: Duration::from_millis(100),
     samples: 2,
     patience: Duration::from_secs(4),
     retakes: Duration::from_secs(150),

@@ -26,11 +26,8 @@ const CACHES_OF_AN_ARRAY: u64 = 4;
 /// caches, over two times.
 const CACHES_OF_A_QUICK_ARRAY: u64 = 2;
 
-/// An array takes at most this part of the memory; there are three at a time.
-const PART_OF_MEMORY: u64 = 12;
-
-/// The same in a quick report, which keeps three for one thread and three for all of them.
-const PART_OF_MEMORY_QUICKLY: u64 = 24;
+/// An array takes at most this part of the memory: three are kept for one thread and three for all of them.
+const PART_OF_MEMORY: u64 = 24;
 
 /// Rounds of tile products in one run: 1 ms of `vdpbf16ps`, which does 512 multiply-adds a round in 8 cycles, and about
 /// 12 ms of AMX, which does 32,768 in 64.
@@ -53,8 +50,9 @@ pub(super) struct Limit {
 /// The arrays of all threads.
 struct ArraysOfThreads {
     length: usize,
-    /// Whether they are kept from visit to visit: a host takes seconds to hand out gigabytes to a guest, and does so
-    /// again for what was given back. Otherwise each visit has its own.
+    /// Whether they are kept from visit to visit, as those in memory are: a host takes seconds to hand out gigabytes to
+    /// a guest, and does so again for what was given back, and so many pages are alike wherever they lie. Otherwise each
+    /// visit has its own.
     are_kept: bool,
     made: Mutex<Option<Vec<Mutex<Arrays>>>>,
 }
@@ -153,7 +151,7 @@ fn thread_counts(threads: usize) -> Vec<usize> {
 pub(super) fn limits(threads: usize, system: &System, quick: bool) -> Vec<Limit> {
     let units = Tier::new(Isa::best()).tile_units_in_use();
     let on = |threads| {
-        let memory = Limit::of_arrays("", (array_length(threads, system, quick), quick), threads);
+        let memory = Limit::of_arrays("", (array_length(threads, system, quick), true), threads);
         let in_cache = length_in_cache(threads, system);
         let cache = (in_cache > 0).then(|| Limit::of_arrays(IN_CACHE, (in_cache, false), threads));
         let registers = Isa::available().into_iter().map(move |isa| Limit::fma(isa, threads));
@@ -178,12 +176,9 @@ fn tile_row(unit: &str, threads: usize, work: u64) -> Peak {
 /// The length of each thread's arrays in memory, a multiple of [`MAX_LANES`].
 fn array_length(threads: usize, system: &System, quick: bool) -> usize {
     let memory = [system.memory_bytes, system.cgroup_memory_bytes].into_iter().flatten().min().unwrap_or(u64::MAX);
-    let (caches, part) = match quick {
-        true => (CACHES_OF_A_QUICK_ARRAY, PART_OF_MEMORY_QUICKLY),
-        false => (CACHES_OF_AN_ARRAY, PART_OF_MEMORY),
-    };
+    let caches = if quick { CACHES_OF_A_QUICK_ARRAY } else { CACHES_OF_AN_ARRAY };
     let beyond_caches = system.last_level_bytes(threads).saturating_mul(caches);
-    length_of(beyond_caches.max(SMALLEST_ARRAY).min(memory / part), threads)
+    length_of(beyond_caches.max(SMALLEST_ARRAY).min(memory / PART_OF_MEMORY), threads)
 }
 
 /// The length of each thread's arrays in the last-level cache, of which there are three; 0 where no cache is known.
@@ -211,7 +206,7 @@ mod tests {
         assert_eq!([1, 2, 16].map(|threads| total(threads, &system)), [128 << 20, 256 << 20, 256 << 20]);
         assert_eq!(8 * array_length(2, &system, true), 128 << 20, "half as much for a quick report");
         system.memory_bytes = Some(1 << 30);
-        assert!(total(16, &system) <= (1 << 30) / 12 + 16 * 4 * 64);
+        assert!(total(16, &system) <= (1 << 30) / PART_OF_MEMORY + 16 * 4 * 64);
         system.cgroup_memory_bytes = Some(0);
         assert_eq!(array_length(16, &system, false), 0);
         let in_cache = |threads: usize, system: &System| threads * length_in_cache(threads, system) * 4 * 3;

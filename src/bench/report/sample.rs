@@ -133,14 +133,13 @@ impl Timer<'_> {
             // The copy of the probe has pushed the operands out of the caches. One run brings them back, and takes
             // little time where a sample has more runs than a visit has samples.
             (0..u32::from(runs > SAMPLES_OF_A_VISIT)).for_each(|_| run());
+            let executed = executed::multiply_adds();
             let ((), time, seen) = self.witness.watch_behind(before, || (0..runs).for_each(|_| run()));
+            self.raw.executed = (executed::multiply_adds() - executed) / u64::from(runs);
             self.raw.samples.push((time.as_secs_f64() * 1e9 / f64::from(runs), seen));
             quiet += usize::from(!self.witness.is_disturbed(&seen));
             taken += 1;
         }
-        let executed = executed::multiply_adds();
-        run();
-        self.raw.executed = executed::multiply_adds() - executed;
     }
 }
 
