@@ -91,7 +91,7 @@ fn compare(isa: Isa, input: &Input<'_>, parameters: &Parameters, what: &str) {
             }
         }
     };
-    common::on_threads(1, || recipes().iter().for_each(|(name, recipe)| compare_uses(name, recipe)));
+    common::piecemeal(|| recipes().iter().for_each(|(name, recipe)| compare_uses(name, recipe)));
 }
 
 /// What rounding is relative to where the loss is of pairs: the two rows of a pair cancel, and what they come to is up
@@ -270,7 +270,7 @@ fn compare_steps(
             }
         }
     };
-    common::on_threads(1, || recipes().iter().for_each(|(name, recipe)| compare_forms(name, recipe)));
+    common::piecemeal(|| recipes().iter().for_each(|(name, recipe)| compare_forms(name, recipe)));
 }
 
 /// Two units in three go off at step 2; half of these come back by their bias at 5, the others by one weight at 8; all

@@ -36,10 +36,16 @@ pub fn backends() -> Vec<(String, Box<dyn Backend>)> {
     backends
 }
 
-/// Does `work` in a pool of `threads` threads. Where their number does not matter one is fastest: tests share the CPUs
-/// already, and small work costs less than waking another thread for it.
+/// Does `work` in a pool of `threads` threads.
 pub fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool").install(work)
+}
+
+/// Does `work` that consists of many small pieces, in a pool of one thread where `RAYON_NUM_THREADS` asks for no other
+/// number: tests share the CPUs already, and waking another thread takes longer than a piece.
+pub fn piecemeal<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
+    on_threads(wanted.unwrap_or(1), work)
 }
 
 /// The Keras example's configuration, or that of the preset that `fields` name, with some fields replaced.

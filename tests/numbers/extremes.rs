@@ -125,15 +125,15 @@ fn check(layers: &str) {
 
 #[test]
 fn data_at_its_ends() {
-    common::on_threads(1, || check("[19, 8]"));
+    common::piecemeal(|| check("[19, 8]"));
 }
 
 #[test]
 fn layers_of_one_unit() {
-    common::on_threads(1, || check("[1, 1]"));
+    common::piecemeal(|| check("[1, 1]"));
 }
 
 #[test]
 fn a_single_layer() {
-    common::on_threads(1, || check("[1]"));
+    common::piecemeal(|| check("[1]"));
 }

@@ -238,13 +238,12 @@ fn single_rows() {
 #[test]
 fn a_workspace_grows_once() {
     // On one thread, because which of several threads packs a block, and so whose memory grows, may change.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     for isa in common::isas() {
         let workspace = &mut Workspace::new();
-        pool.install(|| check(isa, (300, 200, 100), PLAIN, NN, workspace));
+        common::on_threads(1, || check(isa, (300, 200, 100), PLAIN, NN, workspace));
         let grown = workspace.capacity();
         for shape in [(300, 200, 100), (30, 200, 100), (300, 20, 100), (300, 200, 10)] {
-            pool.install(|| check(isa, shape, PLAIN, NN, workspace));
+            common::on_threads(1, || check(isa, shape, PLAIN, NN, workspace));
             assert_eq!(workspace.capacity(), grown, "{isa}: {shape:?}");
         }
     }

@@ -7,10 +7,10 @@ use ffwd::network::Network;
 use ffwd::predict;
 use ffwd::train::{Trainer, TrainingSet, TrainingState};
 
-/// Weights and predictions of a short run on `threads` threads.
-fn run(backend: &dyn Backend, threads: usize, fields: &str) -> (String, Vec<f32>) {
+/// Weights and predictions of a short run on `threads` threads, with `n` samples.
+fn run(backend: &dyn Backend, threads: usize, n: usize, fields: &str) -> (String, Vec<f32>) {
     let rng = &mut common::rng(7);
-    let (n, rows, cols) = (700, 9, 11);
+    let (rows, cols) = (9, 11);
     let pixels = common::images(n, rows * cols, rng);
     let labels = common::labels(n, 10, rng);
     let config = common::config(fields);
@@ -29,10 +29,14 @@ fn run(backend: &dyn Backend, threads: usize, fields: &str) -> (String, Vec<f32>
 }
 
 fn check(fields: &str) {
+    check_samples(700, fields);
+}
+
+fn check_samples(n: usize, fields: &str) {
     for (name, backend) in common::backends() {
-        let alone = run(&*backend, 1, fields);
+        let alone = run(&*backend, 1, n, fields);
         for threads in [2, 3, 4, 7] {
-            assert_eq!(run(&*backend, threads, fields), alone, "{name} with {threads} threads");
+            assert_eq!(run(&*backend, threads, n, fields), alone, "{name} with {threads} threads");
         }
     }
 }
@@ -40,6 +44,12 @@ fn check(fields: &str) {
 #[test]
 fn the_whole_set_as_one_batch() {
     check("layers = [70, 33]\ninner_steps = 3");
+}
+
+/// In f32, 8,192 samples are 32 parts of one strip each, and more than that parts of two.
+#[test]
+fn parts_of_several_strips() {
+    check_samples(8_500, "layers = [5, 3]\ninner_steps = 2");
 }
 
 /// Large steps switch units off, so that later steps leave them out.
