@@ -4,7 +4,7 @@
 /// Returns what the allocator holds of freed memory, where it can be asked to.
 ///
 /// The steps of a layer free hundreds of megabytes in pieces into which the next layer's do not fit; without this they
-/// would stay part of the process, and its peak memory would be a quarter higher.
+/// would stay part of the process, and its peak memory would be higher.
 pub(crate) fn release_freed() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `malloc_trim` may be called at any time from any thread.

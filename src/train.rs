@@ -382,7 +382,7 @@ impl<'a> Trainer<'a> {
             tally.activations += (rows * parameters.u) as u64;
             if wanted == Use::ManySteps {
                 layer.backend.end();
-                if size_of::<f32>() * rows * parameters.u >= WORTH_RELEASING {
+                if size_of::<f32>() * rows * parameters.k.max(parameters.u) >= WORTH_RELEASING {
                     memory::release_freed();
                 }
             }
@@ -391,9 +391,9 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Bytes of a layer's activations from which the memory that it frees is given back after it. What is given back costs
-/// a page fault for every 4 KB that the next layer takes; of batches that are smaller than this, the peak of memory is
-/// the same without.
+/// Bytes of a layer's inputs or outputs, whichever are more, from which the memory that it frees is given back after it.
+/// What is given back costs a page fault for every 4 KB that the next layer takes; without, the peak of memory is higher
+/// by about as much as these bytes.
 const WORTH_RELEASING: usize = 64 << 20;
 
 /// When an epoch began, and what its rank had waited for others by then.
