@@ -60,5 +60,5 @@ def place_program() -> None:
     placed = SCRIPTS / program.name
     shutil.copy2(program, placed)
     if os.name == "posix" and shutil.which("strip"):
-        # Line tables are larger than the program.
+        # Nobody debugs what pip has installed.
         subprocess.run(["strip", str(placed)], check=True)

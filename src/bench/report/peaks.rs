@@ -50,9 +50,8 @@ pub(super) struct Limit {
 /// The arrays of all threads.
 struct ArraysOfThreads {
     length: usize,
-    /// Whether they are kept from visit to visit, as those in memory are: a host takes seconds to hand out gigabytes to
-    /// a guest, and does so again for what was given back, and so many pages are alike wherever they lie. Otherwise each
-    /// visit has its own.
+    /// Whether they are kept from visit to visit. Those in memory are: a host takes seconds to hand out gigabytes to a
+    /// guest, and again for what was given back, and where so many pages lie matters little.
     are_kept: bool,
     made: Mutex<Option<Vec<Mutex<Arrays>>>>,
 }

@@ -456,7 +456,7 @@ pub struct InfoArguments {
 
 #[derive(Args)]
 pub struct BenchArguments {
-    /// Take fewer samples of smaller shapes: a minute instead of some 3 to 9
+    /// Take fewer samples of smaller shapes: a minute instead of some 4 to 8
     #[arg(long)]
     pub quick: bool,
     /// How to print the report

@@ -18,7 +18,7 @@ def bench(*, quick: bool = False, n_jobs: Optional[int] = None) -> dict[str, Any
     Parameters
     ----------
     quick : bool, default=False
-        A report that takes a minute, of small sizes, in place of 3 to 9 minutes.
+        A report that takes a minute, of small sizes, in place of 4 to 8 minutes.
     n_jobs : int, optional
         Threads; by default one for every CPU that the process may use.
 
