@@ -60,5 +60,5 @@ def place_program() -> None:
     placed = SCRIPTS / program.name
     shutil.copy2(program, placed)
     if os.name == "posix" and shutil.which("strip"):
-        # Nobody debugs what pip has installed.
+        # Its symbols are for those who debug it.
         subprocess.run(["strip", str(placed)], check=True)
