@@ -49,12 +49,13 @@ impl<'a> Group<'a> {
         Self { group, name: name.to_owned(), witness: Witness::new(), seen: Vec::new() }
     }
 
-    /// Benches `sample`, which criterion calls once for each sample.
-    pub fn bench(&mut self, id: BenchmarkId, throughput: Throughput, mut sample: impl FnMut(&mut Bencher<'_>)) {
+    /// Benches `sample`, which criterion calls once for each sample, on a thread of the pool as in training: a caller
+    /// outside would be one thread more than there are CPUs, and all would wait for them in turn.
+    pub fn bench(&mut self, id: BenchmarkId, throughput: Throughput, mut sample: impl FnMut(&mut Bencher<'_>) + Send) {
         let Self { group, name, witness, seen } = self;
         let uses_memory = name != PEAK;
         group.throughput(throughput).bench_function(id, |bencher| {
-            let ((), _, what) = witness.watch(uses_memory, || sample(bencher));
+            let ((), _, what) = rayon::scope(|_| witness.watch(uses_memory, || sample(bencher)));
             seen.push(what);
         });
     }
