@@ -12,10 +12,14 @@ use super::matrix::Matrix;
 /// Lanes and steps that are transposed at a time in registers.
 const SQUARE: usize = 4;
 
-/// Steps that are copied for one micro-panel before the next micro-panel's turn: 8 rows of 512 floats stay in L1 until
-/// all micro-panels have taken their part. If single steps were copied, writes to micro-panels that are a multiple of 4
+/// Steps that are transposed for one square of lanes before the next square's turn: 256 steps of a micro-panel of 14 lanes
+/// are 14 KB and stay in L1 until all its squares are written.
+const RUN: usize = 256;
+
+/// Steps that are copied for one micro-panel before the next micro-panel's turn: 16 rows of 512 floats are 32 KB and stay
+/// in L1 until all micro-panels have taken their part. If single steps were copied, writes to micro-panels that are a multiple of 4
 /// KB apart would evict each other from L1.
-const GROUP: usize = 8;
+const GROUP: usize = 16;
 
 /// Packs `from`, lanes x steps, into micro-panels of `width` lanes; `to` holds lanes (rounded up to `width`) x steps.
 ///
@@ -70,15 +74,18 @@ fn pack_along_lanes(from: Matrix<'_>, width: usize, to: &mut [f32]) {
 fn pack_transposed(from: Matrix<'_>, width: usize, to: &mut [f32]) {
     let steps = from.columns();
     let whole = steps - steps % SQUARE;
-    for group in 0..width.div_ceil(SQUARE) {
-        let lane = (group * SQUARE).min(width - SQUARE);
-        let [a, b, c, d] = std::array::from_fn(|i| from.from(lane + i, 0)[..whole].as_chunks::<SQUARE>().0);
-        // All of one length, so that none of them is checked in the loop.
-        let rows = a.iter().zip(b).zip(c).zip(d);
-        for ((((a, b), c), d), to) in rows.zip(to.chunks_exact_mut(SQUARE * width)) {
-            let square = f32x4::transpose([*a, *b, *c, *d].map(f32x4::new));
-            for (line, to) in square.into_iter().zip(to.chunks_exact_mut(width)) {
-                to[lane..][..SQUARE].copy_from_slice(&line.to_array());
+    for (run, to) in cuts(whole, RUN).zip(to.chunks_mut(RUN * width)) {
+        for group in 0..width.div_ceil(SQUARE) {
+            let lane = (group * SQUARE).min(width - SQUARE);
+            let row = |i| from.from(lane + i, run.start)[..run.len()].as_chunks::<SQUARE>().0;
+            let [a, b, c, d] = std::array::from_fn(row);
+            // All of one length, so that none of them is checked in the loop.
+            let rows = a.iter().zip(b).zip(c).zip(d);
+            for ((((a, b), c), d), to) in rows.zip(to.chunks_exact_mut(SQUARE * width)) {
+                let square = f32x4::transpose([*a, *b, *c, *d].map(f32x4::new));
+                for (line, to) in square.into_iter().zip(to.chunks_exact_mut(width)) {
+                    to[lane..][..SQUARE].copy_from_slice(&line.to_array());
+                }
             }
         }
     }
@@ -117,7 +124,7 @@ mod tests {
     fn every_value_is_where_the_micro_kernel_reads_it() {
         for width in [1, 3, 4, 6, 14, 16, 32] {
             for lanes in [0, 1, width - 1, width, width + 1, 2 * width + 3] {
-                for steps in [0, 1, 3, 4, 5, 11] {
+                for steps in [0, 1, 3, 4, 5, 11, 2 * RUN + 7] {
                     check(width, (lanes, steps), (steps, 1));
                     check(width, (lanes, steps), (1, lanes));
                     check(width, (lanes, steps), (2 * steps + 1, 2));
