@@ -177,7 +177,8 @@ impl<const R: usize> Kernel for Tile<'_, R> {
     fn run<S: Simd>(self, simd: S) {
         let Self { a, b, scale, mut c } = self;
         let stride = b.row_stride();
-        let tile = micro_kernel::<S, R>(simd, a, b.from(0, 0).chunks(stride), stride);
+        let tile = [simd.splat(0.0); R];
+        let tile = micro_kernel::<S, R, R>(simd, a, b.from(0, 0).chunks(stride), stride, tile);
         if c.columns() == S::LANES {
             return write_tile(simd, &tile, scale, &mut c);
         }

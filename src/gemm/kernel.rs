@@ -4,6 +4,8 @@
 //! registers; edges, `alpha`, `beta` and C do not concern it. Micro-panels are zero beyond the edges of A and B, and
 //! the part of a tile that lies beyond the edges of C is left out when the tile is written.
 
+use std::ops::Range;
+
 use super::Scale;
 use super::matrix::MatrixMut;
 use super::prefetch::Prefetch;
@@ -17,8 +19,40 @@ const STEPS_AHEAD: usize = 16;
 /// The largest MR x NR of any instruction set.
 const MAX_TILE: usize = 14 * 32;
 
+/// Cache lines of C that are asked for at once. A core waits for some 16 lines at a time, and some are those of the
+/// micro-panels.
+const LINES_AT_ONCE: usize = 12;
+
+/// The fewest steps of a part: with so many, going from one part to the next takes less than 2% of the time of its
+/// multiply-adds.
+const STEPS_OF_A_PART: usize = 100;
+
+/// A part of the work on a tile, at whose beginning some lines of C are asked for, and a share of the next block of A.
+#[derive(Clone, Copy)]
+struct Part {
+    /// Steps; the last part of a tile may have fewer.
+    steps: usize,
+    /// Rows of C whose lines are asked for; together, the parts ask for all.
+    rows: usize,
+}
+
+impl Part {
+    /// The parts of a tile of MR rows and NR columns.
+    fn new<S: Simd, const MR: usize>(steps: usize) -> Self {
+        let parts = parts::<S, MR>(steps);
+        Self { steps: steps.div_ceil(parts), rows: MR.div_ceil(parts) }
+    }
+}
+
+/// The number of parts in which a tile of MR rows, NR columns and so many steps is computed.
+pub(super) fn parts<S: Simd, const MR: usize>(steps: usize) -> usize {
+    // A row that does not begin at the start of a cache line ends in one line more.
+    let lines = MR * (S::LANES / LINE + 1);
+    lines.div_ceil(LINES_AT_ONCE).min(steps / STEPS_OF_A_PART).max(1)
+}
+
 /// `c = alpha A B + beta c` for `a` in micro-panels of `steps` x MR and `b` in micro-panels of `steps` x NR. These
-/// are loops 2 and 1; before each tile, a share of `next` is prefetched.
+/// are loops 2 and 1; with each of the [`parts`] of a tile, a share of `next` is prefetched.
 #[inline(always)]
 pub(super) fn macro_kernel<S: Simd, const MR: usize>(
     simd: S,
@@ -30,32 +64,61 @@ pub(super) fn macro_kernel<S: Simd, const MR: usize>(
     mut next: Prefetch<'_>,
 ) {
     let (m, n) = (c.rows(), c.columns());
+    let part = Part::new::<S, MR>(steps);
     // Loop 2, jr: a micro-panel of B.
     for (b, j) in b.chunks_exact(S::LANES * steps).zip((0..n).step_by(S::LANES)) {
         // Loop 1, ir: a micro-panel of A.
         for (a, i) in a.chunks_exact(MR * steps).zip((0..m).step_by(MR)) {
-            let mut c = c.block(i..m.min(i + MR), j..n.min(j + S::LANES));
-            prefetch_tile(simd, &mut c);
-            next.advance(simd);
-            let tile = micro_kernel::<S, MR>(simd, a, b.chunks_exact(S::LANES), S::LANES);
-            if c.rows() == MR && c.columns() == S::LANES {
-                write_tile(simd, &tile, scale, &mut c);
-            } else {
-                write_edge(simd, &tile, scale, &mut c);
+            let c = c.block(i..m.min(i + MR), j..n.min(j + S::LANES));
+            // The last rows take the smallest tile that holds them.
+            match c.rows() {
+                ..=4 if MR > 4 => add_tile::<S, MR, 4>(simd, a, b, part, scale, c, &mut next),
+                ..=8 if MR > 8 => add_tile::<S, MR, 8>(simd, a, b, part, scale, c, &mut next),
+                _ => add_tile::<S, MR, MR>(simd, a, b, part, scale, c, &mut next),
             }
         }
     }
 }
 
-/// The product of a micro-panel of A, steps x MR, and one of B: rows of NR floats or more, which lie `stride` apart.
+/// `c = alpha A B + beta c` for the first R rows, or fewer, of a tile.
 #[inline(always)]
-pub(super) fn micro_kernel<'b, S: Simd, const MR: usize>(
+fn add_tile<S: Simd, const MR: usize, const R: usize>(
+    simd: S,
+    mut a: &[f32],
+    mut b: &[f32],
+    part: Part,
+    scale: Scale,
+    mut c: MatrixMut<'_>,
+    next: &mut Prefetch<'_>,
+) {
+    let mut tile = [simd.splat(0.0); R];
+    let mut row = 0;
+    // Cut off one by one: an iterator over chunks divides to know their number, which takes 1% of the time of a tile.
+    while !a.is_empty() {
+        let (now_a, rest_of_a) = a.split_at(a.len().min(part.steps * MR));
+        let (now_b, rest_of_b) = b.split_at(b.len().min(part.steps * S::LANES));
+        prefetch_rows(simd, &mut c, row..row + part.rows);
+        next.advance(simd);
+        tile = micro_kernel::<S, MR, R>(simd, now_a, now_b.chunks_exact(S::LANES), S::LANES, tile);
+        (a, b, row) = (rest_of_a, rest_of_b, row + part.rows);
+    }
+    if R == MR && c.rows() == MR && c.columns() == S::LANES {
+        write_tile(simd, &tile, scale, &mut c);
+    } else {
+        write_edge(simd, &tile, scale, &mut c);
+    }
+}
+
+/// `tile` plus the product of the first R lanes of a micro-panel of A, steps x MR, and a micro-panel of B: rows of NR
+/// floats or more, which lie `stride` apart.
+#[inline(always)]
+pub(super) fn micro_kernel<'b, S: Simd, const MR: usize, const R: usize>(
     simd: S,
     a: &[f32],
     b: impl Iterator<Item = &'b [f32]>,
     stride: usize,
-) -> [S::Vector; MR] {
-    let mut tile = [simd.splat(0.0); MR];
+    mut tile: [S::Vector; R],
+) -> [S::Vector; R] {
     for (a, b) in a.as_chunks::<MR>().0.iter().zip(b) {
         // A micro-panel as narrow as a line fits L1. With AVX2, prefetching it made products 5% slower.
         if S::LANES > LINE {
@@ -73,14 +136,14 @@ pub(super) fn micro_kernel<'b, S: Simd, const MR: usize>(
     tile
 }
 
-/// Prefetches the tile of C that the micro-kernel's result goes to: its rows are far apart in memory, and the
+/// Prefetches those of `rows` that C has, to which the micro-kernel's result goes: they are far apart in memory, and the
 /// micro-kernel takes longer than a read from memory does.
 #[inline(always)]
-fn prefetch_tile<S: Simd>(simd: S, c: &mut MatrixMut<'_>) {
-    for i in 0..c.rows() {
+fn prefetch_rows<S: Simd>(simd: S, c: &mut MatrixMut<'_>, rows: Range<usize>) {
+    for i in rows.start..rows.end.min(c.rows()) {
         let row = c.row(i);
         row.chunks(LINE).for_each(|line| simd.prefetch(line));
-        // A row that does not begin at the start of a cache line ends in one line more.
+        // The line in which a row ends that does not begin at the start of one.
         simd.prefetch(&row[row.len() - 1..]);
     }
 }
@@ -107,10 +170,11 @@ pub(super) fn write_tile<S: Simd, const MR: usize>(
     }
 }
 
-/// Writes the part of a tile that lies inside C to `c`, at most MR x NR.
+/// Writes the part of a tile that lies inside C to `c`, which has at most as many rows and columns.
 #[inline(always)]
-fn write_edge<S: Simd, const MR: usize>(simd: S, tile: &[S::Vector; MR], scale: Scale, c: &mut MatrixMut<'_>) {
-    const { assert!(MR * S::LANES <= MAX_TILE) };
+fn write_edge<S: Simd, const R: usize>(simd: S, tile: &[S::Vector; R], scale: Scale, c: &mut MatrixMut<'_>) {
+    const { assert!(R * S::LANES <= MAX_TILE) };
+    // A copy, so that the tile itself stays in registers although the number of rows is not known.
     let mut rows = [0.0; MAX_TILE];
     for (to, &product) in rows.chunks_exact_mut(S::LANES).zip(tile) {
         simd.store(to, product);

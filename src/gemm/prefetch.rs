@@ -1,4 +1,5 @@
-//! Prefetching of the next block of A into L2: a few of its cache lines before every tile of the present block.
+//! Prefetching of the next block of A into L2: a few of its cache lines at a time, during every tile of the present
+//! block.
 
 use super::matrix::Matrix;
 use crate::simd::{LINE, Simd};
