@@ -4,11 +4,16 @@
 use std::ops::Range;
 
 use super::caches::Caches;
+use crate::simd::LINE;
 
-/// The most steps of a micro-panel. With so many, loading and storing a tile takes less than 1% of the time of its
-/// multiply-adds. A micro-panel of 16 columns of B has 32 KB and fits L1; one of 32 columns streams from L2 at 5 to 10
-/// bytes a cycle, where L2 delivers at least 32.
+/// The most steps of a micro-panel of up to a line of columns: it has 32 KB and fits L1.
 const KC: usize = 512;
+
+/// The most steps of a wider micro-panel, where the reduction is never split. One of 32 columns does not fit L1 with half
+/// as many either and streams from L2, at 5 to 10 bytes a cycle where L2 delivers at least 32. C, which comes from L3,
+/// is then read and written half as often. A thread that has a split packs B alone, and finds more of it in L2 where it
+/// packs fewer steps at a time.
+const KC_OF_WIDE_PANELS: usize = 1024;
 
 /// Tasks for each thread, each a block of C: with two, a thread that finishes early can take over work, while the
 /// blocks stay large.
@@ -64,15 +69,16 @@ impl Blocking {
     /// The blocking of a product of m x n with k > 0 steps, by a micro-kernel of mr x nr.
     pub fn new((m, k, n): (usize, usize, usize), (mr, nr): (usize, usize), caches: Caches) -> Self {
         let floats = |bytes: usize| bytes / size_of::<f32>();
-        let kc = steps_of_a_panel(k);
+        let kc = steps_of_a_panel(k, nr);
         // Packed A takes a quarter of L2. Micro-panels of B and tiles of C pass through the rest, in which the
         // prefetched part of the next block of A has to stay until it is packed.
         let mc = even_part(m.div_ceil(mr), floats(caches.l2 / 4) / kc / mr) * mr;
         let may_split = (1..=SPLIT_SIZE).contains(&(m * n));
         let splits = if may_split { (k / SPLIT_STEPS).clamp(1, MAX_SPLITS) } else { 1 };
         // Packed B takes twice L2, so that what the threads have packed is still close when their tasks read it, and at
-        // most a quarter of L3, because A and C pass through the rest. It has as many columns as leave room for one kc.
-        let b = floats((caches.l3 / 4).min(caches.l2 * 2));
+        // most a quarter of L3, because A and C pass through the rest. It has as many columns as leave room for one kc,
+        // and with a longer kc it takes twice as much, because A is packed again for each nc columns.
+        let b = floats((caches.l3 / 4).min(caches.l2 * 2 * kc.div_ceil(KC)));
         let nc = even_part(n.div_ceil(nr), b / kc / nr) * nr;
         // A thread that has a split packs and reads B alone and need not wait for others, so the least kb keeps B
         // closest.
@@ -86,10 +92,10 @@ impl Blocking {
     }
 }
 
-/// Steps of a micro-panel where the reduction has `k`: the terms of an element are added up in blocks of so many,
-/// whether B is packed or not.
-pub(super) fn steps_of_a_panel(k: usize) -> usize {
-    even_part(k, KC)
+/// Steps of a micro-panel of `nr` columns where the reduction has `k`: the terms of an element are added up in blocks
+/// of so many, whether B is packed or not.
+pub(super) fn steps_of_a_panel(k: usize, nr: usize) -> usize {
+    even_part(k, if nr > LINE && is_never_split(k) { KC_OF_WIDE_PANELS } else { KC })
 }
 
 /// Whether a reduction of `k` steps is one split whatever the shape of C.
@@ -156,8 +162,8 @@ mod tests {
                 let Blocking { mc, kc, kb, nc, splits } = Blocking::new((m, k, n), (mr, nr), caches);
                 assert!(mc % mr == 0 && nc % nr == 0 && kb % kc == 0 && mc * kc * kb * nc > 0);
                 assert!(mc < m + mr && kc <= k && nc < n + nr);
-                assert!(kc <= KC && mc * kc * 4 <= caches.l2 / 4);
-                assert!(kb * nc * 4 <= (caches.l2 * 2).min(caches.l3 / 4));
+                assert!(kc <= KC_OF_WIDE_PANELS && mc * kc * 4 <= caches.l2 / 4);
+                assert!(kb * nc * 4 <= (caches.l2 * 4).min(caches.l3 / 4));
                 assert!(splits == 1 || m * n * (splits - 1) * 4 <= 60 << 20 && k / kc >= splits);
             }
         }

@@ -64,7 +64,7 @@ pub(super) fn sgemm<S: Simd, const MR: usize>(
     memory: &[Mutex<Vec<f32>>],
 ) {
     let (m, k, n) = (a.rows(), a.columns(), b.columns());
-    let (tasks, kc) = (tasks((m.max(ROWS_THAT_TAKE_AS_LONG), k, n), memory.len()), steps_of_a_panel(k));
+    let (tasks, kc) = (tasks((m.max(ROWS_THAT_TAKE_AS_LONG), k, n), memory.len()), steps_of_a_panel(k, S::LANES));
     let length = if m == 1 { n.next_multiple_of(S::LANES) } else { kc * (MR + S::LANES) };
     let work = |mut c: MatrixMut<'_>, i, j| {
         let memory = &mut *of_this_thread(memory);
