@@ -177,7 +177,7 @@ impl Tiled for Sgemm<'_> {
             return scale_rows(scale.beta, c);
         }
         let caches = Caches::detected();
-        if direct::suits(a, b, (MR, S::LANES), caches) {
+        if direct::suits(a, b, (MR, S::LANES), caches, rayon::current_num_threads()) {
             return direct::sgemm::<S, MR>(simd, scale, a, b, c, workspace.of_threads());
         }
         let blocking = Blocking::new((m, k, n), (MR, S::LANES), caches);

@@ -9,10 +9,10 @@ use crate::simd::LINE;
 /// The most steps of a micro-panel of up to a line of columns: it has 32 KB and fits L1.
 const KC: usize = 512;
 
-/// The most steps of a wider micro-panel, where the reduction is never split. One of 32 columns does not fit L1 with half
-/// as many either and streams from L2, at 5 to 10 bytes a cycle where L2 delivers at least 32. C, which comes from L3,
-/// is then read and written half as often. A thread that has a split packs B alone, and finds more of it in L2 where it
-/// packs fewer steps at a time.
+/// The most steps of a wider micro-panel, where the reduction is never split. One of 32 columns does not fit L1 with
+/// half as many either and streams from L2, at 5 to 10 bytes a cycle where L2 delivers at least 32. C, which comes from
+/// L3, is then read and written half as often. A thread that has a split packs B alone, and finds more of it in L2
+/// where it packs fewer steps at a time.
 const KC_OF_WIDE_PANELS: usize = 1024;
 
 /// Tasks for each thread, each a block of C: with two, a thread that finishes early can take over work, while the

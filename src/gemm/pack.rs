@@ -12,13 +12,13 @@ use super::matrix::Matrix;
 /// Lanes and steps that are transposed at a time in registers.
 const SQUARE: usize = 4;
 
-/// Steps that are transposed for one square of lanes before the next square's turn: 256 steps of a micro-panel of 14 lanes
-/// are 14 KB and stay in L1 until all its squares are written.
+/// Steps that are transposed for one square of lanes before the next square's turn: 256 steps of a micro-panel of 14
+/// lanes are 14 KB and stay in L1 until all its squares are written.
 const RUN: usize = 256;
 
-/// Steps that are copied for one micro-panel before the next micro-panel's turn: 16 rows of 512 floats are 32 KB and stay
-/// in L1 until all micro-panels have taken their part. If single steps were copied, writes to micro-panels that are a multiple of 4
-/// KB apart would evict each other from L1.
+/// Steps that are copied for one micro-panel before the next micro-panel's turn: 16 rows of 512 floats are 32 KB and
+/// stay in L1 until all micro-panels have taken their part. If single steps were copied, writes to micro-panels that
+/// are a multiple of 4 KB apart would evict each other from L1.
 const GROUP: usize = 16;
 
 /// Packs `from`, lanes x steps, into micro-panels of `width` lanes; `to` holds lanes (rounded up to `width`) x steps.
