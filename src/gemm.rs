@@ -15,15 +15,17 @@
 //! loop 1  ir:           mr rows          a micro-panel of A, streamed from L2; the micro-kernel multiplies the two
 //! ```
 //!
-//! Where C is low, or B lies in L2 as it is, B is not packed (direct.rs).
+//! Where C is low, or where B lies in L2 as it is and C is narrow or has at most some hundreds of rows, B is not
+//! packed, and where C has few columns neither is A (direct.rs).
 //!
 //! Loop 4 is cut in two so that the threads meet once for kb steps and not for every kc, while a block of C stays in L2
 //! from one kc to the next. In a split-k product each thread takes whole splits, and the threads meet only where the
 //! sums of two splits are added.
 //!
 //! An element of C is a sum over splits of sums over blocks of kc steps, added in their order. The splits depend on m,
-//! n and k alone, and kc on k alone, so results are bit-identical on any number of threads, for any cut of C into
-//! tasks, and whether B is packed or not.
+//! n and k alone, and kc on k, on whether there are several splits, and on the width of a micro-panel, which the
+//! instruction set fixes. So results on one instruction set are bit-identical on any number of threads, for any cut of
+//! C into tasks, and whether B is packed or not.
 //!
 //! This module relies on `crate::simd` for the vectors, and on caches.rs for the sizes that the blocks are cut for.
 
@@ -55,7 +57,7 @@ use split_k::Splits;
 pub(crate) use stages::pack_only_b;
 use tile::{Tiled, run_tiled};
 
-/// Columns of B that a thread packs at a time: 2 KB of each row are long enough for the hardware prefetcher.
+/// The most columns of B that a thread packs at a time: 2 KB of each row are long enough for the hardware prefetcher.
 const PACK_COLUMNS: usize = 512;
 
 /// The factors of a product.
@@ -80,7 +82,8 @@ pub struct Workspace {
     b: Vec<Vec<f32>>,
     /// The sums of all splits but the first, m x n.
     sums: Vec<Vec<f32>>,
-    /// Each thread's packed A, mc x kc; never contended, because a thread works on one task at a time.
+    /// What each thread packs for itself: A, mc x kc, or what direct.rs packs. Never contended, because a thread works
+    /// on one task at a time.
     a: Vec<Mutex<Vec<f32>>>,
 }
 
@@ -201,18 +204,18 @@ impl Workspace {
         blocking: Blocking,
         (m, n): (usize, usize),
     ) -> (Product<'_, S, MR>, Splits<'_>) {
-        self.of_threads();
+        let threads = self.of_threads().len();
         let splits = Splits::new(&mut self.b, &mut self.sums, blocking.splits, m * n);
-        (Product { simd, blocking, packed_a: &self.a }, splits)
+        (Product { simd, blocking, packed_a: &self.a[..threads] }, splits)
     }
 
-    /// The memory of each thread.
+    /// The memory of each thread of the pool.
     fn of_threads(&mut self) -> &[Mutex<Vec<f32>>] {
         let threads = rayon::current_num_threads();
         if self.a.len() < threads {
             self.a.resize_with(threads, Mutex::default);
         }
-        &self.a
+        &self.a[..threads]
     }
 }
 
@@ -244,7 +247,7 @@ impl<S: Simd, const MR: usize> Product<'_, S, MR> {
                 let (a, b) = (a.block(0..m, steps.clone()), b.block(steps.clone(), columns.clone()));
                 let width = columns.len().next_multiple_of(S::LANES);
                 let packed_b = aligned(packed_b, steps.len() * width);
-                pack_b(simd, b, kc, packed_b);
+                pack_b(simd, b, kc, if blocking.splits > 1 { 1 } else { packed_a.len() }, packed_b);
                 let packed_b = PackedB { data: packed_b, steps: steps.len(), kc, width };
                 let c = c.block(0..m, columns.clone());
                 let tasks = blocking.tasks((m, steps.len(), columns.len()), packed_a.len());
@@ -267,10 +270,11 @@ fn scale_rows(beta: f32, mut c: MatrixMut<'_>) {
     }
 }
 
-/// Packs `b` into blocks of `kc` steps, each in micro-panels of NR columns.
-fn pack_b<S: Simd>(simd: S, b: Matrix<'_>, kc: usize, packed: &mut [f32]) {
+/// Packs `b` into blocks of `kc` steps, each in micro-panels of NR columns, in pieces for so many `threads`.
+fn pack_b<S: Simd>(simd: S, b: Matrix<'_>, kc: usize, threads: usize, packed: &mut [f32]) {
     let (k, n) = (b.rows(), b.columns());
-    let group = PACK_COLUMNS.next_multiple_of(S::LANES);
+    let pieces_of_a_block = n.div_ceil(PACK_COLUMNS).max(threads.div_ceil(k.div_ceil(kc)));
+    let group = n.div_ceil(S::LANES).div_ceil(pieces_of_a_block) * S::LANES;
     packed.par_chunks_mut(kc * n.next_multiple_of(S::LANES)).zip(cuts(k, kc).collect::<Vec<_>>()).for_each(
         |(packed, steps)| {
             packed.par_chunks_mut(steps.len() * group).enumerate().for_each(|(index, to)| {

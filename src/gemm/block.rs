@@ -2,10 +2,9 @@
 
 use super::Scale;
 use super::blocking::{PackedB, cuts};
-use super::kernel::{macro_kernel, parts};
+use super::kernel::macro_kernel;
 use super::matrix::{Matrix, MatrixMut};
 use super::pack::pack;
-use super::prefetch::Prefetch;
 use crate::simd::{Kernel, Simd};
 
 /// Packs a part of B, steps x columns, into micro-panels of NR columns: steps x columns (rounded up to NR).
@@ -52,8 +51,7 @@ impl<const MR: usize> Kernel for Block<'_, MR> {
         while let Some((a, rows, steps)) = blocks.next() {
             let packed_a = &mut packed_a[..rows.len().next_multiple_of(MR) * steps.len()];
             pack(a, MR, packed_a);
-            let tiles = rows.len().div_ceil(MR) * n.div_ceil(S::LANES);
-            let next = Prefetch::new(blocks.peek().map(|&(next, ..)| next), tiles * parts::<S, MR>(steps.len()));
+            let next = blocks.peek().map(|&(next, ..)| next);
             let b = b.block(steps.clone(), j..j + n.next_multiple_of(S::LANES));
             let c = c.block(rows, 0..n);
             macro_kernel::<S, MR>(simd, packed_a, b, steps.len(), scale.at_step(steps.start), c, next);

@@ -6,13 +6,14 @@ use std::ops::Range;
 use super::caches::Caches;
 use crate::simd::LINE;
 
-/// The most steps of a micro-panel of up to a line of columns: it has 32 KB and fits L1.
+/// The most steps of a micro-panel, except of those below: one of 16 columns then has 32 KB, the L1 of most cores.
 const KC: usize = 512;
 
-/// The most steps of a wider micro-panel, where the reduction is never split. One of 32 columns does not fit L1 with
-/// half as many either and streams from L2, at 5 to 10 bytes a cycle where L2 delivers at least 32. C, which comes from
-/// L3, is then read and written half as often. A thread that has a split packs B alone, and finds more of it in L2
-/// where it packs fewer steps at a time.
+/// The most steps of a micro-panel that is wider than a line, where the reduction is not split. 32 columns do not fit
+/// L1 at 512 steps nor at 256, so they stream from L2 either way, at 5 to 10 of the at least 32 bytes a cycle that it
+/// delivers; with twice the steps C, which comes from L3, is read and written half as often. In a split [`KC`] holds: a
+/// thread packs B for itself there, and less of it has to stay in L2. No size of a cache enters, because the bits of a
+/// result would then depend on the machine.
 const KC_OF_WIDE_PANELS: usize = 1024;
 
 /// Tasks for each thread, each a block of C: with two, a thread that finishes early can take over work, while the
@@ -69,15 +70,15 @@ impl Blocking {
     /// The blocking of a product of m x n with k > 0 steps, by a micro-kernel of mr x nr.
     pub fn new((m, k, n): (usize, usize, usize), (mr, nr): (usize, usize), caches: Caches) -> Self {
         let floats = |bytes: usize| bytes / size_of::<f32>();
-        let kc = steps_of_a_panel(k, nr);
+        let may_split = (1..=SPLIT_SIZE).contains(&(m * n));
+        let splits = if may_split { (k / SPLIT_STEPS).clamp(1, MAX_SPLITS) } else { 1 };
+        let kc = steps_of_a_panel(k, nr, splits > 1);
         // Packed A takes a quarter of L2. Micro-panels of B and tiles of C pass through the rest, in which the
         // prefetched part of the next block of A has to stay until it is packed.
         let mc = even_part(m.div_ceil(mr), floats(caches.l2 / 4) / kc / mr) * mr;
-        let may_split = (1..=SPLIT_SIZE).contains(&(m * n));
-        let splits = if may_split { (k / SPLIT_STEPS).clamp(1, MAX_SPLITS) } else { 1 };
         // Packed B takes twice L2, so that what the threads have packed is still close when their tasks read it, and at
-        // most a quarter of L3, because A and C pass through the rest. It has as many columns as leave room for one kc,
-        // and with a longer kc it takes twice as much, because A is packed again for each nc columns.
+        // most a quarter of L3, because A and C pass through the rest. It has as many columns as leave room for one kc;
+        // with kc above KC the limit is twice as high, so that nc, and with it how often A is packed, stays the same.
         let b = floats((caches.l3 / 4).min(caches.l2 * 2 * kc.div_ceil(KC)));
         let nc = even_part(n.div_ceil(nr), b / kc / nr) * nr;
         // A thread that has a split packs and reads B alone and need not wait for others, so the least kb keeps B
@@ -92,10 +93,10 @@ impl Blocking {
     }
 }
 
-/// Steps of a micro-panel of `nr` columns where the reduction has `k`: the terms of an element are added up in blocks
-/// of so many, whether B is packed or not.
-pub(super) fn steps_of_a_panel(k: usize, nr: usize) -> usize {
-    even_part(k, if nr > LINE && is_never_split(k) { KC_OF_WIDE_PANELS } else { KC })
+/// Steps of a micro-panel of `nr` columns where the reduction has `k`, and is split or not: the terms of an element are
+/// added up in blocks of so many, whether B is packed or not.
+pub(super) fn steps_of_a_panel(k: usize, nr: usize, is_split: bool) -> usize {
+    even_part(k, if nr > LINE && !is_split { KC_OF_WIDE_PANELS } else { KC })
 }
 
 /// Whether a reduction of `k` steps is one split whatever the shape of C.
@@ -162,11 +163,20 @@ mod tests {
                 let Blocking { mc, kc, kb, nc, splits } = Blocking::new((m, k, n), (mr, nr), caches);
                 assert!(mc % mr == 0 && nc % nr == 0 && kb % kc == 0 && mc * kc * kb * nc > 0);
                 assert!(mc < m + mr && kc <= k && nc < n + nr);
-                assert!(kc <= KC_OF_WIDE_PANELS && mc * kc * 4 <= caches.l2 / 4);
-                assert!(kb * nc * 4 <= (caches.l2 * 4).min(caches.l3 / 4));
+                let longest = if nr == 32 && splits == 1 { 1024 } else { 512 };
+                assert!(kc <= longest && mc * kc * 4 <= caches.l2 / 4);
+                assert!(kb * nc * 4 <= (caches.l2 * if kc > 512 { 4 } else { 2 }).min(caches.l3 / 4));
                 assert!(splits == 1 || m * n * (splits - 1) * 4 <= 60 << 20 && k / kc >= splits);
             }
         }
+    }
+
+    #[test]
+    fn wide_micro_panels_are_longer_except_in_splits() {
+        let steps = |k, nr| Blocking::new((500, k, 500), (14, nr), CACHES).kc;
+        assert_eq!([1_024, 1_025, 8_191, 8_192].map(|k| steps(k, 32)), [1_024, 513, 1_024, 512]);
+        assert_eq!([1_024, 1_025, 8_191, 8_192].map(|k| steps(k, 16)), [512, 342, 512, 512]);
+        assert_eq!(Blocking::new((4_096, 8_192, 4_096), (14, 32), CACHES).kc, 1_024, "C is too large to be split");
     }
 
     #[test]

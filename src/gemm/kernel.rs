@@ -1,13 +1,14 @@
 //! The micro-kernel and the two loops around it.
 //!
-//! The micro-kernel multiplies one micro-panel of A (steps x MR) with one of B (steps x NR) into an MR x NR tile of
-//! registers; edges, `alpha`, `beta` and C do not concern it. Micro-panels are zero beyond the edges of A and B, and
-//! the part of a tile that lies beyond the edges of C is left out when the tile is written.
+//! The micro-kernel adds the product of a part of a micro-panel of A (steps x MR) and of one of B (steps x NR) to a
+//! tile of registers, MR x NR, or fewer rows where C ends; edges, `alpha`, `beta` and C do not concern it. Micro-panels
+//! are zero beyond the edges of A and B, and the part of a tile that lies beyond the edges of C is left out when the
+//! tile is written.
 
 use std::ops::Range;
 
 use super::Scale;
-use super::matrix::MatrixMut;
+use super::matrix::{Matrix, MatrixMut};
 use super::prefetch::Prefetch;
 use crate::simd::{LINE, Simd};
 
@@ -19,40 +20,35 @@ const STEPS_AHEAD: usize = 16;
 /// The largest MR x NR of any instruction set.
 const MAX_TILE: usize = 14 * 32;
 
-/// Cache lines of C that are asked for at once. A core waits for some 16 lines at a time, and some are those of the
-/// micro-panels.
+/// Cache lines of C that are prefetched at once. A core has 10 to 24 buffers for lines on their way to L1 (16 on the
+/// Xeon measured), and some are taken by lines of the micro-panels, which would wait for lines of C from L3.
 const LINES_AT_ONCE: usize = 12;
 
 /// The fewest steps of a part: with so many, going from one part to the next takes less than 2% of the time of its
-/// multiply-adds.
+/// multiply-adds, and the lines that the last part asks for arrive before the tile is written.
 const STEPS_OF_A_PART: usize = 100;
 
-/// A part of the work on a tile, at whose beginning some lines of C are asked for, and a share of the next block of A.
+/// A part of the work on a tile, at whose beginning some lines of C are prefetched, and a share of the next block of A.
 #[derive(Clone, Copy)]
 struct Part {
     /// Steps; the last part of a tile may have fewer.
     steps: usize,
-    /// Rows of C whose lines are asked for; together, the parts ask for all.
+    /// Rows of C whose lines are prefetched; together, the parts prefetch all.
     rows: usize,
 }
 
 impl Part {
-    /// The parts of a tile of MR rows and NR columns.
-    fn new<S: Simd, const MR: usize>(steps: usize) -> Self {
-        let parts = parts::<S, MR>(steps);
-        Self { steps: steps.div_ceil(parts), rows: MR.div_ceil(parts) }
+    /// The parts of a tile of MR rows and NR columns, and their number.
+    fn new<S: Simd, const MR: usize>(steps: usize) -> (Self, usize) {
+        // A row that does not begin at the start of a cache line ends in one line more.
+        let lines = MR * (S::LANES.div_ceil(LINE) + 1);
+        let parts = lines.div_ceil(LINES_AT_ONCE).min(steps / STEPS_OF_A_PART).max(1);
+        (Self { steps: steps.div_ceil(parts), rows: MR.div_ceil(parts) }, parts)
     }
 }
 
-/// The number of parts in which a tile of MR rows, NR columns and so many steps is computed.
-pub(super) fn parts<S: Simd, const MR: usize>(steps: usize) -> usize {
-    // A row that does not begin at the start of a cache line ends in one line more.
-    let lines = MR * (S::LANES / LINE + 1);
-    lines.div_ceil(LINES_AT_ONCE).min(steps / STEPS_OF_A_PART).max(1)
-}
-
-/// `c = alpha A B + beta c` for `a` in micro-panels of `steps` x MR and `b` in micro-panels of `steps` x NR. These
-/// are loops 2 and 1; with each of the [`parts`] of a tile, a share of `next` is prefetched.
+/// `c = alpha A B + beta c` for `a` in micro-panels of `steps` x MR and `b` in micro-panels of `steps` x NR: loops 2
+/// and 1. Meanwhile `next`, the next block of A, is prefetched, a share with each part of a tile.
 #[inline(always)]
 pub(super) fn macro_kernel<S: Simd, const MR: usize>(
     simd: S,
@@ -61,16 +57,18 @@ pub(super) fn macro_kernel<S: Simd, const MR: usize>(
     steps: usize,
     scale: Scale,
     mut c: MatrixMut<'_>,
-    mut next: Prefetch<'_>,
+    next: Option<Matrix<'_>>,
 ) {
     let (m, n) = (c.rows(), c.columns());
-    let part = Part::new::<S, MR>(steps);
+    let (part, parts) = Part::new::<S, MR>(steps);
+    let mut next = Prefetch::new(next, m.div_ceil(MR) * n.div_ceil(S::LANES) * parts);
     // Loop 2, jr: a micro-panel of B.
     for (b, j) in b.chunks_exact(S::LANES * steps).zip((0..n).step_by(S::LANES)) {
         // Loop 1, ir: a micro-panel of A.
         for (a, i) in a.chunks_exact(MR * steps).zip((0..m).step_by(MR)) {
             let c = c.block(i..m.min(i + MR), j..n.min(j + S::LANES));
-            // The last rows take the smallest tile that holds them.
+            // The last rows take a smaller tile that holds them, of 4 rows at the least: with fewer than 8 registers of
+            // sums the pipes would wait.
             match c.rows() {
                 ..=4 if MR > 4 => add_tile::<S, MR, 4>(simd, a, b, part, scale, c, &mut next),
                 ..=8 if MR > 8 => add_tile::<S, MR, 8>(simd, a, b, part, scale, c, &mut next),
@@ -80,7 +78,7 @@ pub(super) fn macro_kernel<S: Simd, const MR: usize>(
     }
 }
 
-/// `c = alpha A B + beta c` for the first R rows, or fewer, of a tile.
+/// `c = alpha A B + beta c` for a tile of which C has at most R rows.
 #[inline(always)]
 fn add_tile<S: Simd, const MR: usize, const R: usize>(
     simd: S,
@@ -102,7 +100,7 @@ fn add_tile<S: Simd, const MR: usize, const R: usize>(
         tile = micro_kernel::<S, MR, R>(simd, now_a, now_b.chunks_exact(S::LANES), S::LANES, tile);
         (a, b, row) = (rest_of_a, rest_of_b, row + part.rows);
     }
-    if R == MR && c.rows() == MR && c.columns() == S::LANES {
+    if c.rows() == R && c.columns() == S::LANES {
         write_tile(simd, &tile, scale, &mut c);
     } else {
         write_edge(simd, &tile, scale, &mut c);
@@ -136,8 +134,8 @@ pub(super) fn micro_kernel<'b, S: Simd, const MR: usize, const R: usize>(
     tile
 }
 
-/// Prefetches the row of B [`STEPS_AHEAD`] of `b`, where a panel is wider than a line: a narrower one fits L1, and with
-/// AVX2 prefetching it made products 5% slower.
+/// Prefetches the row of B that is [`STEPS_AHEAD`] rows behind `b`, where a panel is wider than a line: a packed
+/// narrower one fits L1, and with AVX2 prefetching it made products 5% slower.
 #[inline(always)]
 pub(super) fn prefetch_row<S: Simd>(simd: S, b: &[f32], stride: usize) {
     if S::LANES <= LINE {
@@ -150,8 +148,9 @@ pub(super) fn prefetch_row<S: Simd>(simd: S, b: &[f32], stride: usize) {
     }
 }
 
-/// Prefetches those of `rows` that C has, to which the micro-kernel's result goes: they are far apart in memory, and
-/// the micro-kernel takes longer than a read from memory does.
+/// Prefetches `rows` of a tile of C, as far as C has them: they lie far apart, and a part takes longer than a read from
+/// memory. A loop over the lines of each row is not faster than constant offsets, and that is as well: it leaves the
+/// buffers for lines time.
 #[inline(always)]
 fn prefetch_rows<S: Simd>(simd: S, c: &mut MatrixMut<'_>, rows: Range<usize>) {
     for i in rows.start..rows.end.min(c.rows()) {
@@ -197,5 +196,28 @@ fn write_edge<S: Simd, const R: usize>(simd: S, tile: &[S::Vector; R], scale: Sc
         let c = c.row(i);
         let value = scaled(simd, scale, simd.load(product), || simd.load_partial(c));
         simd.store_partial(c, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Portable, Registers};
+
+    /// Checks the parts of a tile of any number of steps.
+    fn check<S: Simd, const MR: usize>(most: usize) {
+        for steps in 1..=1_100 {
+            let (part, parts) = Part::new::<S, MR>(steps);
+            assert_eq!(steps.div_ceil(part.steps), parts, "{steps} steps in parts of {}", part.steps);
+            assert!((1..=most).contains(&parts) && part.rows * parts >= MR, "{steps} steps in {parts} parts");
+        }
+        assert_eq!(Part::new::<S, MR>(1_024).1, most);
+    }
+
+    #[test]
+    fn parts_have_all_steps_and_all_rows_of_c() {
+        check::<Registers<Portable, 4>, 14>(4);
+        check::<Registers<Portable, 2>, 6>(1);
+        check::<Portable, 4>(1);
     }
 }

@@ -12,13 +12,14 @@ use super::matrix::Matrix;
 /// Lanes and steps that are transposed at a time in registers.
 const SQUARE: usize = 4;
 
-/// Steps that are transposed for one square of lanes before the next square's turn: 256 steps of a micro-panel of 14
-/// lanes are 14 KB and stay in L1 until all its squares are written.
+/// Steps that are transposed for four lanes before it is the next four lanes' turn: 256 steps of a micro-panel of 14
+/// lanes are 14 KB and stay in L1 until all lanes are written. One of 32 lanes takes 32 KB, of which a smaller L1 loses
+/// some to L2.
 const RUN: usize = 256;
 
-/// Steps that are copied for one micro-panel before the next micro-panel's turn: 16 rows of 512 floats are 32 KB and
-/// stay in L1 until all micro-panels have taken their part. If single steps were copied, writes to micro-panels that
-/// are a multiple of 4 KB apart would evict each other from L1.
+/// Steps that are copied for one micro-panel before the next micro-panel's turn: 16 rows of 512 floats are 32 KB, and
+/// most of them stay in an L1 of 32 or 48 KB until all micro-panels have taken their part. If single steps were copied,
+/// writes to micro-panels that are a multiple of 4 KB apart would evict each other from L1.
 const GROUP: usize = 16;
 
 /// Packs `from`, lanes x steps, into micro-panels of `width` lanes; `to` holds lanes (rounded up to `width`) x steps.
@@ -122,9 +123,9 @@ mod tests {
 
     #[test]
     fn every_value_is_where_the_micro_kernel_reads_it() {
-        for width in [1, 3, 4, 6, 14, 16, 32] {
+        for width in [1, 2, 3, 4, 6, 8, 14, 16, 32] {
             for lanes in [0, 1, width - 1, width, width + 1, 2 * width + 3] {
-                for steps in [0, 1, 3, 4, 5, 11, 2 * RUN + 7] {
+                for steps in [0, 1, 3, 4, 5, 11, RUN - 1, RUN, 2 * RUN + 7] {
                     check(width, (lanes, steps), (steps, 1));
                     check(width, (lanes, steps), (1, lanes));
                     check(width, (lanes, steps), (2 * steps + 1, 2));

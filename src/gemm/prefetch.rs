@@ -42,3 +42,26 @@ impl<'a> Prefetch<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Portable;
+
+    #[test]
+    fn all_lines_are_asked_for_in_as_many_shares() {
+        let floats = vec![0.0; 40 * 50];
+        let isa = Portable::new();
+        for (rows, columns) in [(1, 1), (3, 16), (40, 17), (7, 50)] {
+            let matrix = Matrix::strided(&floats, rows, columns, 50, 1);
+            for (matrix, shares) in [1, 2, 5, 1_000].into_iter().flat_map(|n| [(matrix, n), (matrix.transposed(), n)]) {
+                let mut prefetch = Prefetch::new(Some(matrix), shares);
+                (0..shares).for_each(|_| prefetch.advance(isa));
+                assert_eq!(prefetch.next, (rows, 0), "{rows} x {columns} in {shares} shares");
+            }
+        }
+        let mut nothing = Prefetch::new(None, 3);
+        nothing.advance(isa);
+        assert_eq!((nothing.next, nothing.share), ((0, 0), 0));
+    }
+}

@@ -27,7 +27,7 @@ impl Tiled for PackParts<'_> {
         for columns in cuts(n, nc) {
             for steps in cuts(k, kb) {
                 let part = aligned(packed, steps.len() * columns.len().next_multiple_of(S::LANES));
-                pack_b(simd, b.block(steps, columns.clone()), kc, part);
+                pack_b(simd, b.block(steps, columns.clone()), kc, rayon::current_num_threads(), part);
             }
         }
     }
