@@ -46,6 +46,15 @@ const ROWS_FOR_EACH_COLUMN: usize = 8;
 /// The same for several threads, which have to meet when they have packed B.
 const SHARED_ROWS_FOR_EACH_COLUMN: usize = 16;
 
+/// A product is short where each thread has fewer multiply-adds, which take it up to a quarter of a millisecond. Then
+/// each has one task, and the tasks have as many rows as each other and not whole tiles. They end within some
+/// microseconds, before a thread that waits for the next product falls asleep: on a virtual machine it takes 100 us to
+/// wake.
+const SHORT: usize = 1 << 24;
+
+/// Rows of which there is a whole number in each short task, but for the last.
+const UNIT_OF_SHORT_TASKS: usize = 4;
+
 /// Whether B, k x n, is to be read where it lies, in tiles of `mr` x `nr`.
 pub(super) fn suits(a: Matrix<'_>, b: Matrix<'_>, (mr, nr): (usize, usize), caches: Caches, threads: usize) -> bool {
     let (m, k, n) = (a.rows(), a.columns(), b.columns());
@@ -68,8 +77,12 @@ pub(super) fn sgemm<S: Simd, const MR: usize>(
     memory: &[Mutex<Vec<f32>>],
 ) {
     let (m, k, n) = (a.rows(), a.columns(), b.columns());
-    let (tasks, kc) =
-        (tasks((m.max(ROWS_THAT_TAKE_AS_LONG), k, n), memory.len()), steps_of_a_panel(k, S::LANES, false));
+    let (threads, kc) = (memory.len(), steps_of_a_panel(k, S::LANES, false));
+    let tasks = tasks((m.max(ROWS_THAT_TAKE_AS_LONG), k, n), threads);
+    let (tasks, unit) = match m * k * n / threads < SHORT {
+        true => (tasks.min(threads), UNIT_OF_SHORT_TASKS),
+        false => (tasks, MR),
+    };
     let length = if m == 1 { n.next_multiple_of(S::LANES) } else { kc * (MR + S::LANES) };
     let work = |mut c: MatrixMut<'_>, i, j| {
         let memory = &mut *of_this_thread(memory);
@@ -81,7 +94,7 @@ pub(super) fn sgemm<S: Simd, const MR: usize>(
             simd.run(Direct::<MR> { a, b, scale, c, packed });
         }
     };
-    in_the_pool(tasks, || for_each_task(c, (0, 0), (MR, S::LANES), tasks, &work));
+    in_the_pool(tasks, || for_each_task(c, (0, 0), (unit, S::LANES), tasks, &work));
 }
 
 /// `c = alpha A B + beta c` for one block of C and kc steps.
