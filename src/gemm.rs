@@ -285,29 +285,31 @@ fn pack_b<S: Simd>(simd: S, b: Matrix<'_>, kc: usize, threads: usize, packed: &m
     );
 }
 
-/// Halves `c` at whole micro-panels into up to `tasks` blocks, and gives them to `work` in parallel, each with the row
-/// and the column at which it begins; `c` itself begins at `(i, j)`. Any `work`, so that the halving is compiled once.
+/// Cuts `c` into up to `tasks` blocks of about one size, whose rows and columns are multiples of `unit` except for the
+/// last, and gives them to `work` in parallel, each with the row and the column at which it begins; `c` itself begins
+/// at `(i, j)`. Any `work`, so that the cutting is compiled once.
 fn for_each_task(
     c: MatrixMut<'_>,
     (i, j): (usize, usize),
-    (mr, nr): (usize, usize),
+    unit: (usize, usize),
     tasks: usize,
     work: &(dyn Fn(MatrixMut<'_>, usize, usize) + Sync),
 ) {
-    let half = |size: usize, unit: usize| size.div_ceil(unit) / 2 * unit;
-    let (rows, columns) = (half(c.rows(), mr), half(c.columns(), nr));
     let (first, rest) = (tasks / 2, tasks - tasks / 2);
+    // Of three tasks, one takes a third: halves would leave one thread with as much as the two others.
+    let share = |size: usize, unit: usize| size.div_ceil(unit) * first / tasks * unit;
+    let (rows, columns) = (share(c.rows(), unit.0), share(c.columns(), unit.1));
     if tasks > 1 && rows >= blocking::TASK_ROWS {
         let (top, bottom) = c.split_rows(rows);
         rayon::join(
-            || for_each_task(top, (i, j), (mr, nr), first, work),
-            || for_each_task(bottom, (i + rows, j), (mr, nr), rest, work),
+            || for_each_task(top, (i, j), unit, first, work),
+            || for_each_task(bottom, (i + rows, j), unit, rest, work),
         );
     } else if tasks > 1 && columns >= blocking::TASK_COLUMNS {
         let (left, right) = c.split_columns(columns);
         rayon::join(
-            || for_each_task(left, (i, j), (mr, nr), first, work),
-            || for_each_task(right, (i, j + columns), (mr, nr), rest, work),
+            || for_each_task(left, (i, j), unit, first, work),
+            || for_each_task(right, (i, j + columns), unit, rest, work),
         );
     } else {
         work(c, i, j);
@@ -323,4 +325,28 @@ fn aligned(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
     }
     let start = first_line(buffer);
     &mut buffer[start..][..length]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_are_of_one_size_whatever_their_number() {
+        for (m, n, tasks, expected) in
+            [(120, 8, 1, 1), (120, 8, 2, 2), (120, 8, 3, 3), (282, 8, 7, 7), (2, 1_200, 3, 3)]
+        {
+            let mut c = vec![0.0; m * n];
+            let sizes = Mutex::new(Vec::new());
+            let work = |mut c: MatrixMut<'_>, _: usize, _: usize| {
+                sizes.lock().unwrap().push(c.rows() * c.columns());
+                (0..c.rows()).for_each(|i| c.row(i).iter_mut().for_each(|c| *c += 1.0));
+            };
+            for_each_task(MatrixMut::new(&mut c, m, n), (0, 0), (4, 8), tasks, &work);
+            let sizes = sizes.into_inner().unwrap();
+            let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
+            assert!(sizes.len() == expected && most - least <= 4 * 8 + 8, "{m} x {n} for {tasks}: {sizes:?}");
+            assert!(c.iter().all(|&c| c == 1.0), "every element is in one task");
+        }
+    }
 }

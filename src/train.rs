@@ -391,9 +391,9 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Bytes of a layer's inputs or outputs, whichever are more, from which the memory that it frees is given back after it.
-/// What is given back costs a page fault for every 4 KB that the next layer takes; below this, the peak of memory would
-/// be lower by less than as many bytes.
+/// Bytes of a layer's inputs or outputs, whichever are more, from which the memory that it frees is given back after
+/// it. What is given back costs a page fault for every 4 KB that the next layer takes; below this, the peak of memory
+/// would be lower by less than as many bytes.
 const WORTH_RELEASING: usize = 64 << 20;
 
 /// When an epoch began, and what its rank had waited for others by then.

@@ -46,8 +46,8 @@ const ROWS_FOR_EACH_COLUMN: usize = 8;
 /// The same for several threads, which have to meet when they have packed B.
 const SHARED_ROWS_FOR_EACH_COLUMN: usize = 16;
 
-/// A product is short where each thread has fewer multiply-adds, which take it up to a quarter of a millisecond. Then
-/// each has one task, and the tasks have as many rows as each other and not whole tiles. They end within some
+/// A product is short where each thread has fewer multiply-adds, which take it a fifth of a millisecond with AVX-512.
+/// Then each has one task, and the tasks have as many rows as each other and not whole tiles. They end within some
 /// microseconds, before a thread that waits for the next product falls asleep: on a virtual machine it takes 100 us to
 /// wake.
 const SHORT: usize = 1 << 24;

@@ -54,8 +54,8 @@ impl Plan {
 /// A long visit has this many samples; each is then the mean of as many runs as fit.
 const SAMPLES_OF_A_VISIT: u32 = 10;
 
-/// A sample of more runs than this begins behind one more run, which takes a sixth of its time at most. With fewer, a run
-/// takes 2 ms or more in a full report, and a tenth of that fills L2.
+/// A sample of more runs than this begins behind one more run, which takes a sixth of its time at most. With fewer, a
+/// run takes 2 ms or more in a full report, and a tenth of that fills L2.
 const FEW_RUNS: u32 = 5;
 
 /// A share is held to three decimals: more would be noise.
