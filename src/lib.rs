@@ -186,13 +186,14 @@
 //!    measurement, and reports side by side. `page` has the pieces of pages that stand in one file.
 //!
 //! Below all of these lie [`ranks`] (processes that share a batch, and the tree in which its sums are added),
-//! [`pixels`], [`error`], `machine` (what the CPU is; `gemm` asks for its caches), `memory`, `files`, `hex` and
-//! `text`, which rely on none of them.
+//! [`pixels`], [`error`], `machine` (what the CPU is; `gemm` asks for its caches), `awake` (keeps the threads of a pool
+//! from falling asleep), `memory`, `files`, `hex` and `text`, which rely on none of them.
 //!
 //! The same seed, instruction set and precision give bit-identical weights on any number of threads and ranks: work is
 //! cut by the shape of the batch alone, and partial sums are added in a tree that this cut decides.
 
 pub mod augment;
+mod awake;
 pub mod backend;
 pub mod backends;
 pub mod batch;

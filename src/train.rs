@@ -24,6 +24,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::Augmenter;
+use crate::awake::Awake;
 use crate::backend::{Backend, LayerBackend, Use};
 use crate::batch::{Activations, Images, Input, Overlay, TRAINING_VARIANTS};
 use crate::config::{Config, Learning};
@@ -230,10 +231,10 @@ impl<'a> Trainer<'a> {
     ///
     /// A label is not below the network's classes.
     pub fn epoch(&mut self, stop: &AtomicBool) -> Option<EpochReport> {
-        // On a thread of the pool: from any other, each of the thousand pieces of work of an epoch would wait for one.
-        rayon::scope(
-            |_| if self.has_negatives_given() { self.epoch_one_by_one(stop) } else { self.epoch_together(stop) },
-        )
+        match self.has_negatives_given() {
+            true => self.epoch_one_by_one(stop),
+            false => on_the_pool(self.ranks.count(), || self.epoch_together(stop)),
+        }
     }
 
     /// The beginning of an epoch: now.
@@ -263,16 +264,18 @@ impl<'a> Trainer<'a> {
     pub fn epoch_with_negatives(&mut self, negatives: &[u8], stop: &AtomicBool) -> Option<EpochReport> {
         assert_eq!(negatives.len(), self.set.labels.len(), "a label for each negative");
         assert!(self.has_negatives_given(), "layers one by one have their negatives given");
-        let start = self.start();
-        let mut tallies = vec![Tally::default(); self.state.network.layers.len()];
-        for first in (0..negatives.len()).step_by(self.batch) {
-            let batch = first..negatives.len().min(first + self.batch);
-            self.train_batch(batch, negatives, &mut tallies, stop);
-            if stop.load(Ordering::Relaxed) {
-                return None;
+        on_the_pool(self.ranks.count(), || {
+            let start = self.start();
+            let mut tallies = vec![Tally::default(); self.state.network.layers.len()];
+            for first in (0..negatives.len()).step_by(self.batch) {
+                let batch = first..negatives.len().min(first + self.batch);
+                self.train_batch(batch, negatives, &mut tallies, stop);
+                if stop.load(Ordering::Relaxed) {
+                    return None;
+                }
             }
-        }
-        Some(self.report(tallies, None, start))
+            Some(self.report(tallies, None, start))
+        })
     }
 
     /// An epoch in which all layers take a step on each batch.
@@ -467,6 +470,16 @@ pub fn images_read(config: &Config, count: usize, (rank, ranks): (usize, usize))
     // A share may be a part longer than the next one, and a part is no longer than a block.
     let end = (count * (rank + 1) / ranks).next_multiple_of(BLOCK) + BLOCK;
     first.saturating_sub(BLOCK)..end.min(count)
+}
+
+/// Runs an epoch on a thread of the pool: from any other, each of its thousand pieces of work would wait for one. The
+/// threads stay awake from one piece to the next, unless there are other ranks: a rank that waits for them leaves its
+/// CPUs to those that compute.
+fn on_the_pool<T: Send>(ranks: usize, epoch: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| {
+        let _awake = (ranks == 1).then(Awake::new);
+        epoch()
+    })
 }
 
 /// An order of the samples of a batch, in which those of one label and one negative label stand side by side, and among
