@@ -250,7 +250,10 @@ impl<S: Simd, const MR: usize> Product<'_, S, MR> {
                 pack_b(simd, b, kc, if blocking.splits > 1 { 1 } else { packed_a.len() }, packed_b);
                 let packed_b = PackedB { data: packed_b, steps: steps.len(), kc, width };
                 let c = c.block(0..m, columns.clone());
-                let tasks = blocking.tasks((m, steps.len(), columns.len()), packed_a.len());
+                let tasks = match blocking.is_one_task(packed_a.len()) {
+                    true => 1,
+                    false => blocking.tasks((m, steps.len(), columns.len()), packed_a.len()),
+                };
                 for_each_task(c, (0, 0), (MR, S::LANES), tasks, &|c, i, j| {
                     let packed_a = &mut *of_this_thread(packed_a);
                     let packed_a = aligned(packed_a, mc * kc);

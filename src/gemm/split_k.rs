@@ -1,8 +1,8 @@
 //! Split-k: a long reduction is split, the sums of the splits are computed in parallel, and then added two by two.
 //!
 //! Where C is small and k is long, as in a gradient, a block of kb steps would be too little work between two meetings
-//! of all threads. A split is much work for a single thread; a thread that has no split takes tasks of another
-//! thread's.
+//! of all threads. A split is much work for a single thread. Unless all threads have many splits, and equally many
+//! (`Blocking::is_one_task`), a split is cut into tasks, and a thread that has no split takes tasks of another's.
 
 use std::ops::Range;
 
