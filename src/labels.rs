@@ -106,6 +106,7 @@ impl LabelStyle {
     /// # Panics
     ///
     /// `image` has fewer pixels than `classes`.
+    #[inline(always)]
     pub fn squared_norm(&self, image: Image<'_>, is_neutral: bool, classes: usize) -> f64 {
         let of_label = if is_neutral {
             classes as f64 * f64::from(self.neutral_input(image)).powi(2)

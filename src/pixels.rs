@@ -117,6 +117,7 @@ impl<'a> Image<'a> {
     /// # Panics
     ///
     /// `to` has not as many elements.
+    #[inline(always)]
     pub(crate) fn write(self, classes: usize, to: &mut [f32]) {
         match self {
             Self::Bytes(bytes) => {
@@ -148,6 +149,7 @@ impl<'a> Image<'a> {
     }
 
     /// The sum of the squares of what [`Image::write`] writes, where 1 is 1: exact for bytes.
+    #[inline(always)]
     pub(crate) fn squared_norm(self, classes: usize) -> f64 {
         match self {
             Self::Bytes(bytes) => {

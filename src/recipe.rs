@@ -14,7 +14,7 @@ mod schedule;
 
 pub use goodness::Goodness;
 pub use loss::{Loss, LossName, LossOfRows, Polarity, RowLoss, Threshold};
-pub use normalisation::{Normalisation, squared_norm};
+pub use normalisation::{Normalisation, squared_norm, squared_norms};
 pub use schedule::{RateFactor, Schedule};
 
 use crate::labels::LabelStyle;

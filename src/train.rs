@@ -519,7 +519,8 @@ struct Tally {
 impl Tally {
     /// Counts the activations of one step.
     fn count(&mut self, activations: &[f32]) {
-        let on = |block: &[f32]| block.iter().map(|&h| u64::from(h > 0.0)).sum::<u64>();
+        // Counted in 32 bits, as wide as an activation, so that vectors need not widen.
+        let on = |block: &[f32]| u64::from(block.iter().map(|&h| u32::from(h > 0.0)).sum::<u32>());
         self.active += activations.par_chunks(1 << 14).map(on).sum::<u64>();
         self.activations += activations.len() as u64;
     }

@@ -7,6 +7,7 @@ use super::buffers::Buffers;
 use super::dense::DenseProducts;
 use super::input_orders::count_inputs;
 use super::packing::ColumnOrder;
+use super::rows::Take;
 use super::strip::{self, Strip};
 use crate::backend::Use;
 use crate::batch::{Input, Overlay};
@@ -182,6 +183,7 @@ impl<P: DenseProducts> PackedBatch<P> {
     /// Cuts `input`, a share of a batch that stays, for a layer of `u` units, and looks at the inputs.
     pub fn survey(
         &mut self,
+        products: P,
         recipe: &Recipe,
         input: &Input<'_>,
         (u, share): (usize, &Share),
@@ -193,8 +195,8 @@ impl<P: DenseProducts> PackedBatch<P> {
             let room = &mut shared.of_this_thread().room;
             let mut counts = vec![0; input.k()];
             let mut nonnegative = true;
-            for (rows, strip) in cut.strips(part).zip(strips) {
-                strip.rows.take(recipe, input, rows, room);
+            for (range, strip) in cut.strips(part).zip(strips) {
+                products.run(Take { rows: &mut strip.rows, recipe, input, range, dense: room });
                 count_inputs(room, &mut counts);
                 nonnegative &= room.iter().all(|&value| value >= 0.0);
             }

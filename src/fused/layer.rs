@@ -136,7 +136,8 @@ impl<P: DenseProducts> FusedLayer<P> {
     /// Packs a batch that stays, and begins its training life.
     fn begin_many_steps(&mut self, input: &Input<'_>, share: &Share) -> Life {
         let Self { products, ref recipe, k, u, .. } = *self;
-        let (cut, Survey { counts, nonnegative }) = self.batch.survey(recipe, input, (u, share), &mut self.buffers);
+        let (cut, Survey { counts, nonnegative }) =
+            self.batch.survey(products, recipe, input, (u, share), &mut self.buffers);
         let label_pixels = self.batch.label_pixels;
         let orders = Orders::new(&counts, k, label_pixels > 0, P::ORDERS_INPUTS);
         self.batch.pack_to_stay(products, recipe, input, (cut, orders.rows()), &mut self.buffers);

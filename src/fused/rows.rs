@@ -6,7 +6,12 @@
 use std::ops::Range;
 
 use crate::batch::{Activations, Images, Input, Overlay};
-use crate::recipe::{Recipe, squared_norm};
+use crate::recipe::{Recipe, squared_norm, squared_norms};
+use crate::simd::{Kernel, Simd};
+
+/// Rows of activations whose norms are added up side by side: an addition takes four cycles, and each has to wait for
+/// the one before it of the same row.
+const SIDE_BY_SIDE: usize = 4;
 
 /// What the epilogue needs to know of a strip's rows.
 #[derive(Default)]
@@ -33,25 +38,40 @@ struct Overlaid {
     labels: Vec<u8>,
 }
 
-impl Rows {
-    /// Takes in the base rows `rows` of `input`. `dense` becomes these rows, row-major, not scaled and without labels
-    /// that are no part of the product.
-    pub fn take(&mut self, recipe: &Recipe, input: &Input<'_>, rows: Range<usize>, dense: &mut Vec<f32>) {
-        self.in_pairs = recipe.loss.name.is_of_pairs();
+/// Takes in the base rows `range` of `input`. `dense` becomes these rows, row-major, not scaled and without labels that
+/// are no part of the product.
+pub struct Take<'a> {
+    pub rows: &'a mut Rows,
+    pub recipe: &'a Recipe,
+    pub input: &'a Input<'a>,
+    pub range: Range<usize>,
+    pub dense: &'a mut Vec<f32>,
+}
+
+impl Kernel for Take<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self { rows, recipe, input, range, dense } = self;
+        rows.in_pairs = recipe.loss.name.is_of_pairs();
         match input {
-            Input::Images(images) => self.take_images(recipe, images, rows, dense),
-            Input::Activations(activations) => self.take_activations(recipe, activations, rows, dense),
+            Input::Images(images) => rows.take_images(recipe, images, range, dense),
+            Input::Activations(activations) => rows.take_activations(recipe, activations, range, dense),
         }
     }
+}
 
+impl Rows {
     /// Takes in images. Pixels keep the values of bytes, so that every number format holds them exactly. Labels add to
     /// the product later, but the neutral label is part of it.
-    fn take_images(&mut self, recipe: &Recipe, images: &Images<'_>, rows: Range<usize>, dense: &mut Vec<f32>) {
+    #[inline(always)]
+    fn take_images(&mut self, recipe: &Recipe, images: &Images<'_>, range: Range<usize>, dense: &mut Vec<f32>) {
         let Images { k, classes, overlay, .. } = *images;
-        self.begin(rows.start, images.variants());
+        self.begin(range.start, images.variants());
         self.overlay.is_used = matches!(overlay, Overlay::Labels(_));
         dense.clear();
-        for s in rows.clone() {
+        for s in range.clone() {
             let image = images.image(s);
             let label_pixels = match overlay {
                 Overlay::Labels(_) => 0.0,
@@ -66,29 +86,36 @@ impl Rows {
             self.overlay.value.push(scale * recipe.labels.label_input(image));
         }
         if let Overlay::Labels(labels) = overlay {
-            self.overlay.labels.extend(rows.flat_map(|s| labels.iter().map(move |list| list[s])));
+            self.overlay.labels.extend(range.flat_map(|s| labels.iter().map(move |list| list[s])));
         }
     }
 
     /// Takes in rows of activations.
+    #[inline(always)]
     fn take_activations(
         &mut self,
         recipe: &Recipe,
         activations: &Activations<'_>,
-        rows: Range<usize>,
+        range: Range<usize>,
         dense: &mut Vec<f32>,
     ) {
         let k = activations.k;
-        let input = &activations.rows[rows.start * k..rows.end * k];
-        let count = rows.len();
-        self.begin(rows.start, activations.variants);
+        let input = &activations.rows[range.start * k..range.end * k];
+        let count = range.len();
+        self.begin(range.start, activations.variants);
         self.overlay.is_used = false;
         dense.clear();
         for r in 0..count {
             let row = &input[self.place(r, count) * k..][..k];
             dense.extend_from_slice(row);
-            self.scale.push(recipe.normalisation.scale(squared_norm(row), k));
         }
+        let scale = |norm| recipe.normalisation.scale(norm, k);
+        let mut groups = dense.chunks_exact(SIDE_BY_SIDE * k);
+        for group in &mut groups {
+            let rows: [&[f32]; SIDE_BY_SIDE] = std::array::from_fn(|i| &group[i * k..][..k]);
+            self.scale.extend(squared_norms(rows).map(scale));
+        }
+        self.scale.extend(groups.remainder().chunks_exact(k).map(|row| scale(squared_norm(row))));
     }
 
     /// Forgets the rows, for others from base row `first` on.

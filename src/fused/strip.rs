@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::dense::DenseProducts;
 use super::packing::ColumnOrder;
-use super::rows::Rows;
+use super::rows::{Rows, Take};
 use super::sparse::Sparse;
 use crate::batch::{Activations, Input};
 use crate::recipe::Recipe;
@@ -55,7 +55,7 @@ impl<P: DenseProducts> Strip<P> {
         rows: Range<usize>,
         dense: &mut Vec<f32>,
     ) {
-        self.rows.take(recipe, input, rows, dense);
+        products.run(Take { rows: &mut self.rows, recipe, input, range: rows, dense });
         if let ColumnOrder::Permuted(order) = order {
             permute(dense, order);
         }

@@ -42,8 +42,21 @@ impl Normalisation {
 }
 
 /// The squared Euclidean norm of a row of activations.
+#[inline(always)]
 pub fn squared_norm(row: &[f32]) -> f64 {
-    row.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
+    squared_norms([row])[0]
+}
+
+/// The squared Euclidean norms of rows of one length. Each is added up from its first element to its last.
+#[inline(always)]
+pub fn squared_norms<const ROWS: usize>(rows: [&[f32]; ROWS]) -> [f64; ROWS] {
+    let mut sums = [0.0; ROWS];
+    let length = rows[0].len();
+    let rows = rows.map(|row| &row[..length]);
+    for i in 0..length {
+        sums.iter_mut().zip(rows).for_each(|(sum, row)| *sum += f64::from(row[i]) * f64::from(row[i]));
+    }
+    sums
 }
 
 #[cfg(test)]
@@ -51,6 +64,16 @@ mod tests {
     use super::*;
 
     const ALL: [Normalisation; 2] = [Normalisation::UnitLength, Normalisation::RootMeanSquare];
+
+    #[test]
+    fn norms_side_by_side_are_those_of_each_row() {
+        let rows = [0.1_f32, 0.7, 1e-20, 3e4].map(|first| (0..500).map(|i| first + i as f32 / 7.0).collect::<Vec<_>>());
+        let side_by_side = squared_norms([0, 1, 2, 3].map(|i| rows[i].as_slice()));
+        for (norm, row) in side_by_side.into_iter().zip(&rows) {
+            let in_order = row.iter().fold(0.0, |sum, &x| sum + f64::from(x) * f64::from(x));
+            assert_eq!((norm, squared_norm(row)), (in_order, in_order));
+        }
+    }
 
     #[test]
     fn no_row_is_longer_than_the_bound() {

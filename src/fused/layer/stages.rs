@@ -76,7 +76,7 @@ impl<P: DenseProducts> Stages<P> {
         let (k, u) = (parameters.k, parameters.u);
         let mut layer = FusedLayer::new(products, recipe, Some(0.0), k, u);
         let share = Share::whole(input.samples());
-        let (cut, survey) = layer.batch.survey(recipe, input, (u, &share), &mut layer.buffers);
+        let (cut, survey) = layer.batch.survey(products, recipe, input, (u, &share), &mut layer.buffers);
         let orders = Orders::new(&survey.counts, k, layer.batch.label_pixels > 0, P::ORDERS_INPUTS);
         layer.batch.pack_to_stay(layer.products, recipe, input, (cut, orders.rows()), &mut layer.buffers);
         layer.begin(input, Use::Inference);
