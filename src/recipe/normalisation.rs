@@ -47,7 +47,8 @@ pub fn squared_norm(row: &[f32]) -> f64 {
     squared_norms([row])[0]
 }
 
-/// The squared Euclidean norms of rows of one length. Each is added up from its first element to its last.
+/// The squared Euclidean norms of rows, all as long as the first. Each is added up from its first element to its last,
+/// so that it is what [`squared_norm`] gives, bit for bit.
 #[inline(always)]
 pub fn squared_norms<const ROWS: usize>(rows: [&[f32]; ROWS]) -> [f64; ROWS] {
     let mut sums = [0.0; ROWS];
